@@ -1,0 +1,1 @@
+//! Kernels for CPUs: threads, run-time dispatch, matrix product, convolution. They know no op.

@@ -1,0 +1,1 @@
+//! Images as bytes: decoding, resampling, augmentation. No file access.

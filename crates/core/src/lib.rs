@@ -1,0 +1,4 @@
+//! Tensors, autograd and kernels of `stable-pretraining` for TypeScript.
+
+pub mod cpu;
+pub mod image;
