@@ -1,1 +1,4 @@
 //! Kernels for CPUs: threads, run-time dispatch, matrix product, convolution. They know no op.
+
+pub mod dispatch;
+pub mod threads;
