@@ -1,0 +1,120 @@
+/**
+ * How a plugin is written: one definition shape for all kinds.
+ * A plugin's file exports by default what one of these functions returns (or an array of such definitions).
+ *
+ * The zod schema under `config` is the only statement of its options' types, defaults, ranges and help.
+ */
+import { z } from 'zod'
+import type {
+  Backbone,
+  Callback,
+  Dataset,
+  Logger,
+  Method,
+  Network,
+  Optimizer,
+  ParameterGroup,
+  Scheduler,
+  Services,
+} from './contracts.js'
+
+/** The kinds of plugins and the folder of each kind's built-in ones. */
+export const kinds = {
+  method: 'methods',
+  backbone: 'backbones',
+  dataset: 'datasets',
+  transform: 'transforms',
+  callback: 'callbacks',
+  logger: 'loggers',
+  optimizer: 'optimizers',
+  scheduler: 'schedulers',
+} as const
+
+export type Kind = keyof typeof kinds
+
+type Maybe<T> = T | Promise<T>
+
+/** What `build` receives, by kind; `config` is added to each. */
+export interface BuildContexts {
+  method: {
+    readonly backbone: Backbone & { readonly name: string }
+    readonly numClasses?: number
+    /** Optimizer steps of the whole run. */
+    readonly totalSteps: number
+    readonly seed: number
+  }
+  backbone: { readonly seed: number }
+  dataset: { /** Relative paths are taken from here: the folder of the configuration. */ readonly root: string }
+  transform: { /** Builds transforms nested in this one. */ readonly transform: (config: unknown) => Maybe<unknown> }
+  callback: {
+    readonly services: Services
+    readonly backbone: Backbone & { readonly name: string }
+    readonly numClasses?: number
+  }
+  logger: { readonly services: Services; readonly runDirectory: string }
+  optimizer: { readonly params: readonly ParameterGroup[] }
+  scheduler: { readonly optimizer: Optimizer; readonly totalSteps: number; readonly maxEpochs: number }
+}
+
+/** What `build` returns, by kind. */
+export interface Built {
+  method: Method
+  backbone: Backbone
+  dataset: Dataset
+  transform: unknown
+  callback: Callback
+  logger: Logger
+  optimizer: Optimizer
+  scheduler: Scheduler
+}
+
+/** What an author writes. `Schema` is an object schema; `build` gets its parsed output as `config`. */
+export interface Specification<K extends Kind, Schema extends z.ZodObject> {
+  /** The name it is asked for by; a built-in's file has the same name. Unique within its kind. */
+  readonly name: string
+  /** Further names: the class name in PyTorch or stable-pretraining where it differs. */
+  readonly aliases?: readonly string[]
+  /** Names it answers to in a Hydra-style `_target_`. */
+  readonly targets?: readonly string[]
+  /** One sentence. */
+  readonly description: string
+  /** Where the idea comes from, such as "Chen et al. 2020, arXiv:2002.05709". */
+  readonly paper?: string
+  /** Every field with a default where one makes sense, and a sentence (`.describe`). */
+  readonly config: Schema
+  build(context: BuildContexts[K] & { readonly config: z.output<Schema> }): Maybe<Built[K]>
+}
+
+/** A definition as the registry sees it. */
+export interface Definition<K extends Kind = Kind> extends Omit<Specification<K, z.ZodObject>, 'build'> {
+  readonly kind: K
+  readonly [mark]: typeof version
+  // The registry hands over a config this definition's own schema has parsed, hence `never` for the writer's side.
+  build(context: BuildContexts[K] & { readonly config: never }): Maybe<Built[K]>
+}
+
+// A definition is known by this mark even when its author's copy of this package is another one than the user's.
+const mark = Symbol.for('stable-pretraining.definition')
+const version = 1
+
+function defineKind<K extends Kind>(kind: K) {
+  return <Schema extends z.ZodObject>(specification: Specification<K, Schema>): Definition<K> =>
+    ({ ...specification, config: specification.config.strict(), kind, [mark]: version }) as unknown as Definition<K>
+}
+
+export const defineMethod = defineKind('method')
+export const defineBackbone = defineKind('backbone')
+export const defineDataset = defineKind('dataset')
+export const defineTransform = defineKind('transform')
+export const defineCallback = defineKind('callback')
+export const defineLogger = defineKind('logger')
+export const defineOptimizer = defineKind('optimizer')
+export const defineScheduler = defineKind('scheduler')
+
+/** Whether something exported by a module is a definition, of whichever copy of this package. */
+export function isDefinition(value: unknown): value is Definition {
+  return typeof value === 'object' && value !== null && mark in value && 'kind' in value
+}
+
+/** A network as plugins see it; `nn.Module` is one. */
+export type { Network }

@@ -1,0 +1,22 @@
+/** How the TypeScript tests run: the package's own name means its sources here, not `dist`. */
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^stable-pretraining\/testing$/, replacement: source('./src/testing/index.ts') },
+      { find: /^stable-pretraining$/, replacement: source('./src/index.ts') },
+    ],
+  },
+  test: {
+    include: ['__test__/**/*.test.ts'],
+    environment: 'node',
+    // A test file is a process of its own: the native core must survive being loaded and left many times.
+    pool: 'forks',
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+})
