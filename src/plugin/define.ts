@@ -4,7 +4,8 @@
  *
  * The zod schema under `config` is the only statement of its options' types, defaults, ranges and help.
  */
-import { z } from 'zod'
+import type { z } from 'zod'
+import type { PluginUse } from '../config/reference.js'
 import type {
   Backbone,
   Callback,
@@ -34,6 +35,12 @@ export type Kind = keyof typeof kinds
 
 type Maybe<T> = T | Promise<T>
 
+/** What every `build` receives beside its kind's context. */
+export interface Nested {
+  /** Builds a plugin that a `reference(kind)` field of the config names. */
+  build<K extends Kind>(use: PluginUse<K>, context: BuildContexts[K]): Promise<Built[K]>
+}
+
 /** What `build` receives, by kind; `config` is added to each. */
 export interface BuildContexts {
   method: {
@@ -45,7 +52,7 @@ export interface BuildContexts {
   }
   backbone: { readonly seed: number }
   dataset: { /** Relative paths are taken from here: the folder of the configuration. */ readonly root: string }
-  transform: { /** Builds transforms nested in this one. */ readonly transform: (config: unknown) => Maybe<unknown> }
+  transform: object
   callback: {
     readonly services: Services
     readonly backbone: Backbone & { readonly name: string }
@@ -82,7 +89,7 @@ export interface Specification<K extends Kind, Schema extends z.ZodObject> {
   readonly paper?: string
   /** Every field with a default where one makes sense, and a sentence (`.describe`). */
   readonly config: Schema
-  build(context: BuildContexts[K] & { readonly config: z.output<Schema> }): Maybe<Built[K]>
+  build(context: BuildContexts[K] & Nested & { readonly config: z.output<Schema> }): Maybe<Built[K]>
 }
 
 /** A definition as the registry sees it. */
@@ -90,7 +97,7 @@ export interface Definition<K extends Kind = Kind> extends Omit<Specification<K,
   readonly kind: K
   readonly [mark]: typeof version
   // The registry hands over a config this definition's own schema has parsed, hence `never` for the writer's side.
-  build(context: BuildContexts[K] & { readonly config: never }): Maybe<Built[K]>
+  build(context: BuildContexts[K] & Nested & { readonly config: never }): Maybe<Built[K]>
 }
 
 // A definition is known by this mark even when its author's copy of this package is another one than the user's.

@@ -1,0 +1,109 @@
+/**
+ * Schema fields that name a plugin: `simclr`, `{type: simclr, temperature: 0.5}` or Hydra's `{_target_: …}`.
+ * The named plugin's own schema takes part in the validation of the whole file; which plugins there are is told to
+ * `validate`, so this file knows none.
+ */
+import { z } from 'zod'
+import { SptError, internal, reason, show } from '../errors.js'
+import { check, type Problem } from './check.js'
+
+/** What a definition has to show to be referred to. */
+export interface Referable {
+  readonly name: string
+  readonly config: z.ZodObject
+}
+
+/** A plugin chosen in a configuration, its options parsed by its own schema. */
+export interface PluginUse<K extends string = string> {
+  readonly kind: K
+  readonly definition: Referable
+  readonly config: Record<string, unknown>
+}
+
+/** Finds a loaded definition by name, alias, path or target; raises ERR_PLUGIN for an unknown one. */
+export type Lookup = (kind: string, name: string) => Referable
+
+// Zod hands no context of the caller to a transform; parsing is synchronous, so this is set only while it lasts.
+let lookup: Lookup | undefined
+
+export function withLookup<T>(known: Lookup, parse: () => T): T {
+  const outer = lookup
+  lookup = known
+  try {
+    return parse()
+  } finally {
+    lookup = outer
+  }
+}
+
+/** A field that names one plugin of a kind. Give a default by `.prefault('sgd')` or `.prefault({ type: 'sgd', lr: 0.1 })`. */
+export function reference<K extends string>(kind: K) {
+  return z
+    .unknown()
+    .transform((value, context) => use(kind, value, [], context))
+    .meta({ plugin: kind })
+}
+
+/** A field that names several, in order; one alone may stand without the list. */
+export function references<K extends string>(kind: K) {
+  return z
+    .unknown()
+    .transform((value, context): PluginUse<K>[] => {
+      if (!Array.isArray(value)) return [use(kind, value, [], context)]
+      return value.map((item, index) => use(kind, item, [index], context))
+    })
+    .meta({ plugin: kind, many: true })
+}
+
+const hydraKeys = new Set(['type', '_target_', '_partial_', '_convert_', '_recursive_'])
+
+function use<K extends string>(
+  kind: K,
+  value: unknown,
+  path: (string | number)[],
+  context: z.core.$RefinementCtx,
+): PluginUse<K> {
+  const failed = (problem: Problem): never => {
+    context.issues.push({
+      code: 'custom',
+      input: value,
+      params: { hint: problem.hint },
+      message: problem.message,
+      path: [...path, ...problem.path],
+    })
+    return z.NEVER
+  }
+  const object =
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined
+  const key = object !== undefined && '_target_' in object ? '_target_' : 'type'
+  const name = object === undefined ? value : object[key]
+  if (typeof name !== 'string' || name === '') {
+    const got = value === undefined ? 'nothing' : show(value)
+    return failed({ path: [], message: `expected the name of a ${kind}, or a mapping with "type", got ${got}` })
+  }
+  if (object !== undefined && '_args_' in object) {
+    return failed({
+      path: ['_args_'],
+      message: 'positional arguments have no names here',
+      hint: 'Write them with their keys.',
+    })
+  }
+
+  if (lookup === undefined) throw internal('a plugin reference was parsed outside of validate()')
+  let definition: Referable
+  try {
+    definition = lookup(kind, name)
+  } catch (error) {
+    return failed({
+      path: object === undefined ? [] : [key],
+      message: reason(error),
+      hint: error instanceof SptError ? error.hint : undefined,
+    })
+  }
+  const options = Object.fromEntries(Object.entries(object ?? {}).filter(([option]) => !hydraKeys.has(option)))
+  const { output, problems } = check(definition.config, options)
+  problems.forEach(failed)
+  return { kind, definition, config: (output ?? {}) as Record<string, unknown> }
+}
