@@ -1,9 +1,20 @@
 //! Tensors, autograd and kernels of `stable-pretraining` for TypeScript.
+//!
+//! Read it in this order: [`tensor`] (a layout over shared storage), [`op`] (how an operation runs), [`autograd`]
+//! (the way back), [`ops`] (the operations themselves). [`cpu`] holds kernels that know no operation, [`image`] works
+//! on bytes, `node` is the border to JavaScript. Nothing here reads a file or the environment.
 
+pub mod autograd;
 pub mod cpu;
 pub mod dtype;
 pub mod error;
 pub mod image;
+#[cfg(feature = "node")]
+pub mod node;
+pub mod op;
+pub mod ops;
 pub mod random;
+pub mod scope;
 pub mod shape;
 pub mod storage;
+pub mod tensor;

@@ -77,6 +77,16 @@ pub fn range_chunk(len: usize, min_chunk: usize) -> usize {
     if chunk >= 1024 { chunk.next_multiple_of(64) } else { chunk }
 }
 
+/// As [`parallel_ranges`] over a slice that is written: each piece comes with the index of its first element.
+pub fn parallel_chunks<T: Send>(out: &mut [T], min_chunk: usize, run: impl Fn(usize, &mut [T]) + Sync) {
+    let length = out.len();
+    let shared = SharedPointer::new(out);
+    parallel_ranges(length, min_chunk, |range| {
+        // SAFETY: the ranges are disjoint parts of `out`, which is borrowed until all of them have ended.
+        run(range.start, unsafe { shared.slice(range) });
+    });
+}
+
 /// A raw pointer that tasks may share. The one who makes it promises that tasks touch disjoint elements.
 pub struct SharedPointer<T>(*mut T);
 

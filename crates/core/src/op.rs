@@ -1,0 +1,130 @@
+//! How an operation runs: check and compute, then record it if a gradient will be wanted. Only this file knows.
+
+use crate::autograd::{self, Edge, Node, Saved};
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+use smallvec::SmallVec;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// One differentiable operation: its arguments that are not tensors are its fields.
+pub trait Op: 'static {
+    /// The name in messages, graphs and profiles.
+    fn name(&self) -> &'static str;
+
+    /// Checks the inputs (this is the only place that does) and computes the results.
+    /// What the backward pass needs goes into the context.
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>>;
+
+    /// Gradients of the inputs (None where none is needed), from those of the results.
+    /// Written in operations, so that it runs on every device and can itself be differentiated where they can.
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>>;
+}
+
+/// What a forward pass may ask and leave behind.
+pub struct Context {
+    recording: bool,
+    needs: SmallVec<[bool; 4]>,
+    saved: Vec<Saved>,
+    constant: SmallVec<[usize; 2]>,
+}
+
+impl Context {
+    /// Whether a backward pass may come: nothing needs to be saved otherwise.
+    pub fn recording(&self) -> bool {
+        self.recording
+    }
+
+    /// Whether input `i` will want a gradient.
+    pub fn needs(&self, input: usize) -> bool {
+        self.recording && self.needs[input]
+    }
+
+    /// Keeps an input, or something computed aside, for the backward pass.
+    pub fn save(&mut self, tensor: &Tensor) -> Result<()> {
+        self.keep(tensor.clone(), None)
+    }
+
+    /// Keeps result number `index` for the backward pass (detached: a graph must not hold itself).
+    pub fn save_result(&mut self, index: usize, tensor: &Tensor) -> Result<()> {
+        if !self.recording {
+            return Ok(());
+        }
+        self.keep(tensor.detach()?, Some(index))
+    }
+
+    /// Result number `index` carries no gradient (indices, statistics).
+    pub fn mark_constant(&mut self, index: usize) {
+        self.constant.push(index);
+    }
+
+    fn keep(&mut self, tensor: Tensor, result: Option<usize>) -> Result<()> {
+        if self.recording {
+            let version = tensor.storage()?.version();
+            self.saved.push(Saved { tensor, result, version });
+        }
+        Ok(())
+    }
+}
+
+/// What a backward pass sees.
+pub struct Pass<'a> {
+    /// What the forward pass saved, in that order.
+    pub saved: &'a [Tensor],
+    /// The gradient of each result; None where nothing depends on it.
+    pub grads: &'a [Option<Tensor>],
+    pub(crate) edges: &'a [Edge],
+}
+
+impl Pass<'_> {
+    /// The gradient of the only result.
+    pub fn grad(&self) -> &Tensor {
+        self.grads[0].as_ref().expect("an operation with one result is visited only if that has a gradient")
+    }
+
+    /// Whether input `i` wants a gradient.
+    pub fn needs(&self, input: usize) -> bool {
+        !matches!(self.edges[input], Edge::None)
+    }
+}
+
+/// Runs an operation and records it if gradients are on and an input requires one.
+pub fn apply(op: impl Op, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    for input in inputs {
+        input.storage()?;
+    }
+    let needs: SmallVec<[bool; 4]> = inputs.iter().map(|t| t.requires_grad()).collect();
+    let recording = autograd::is_enabled() && needs.contains(&true);
+    let mut context = Context { recording, needs, saved: Vec::new(), constant: SmallVec::new() };
+    let outputs = guard(op.name(), || op.forward(inputs, &mut context))?;
+    if recording {
+        let edges = inputs.iter().map(|t| Edge::to(t)).collect();
+        let shapes = outputs.iter().map(|t| (t.layout().shape.clone(), t.dtype())).collect();
+        let node = Node::new(Box::new(op), edges, context.saved, shapes);
+        for (index, output) in outputs.iter().enumerate() {
+            if output.dtype().is_float() && !context.constant.contains(&index) {
+                *output.inner.origin.borrow_mut() = Some((node.clone(), index));
+                output.inner.requires_grad.set(true);
+            }
+        }
+    }
+    Ok(outputs)
+}
+
+/// As [`apply`], for an operation with one result.
+pub fn apply_one(op: impl Op, inputs: &[&Tensor]) -> Result<Tensor> {
+    let mut outputs = apply(op, inputs)?;
+    debug_assert_eq!(outputs.len(), 1);
+    Ok(outputs.pop().expect("one result"))
+}
+
+/// A panic inside an operation is a broken invariant of ours: it becomes an error and the process lives.
+pub(crate) fn guard<R>(name: &str, run: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Err(Error::Internal(format!("{name} panicked: {text}. This is a bug of stable-pretraining, please report it")))
+    })
+}

@@ -1,0 +1,420 @@
+//! Elementwise operations: a row each, from which follow the loop, the gradient, the JavaScript method and the tests.
+//! An expression uses the names of `cpu::math` (WGSL's) and float literals only, so that a shader can be made of it.
+
+use crate::cpu::elementwise::{Operand, map};
+use crate::cpu::math::*;
+use crate::dtype::{DType, Element};
+use crate::error::{Error, Result};
+use crate::op::{Context, Op, Pass, apply_one};
+use crate::ops::movement;
+use crate::ops::reduce::sum_to;
+use crate::shape::{Dims, Layout, broadcast};
+use crate::storage::Buffer;
+use crate::tensor::Tensor;
+use crate::{dispatch_all, dispatch_float, ensure};
+use std::marker::PhantomData;
+
+/// A function of one element and up to two constants, with its derivative.
+pub trait Unary: 'static {
+    const NAME: &'static str;
+    /// Which of input and result the derivative reads.
+    const KEEPS: (bool, bool);
+    fn f32(x: f32, constants: [f32; 2]) -> f32;
+    fn f64(x: f64, constants: [f64; 2]) -> f64;
+    /// The gradient of x, from x, the result y and the gradient g of y (x or y is 0 if not kept).
+    fn grad_f32(x: f32, y: f32, g: f32, constants: [f32; 2]) -> f32;
+    fn grad_f64(x: f64, y: f64, g: f64, constants: [f64; 2]) -> f64;
+}
+
+/// A function of two elements, with its two derivatives.
+pub trait Binary: 'static {
+    const NAME: &'static str;
+    /// Whether the derivatives read the values of a and b; otherwise only their shapes are kept.
+    const KEEPS: bool;
+    fn f32(a: f32, b: f32) -> f32;
+    fn f64(a: f64, b: f64) -> f64;
+    /// None: not defined for integers.
+    fn i64(a: i64, b: i64) -> Option<i64>;
+    fn backward(a: &Tensor, b: &Tensor, grad: &Tensor, needs: [bool; 2]) -> Result<[Option<Tensor>; 2]>;
+}
+
+macro_rules! constants {
+    ($values:ident;) => {};
+    ($values:ident; $a:ident) => { let $a = $values[0]; };
+    ($values:ident; $a:ident, $b:ident) => { let [$a, $b] = $values; };
+}
+
+/// A row: documentation, name(element, constants…) = expression, gradient(x, y, g) = expression, keeping x and/or y.
+macro_rules! unary {
+    ($($doc:literal $type:ident $name:ident($x:ident $(, $c:ident)*) = $f:expr,
+       grad($gx:ident, $gy:ident, $g:ident) = $df:expr, keep($kx:literal, $ky:literal);)*) => {$(
+        #[doc = $doc]
+        pub struct $type;
+
+        impl Unary for $type {
+            const NAME: &'static str = stringify!($name);
+            const KEEPS: (bool, bool) = ($kx, $ky);
+            unary!(@functions f32 grad_f32 f32; $x, $f, $gx, $gy, $g, $df; $($c),*);
+            unary!(@functions f64 grad_f64 f64; $x, $f, $gx, $gy, $g, $df; $($c),*);
+        }
+
+        unary!(@method $doc $type $name; $($c),*);
+    )*};
+    (@functions $name:ident $grad:ident $t:ident; $x:ident, $f:expr, $gx:ident, $gy:ident, $g:ident, $df:expr;
+     $($c:ident),*) => {
+        #[inline(always)]
+        #[allow(unused_variables)]
+        fn $name($x: $t, values: [$t; 2]) -> $t { constants!(values; $($c),*); $f }
+        #[inline(always)]
+        #[allow(unused_variables)]
+        fn $grad($gx: $t, $gy: $t, $g: $t, values: [$t; 2]) -> $t { constants!(values; $($c),*); $df }
+    };
+    (@method $doc:literal $type:ident $name:ident;) => {
+        #[doc = $doc]
+        pub fn $name(x: &Tensor) -> Result<Tensor> { unary::<$type>(x, [0.0; 2]) }
+
+        #[cfg_attr(feature = "node", napi_derive::napi)]
+        impl Tensor {
+            #[doc = $doc]
+            #[cfg_attr(feature = "node", napi_derive::napi)]
+            pub fn $name(&self) -> Result<Tensor> { $name(self) }
+        }
+    };
+    (@method $doc:literal $type:ident $name:ident; $a:ident) => {
+        #[doc = $doc]
+        pub fn $name(x: &Tensor, $a: f64) -> Result<Tensor> { unary::<$type>(x, [$a, 0.0]) }
+    };
+    (@method $doc:literal $type:ident $name:ident; $a:ident, $b:ident) => {
+        #[doc = $doc]
+        pub fn $name(x: &Tensor, $a: f64, $b: f64) -> Result<Tensor> { unary::<$type>(x, [$a, $b]) }
+    };
+}
+
+unary! {
+    "−x" Neg neg(x) = -x, grad(_x, _y, g) = -g, keep(false, false);
+    "Absolute value; its derivative at 0 is 0." Abs abs_(x) = abs(x), grad(x, _y, g) = g * sign(x), keep(true, false);
+    "eˣ" Exp exp_(x) = exp(x), grad(_x, y, g) = g * y, keep(false, true);
+    "eˣ − 1, exact near 0" Expm1 expm1_(x) = expm1(x), grad(_x, y, g) = g * (y + 1.0), keep(false, true);
+    "Natural logarithm" Log log_(x) = log(x), grad(x, _y, g) = g / x, keep(true, false);
+    "ln(1 + x), exact near 0" Log1p log1p_(x) = log1p(x), grad(x, _y, g) = g / (x + 1.0), keep(true, false);
+    "Square root" Sqrt sqrt_(x) = sqrt(x), grad(_x, y, g) = g * 0.5 / y, keep(false, true);
+    "1/√x" Rsqrt rsqrt(x) = 1.0 / sqrt(x), grad(_x, y, g) = g * -0.5 * y * y * y, keep(false, true);
+    "x²" Square square(x) = x * x, grad(x, _y, g) = g * 2.0 * x, keep(true, false);
+    "1/x" Reciprocal reciprocal(x) = 1.0 / x, grad(_x, y, g) = -g * y * y, keep(false, true);
+    "−1, 0 or 1; its derivative is 0." Sign sign_(x) = sign(x), grad(_x, _y, g) = g * 0.0, keep(false, false);
+    "Sine (radians)" Sin sin_(x) = sin(x), grad(x, _y, g) = g * cos(x), keep(true, false);
+    "Cosine (radians)" Cos cos_(x) = cos(x), grad(x, _y, g) = -g * sin(x), keep(true, false);
+    "Hyperbolic tangent" Tanh tanh_(x) = tanh(x), grad(_x, y, g) = g * (1.0 - y * y), keep(false, true);
+    "Gauss' error function" Erf erf_(x) = erf(x),
+        grad(x, _y, g) = g * 1.1283791670955126 * exp(-x * x), keep(true, false);
+    "Largest integer ≤ x; its derivative is 0." Floor floor_(x) = floor(x), grad(_x, _y, g) = g * 0.0, keep(false, false);
+    "Smallest integer ≥ x; its derivative is 0." Ceil ceil_(x) = ceil(x), grad(_x, _y, g) = g * 0.0, keep(false, false);
+    "Nearest integer, halves to even; its derivative is 0." Round round_(x) = round(x),
+        grad(_x, _y, g) = g * 0.0, keep(false, false);
+    "Rectifier: max(x, 0); its derivative at 0 is 0." Relu relu(x) = max(x, 0.0),
+        grad(_x, y, g) = select(0.0, g, y > 0.0), keep(false, true);
+    "Logistic function 1/(1 + e⁻ˣ)" Sigmoid sigmoid(x) = 1.0 / (1.0 + exp(-x)),
+        grad(_x, y, g) = g * y * (1.0 - y), keep(false, true);
+    "ln of the logistic function" LogSigmoid log_sigmoid(x) = min(x, 0.0) - log1p(exp(-abs(x))),
+        grad(x, _y, g) = g / (1.0 + exp(x)), keep(true, false);
+    "x · sigmoid(x) (Elfwing et al. 2017)" Silu silu(x) = x / (1.0 + exp(-x)),
+        grad(x, _y, g) = g * (1.0 + x * (1.0 - 1.0 / (1.0 + exp(-x)))) / (1.0 + exp(-x)), keep(true, false);
+    "x · Φ(x) with the exact normal distribution function (Hendrycks & Gimpel 2016)"
+        GeluExact gelu_exact(x) = 0.5 * x * (1.0 + erf(x * 0.7071067811865476)),
+        grad(x, _y, g) = g * (0.5 * (1.0 + erf(x * 0.7071067811865476)) + x * 0.3989422804014327 * exp(-0.5 * x * x)),
+        keep(true, false);
+    "x · Φ(x) with Φ approximated by tanh (Hendrycks & Gimpel 2016)"
+        GeluTanh gelu_tanh(x) = 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))),
+        grad(x, _y, g) = g * (0.5 * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+            + 0.5 * x * (1.0 - tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))
+                * tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+                * 0.7978845608028654 * (1.0 + 0.134145 * x * x)),
+        keep(true, false);
+    "x + c" AddScalar add_scalar(x, c) = x + c, grad(_x, _y, g) = g, keep(false, false);
+    "c · x" MulScalar mul_scalar(x, c) = x * c, grad(_x, _y, g) = g * c, keep(false, false);
+    "x / c" DivScalar div_scalar(x, c) = x / c, grad(_x, _y, g) = g / c, keep(false, false);
+    "c − x" RsubScalar rsub_scalar(x, c) = c - x, grad(_x, _y, g) = -g, keep(false, false);
+    "c / x" RdivScalar rdiv_scalar(x, c) = c / x, grad(x, y, g) = -g * y / x, keep(true, true);
+    "xᶜ" PowScalar pow_scalar(x, c) = pow(x, c),
+        grad(x, _y, g) = select(g * c * pow(x, c - 1.0), 0.0, c == 0.0), keep(true, false);
+    "x within [low, high]; its derivative is 0 outside." ClampBoth clamp_both(x, low, high) = min(max(x, low), high),
+        grad(x, _y, g) = select(0.0, g, x >= low && x <= high), keep(true, false);
+    "x where positive, slope · x elsewhere" LeakyRelu leaky_relu_(x, slope) = select(x * slope, x, x > 0.0),
+        grad(x, _y, g) = select(g * slope, g, x > 0.0), keep(true, false);
+    "x where positive, alpha · (eˣ − 1) elsewhere" Elu elu_(x, alpha) = select(alpha * expm1(x), x, x > 0.0),
+        grad(x, _y, g) = select(g * alpha * exp(x), g, x > 0.0), keep(true, false);
+    "ln(1 + e^(beta·x)) / beta, and x itself where beta·x > threshold"
+        Softplus softplus_(x, beta, threshold) =
+            select((max(x * beta, 0.0) + log1p(exp(-abs(x * beta)))) / beta, x, x * beta > threshold),
+        grad(x, _y, g) = select(g / (1.0 + exp(-x * beta)), g, x * beta > threshold), keep(true, false);
+}
+
+/// Runs a row.
+pub fn unary<F: Unary>(x: &Tensor, constants: [f64; 2]) -> Result<Tensor> {
+    apply_one(UnaryOp::<F> { constants, row: PhantomData }, &[x])
+}
+
+struct UnaryOp<F> {
+    constants: [f64; 2],
+    row: PhantomData<F>,
+}
+
+impl<F: Unary> Op for UnaryOp<F> {
+    fn name(&self) -> &'static str {
+        F::NAME.trim_end_matches('_')
+    }
+
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        let y = match x.dtype() {
+            DType::F32 => {
+                let c = self.constants.map(|v| v as f32);
+                map_tensors([x], DType::F32, move |[x]: [f32; 1]| F::f32(x, c))?
+            }
+            DType::F64 => {
+                let c = self.constants;
+                map_tensors([x], DType::F64, move |[x]: [f64; 1]| F::f64(x, c))?
+            }
+            other => return Err(not_float(self.name(), other)),
+        };
+        if F::KEEPS.0 {
+            context.save(x)?;
+        }
+        if F::KEEPS.1 {
+            context.save_result(0, &y)?;
+        }
+        Ok(vec![y])
+    }
+
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let kept = match pass.saved {
+            [] => vec![],
+            [only] if F::KEEPS.0 => vec![Some(only), None],
+            [only] => vec![None, Some(only)],
+            [x, y, ..] => vec![Some(x), Some(y)],
+        };
+        let inputs: Vec<&Tensor> = kept.iter().flatten().copied().chain([pass.grad()]).collect();
+        let op = UnaryGrad::<F> { constants: self.constants, row: PhantomData };
+        Ok(vec![Some(apply_one(op, &inputs)?)])
+    }
+}
+
+/// The derivative of a row: inputs are what it keeps, then the gradient.
+struct UnaryGrad<F> {
+    constants: [f64; 2],
+    row: PhantomData<F>,
+}
+
+impl<F: Unary> Op for UnaryGrad<F> {
+    fn name(&self) -> &'static str {
+        F::NAME.trim_end_matches('_')
+    }
+
+    fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let dtype = inputs[0].dtype();
+        macro_rules! run {
+            ($t:ident, $grad:ident) => {{
+                let c = self.constants.map(|v| v as $t);
+                match (F::KEEPS, inputs) {
+                    ((true, true), &[x, y, g]) => map_tensors([x, y, g], dtype, move |[x, y, g]: [$t; 3]| F::$grad(x, y, g, c)),
+                    ((true, false), &[x, g]) => map_tensors([x, g], dtype, move |[x, g]: [$t; 2]| F::$grad(x, 0.0, g, c)),
+                    ((false, true), &[y, g]) => map_tensors([y, g], dtype, move |[y, g]: [$t; 2]| F::$grad(0.0, y, g, c)),
+                    (_, &[g]) => map_tensors([g], dtype, move |[g]: [$t; 1]| F::$grad(0.0, 0.0, g, c)),
+                    _ => unreachable!("the inputs are those that backward lists"),
+                }
+            }};
+        }
+        Ok(vec![if dtype == DType::F32 { run!(f32, grad_f32)? } else { run!(f64, grad_f64)? }])
+    }
+
+    fn backward(&self, _: &Pass) -> Result<Vec<Option<Tensor>>> {
+        Err(Error::Unsupported(format!(
+            "{}: its second derivative is not available; write it with add, mul, exp and other operations that have one",
+            self.name()
+        )))
+    }
+}
+
+/// A row: documentation, name(a, b) = expression, integers, gradients as tensor expressions.
+macro_rules! binary {
+    ($($doc:literal $type:ident $name:ident($a:ident, $b:ident) = $f:expr, int = $int:expr,
+       grad($ga:ident, $gb:ident, $g:ident) = ($da:expr, $db:expr), keep($keeps:literal);)*) => {$(
+        #[doc = $doc]
+        pub struct $type;
+
+        impl Binary for $type {
+            const NAME: &'static str = stringify!($name);
+            const KEEPS: bool = $keeps;
+            #[inline(always)]
+            fn f32($a: f32, $b: f32) -> f32 { $f }
+            #[inline(always)]
+            fn f64($a: f64, $b: f64) -> f64 { $f }
+            #[inline(always)]
+            fn i64(a: i64, b: i64) -> Option<i64> { let f: fn(i64, i64) -> Option<i64> = $int; f(a, b) }
+            #[allow(unused_variables)]
+            fn backward($ga: &Tensor, $gb: &Tensor, $g: &Tensor, needs: [bool; 2]) -> Result<[Option<Tensor>; 2]> {
+                let da = if needs[0] { Some(sum_to(&$da, $ga.shape())?) } else { None };
+                let db = if needs[1] { Some(sum_to(&$db, $gb.shape())?) } else { None };
+                Ok([da, db])
+            }
+        }
+
+        #[doc = $doc]
+        pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> { binary::<$type>(a, b) }
+    )*};
+}
+
+binary! {
+    "a + b" Add add(a, b) = a + b, int = |a, b| Some(a.wrapping_add(b)), grad(_a, _b, g) = (g.clone(), g.clone()), keep(false);
+    "a − b" Sub sub(a, b) = a - b, int = |a, b| Some(a.wrapping_sub(b)), grad(_a, _b, g) = (g.clone(), neg(g)?), keep(false);
+    "a · b" Mul mul(a, b) = a * b, int = |a, b| Some(a.wrapping_mul(b)), grad(a, b, g) = (mul(g, b)?, mul(g, a)?), keep(true);
+    "a / b" Div div(a, b) = a / b, int = |_, _| None,
+        grad(a, b, g) = (div(g, b)?, neg(&div(&mul(g, a)?, &square(b)?)?)?), keep(true);
+    "aᵇ" Pow pow_tensor(a, b) = pow(a, b), int = |_, _| None,
+        grad(a, b, g) = (
+            mul(g, &mul(b, &pow_tensor(a, &add_scalar(b, -1.0)?)?)?)?,
+            // a = 0 (with b > 0) has the limit 0, where ln a has none.
+            mul(g, &movement::masked_fill(&mul(&pow_tensor(a, b)?, &log_(a)?)?, &equal_zero(a, b)?, 0.0)?)?
+        ), keep(true);
+    "The larger; on a tie each gets half of the gradient." Maximum maximum(a, b) = max(a, b), int = |a, b| Some(a.max(b)),
+        grad(a, b, g) = (mul(g, &share(a, b)?)?, mul(g, &share(b, a)?)?), keep(true);
+    "The smaller; on a tie each gets half of the gradient." Minimum minimum(a, b) = min(a, b), int = |a, b| Some(a.min(b)),
+        grad(a, b, g) = (mul(g, &share(b, a)?)?, mul(g, &share(a, b)?)?), keep(true);
+    "Angle of the point (b, a), in radians" Atan2 atan2_(a, b) = atan2(a, b), int = |_, _| None,
+        grad(a, b, g) = (
+            div(&mul(g, b)?, &add(&square(a)?, &square(b)?)?)?,
+            neg(&div(&mul(g, a)?, &add(&square(a)?, &square(b)?)?)?)?
+        ), keep(true);
+}
+
+/// 1 where a > b, ½ where equal, else 0.
+fn share(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let dtype = a.dtype();
+    dispatch_float!(dtype, "maximum", T => map_tensors([&a.detach()?, &b.detach()?], dtype, |[a, b]: [T; 2]| {
+        select(select(0.0 as T, 0.5, a == b), 1.0, a > b)
+    }))
+}
+
+fn equal_zero(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    movement::expand(&compare(Comparison::Equal, a, &Tensor::full(&[], 0.0, a.dtype())?)?, &broadcast("pow", a.shape(), b.shape())?)
+}
+
+/// Runs a row on tensors of any type: both are brought to the wider one (integers divide as float32).
+pub fn binary<F: Binary>(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let mut dtype = a.dtype().promote(b.dtype());
+    if !dtype.is_float() && F::i64(1, 1).is_none() {
+        dtype = DType::F32;
+    }
+    if a.dtype() == dtype && b.dtype() == dtype && dtype != DType::Bool {
+        return apply_one(BinaryOp::<F>(PhantomData), &[a, b]);
+    }
+    let dtype = if dtype == DType::Bool { DType::U8 } else { dtype };
+    apply_one(BinaryOp::<F>(PhantomData), &[&movement::to_dtype(a, dtype)?, &movement::to_dtype(b, dtype)?])
+}
+
+struct BinaryOp<F>(PhantomData<F>);
+
+impl<F: Binary> Op for BinaryOp<F> {
+    fn name(&self) -> &'static str {
+        F::NAME.trim_end_matches('_')
+    }
+
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [a, b] = [inputs[0], inputs[1]];
+        broadcast(self.name(), a.shape(), b.shape())?;
+        for input in [a, b] {
+            if F::KEEPS {
+                context.save(input)?;
+            } else if context.recording() {
+                // A zero in every place: the shape without the memory.
+                let zero = Tensor::full(&[], 0.0, input.dtype())?;
+                context.save(&zero.alias(zero.layout().expand(input.shape())?)?)?;
+            }
+        }
+        let int = |a, b| F::i64(a, b).expect("binary() converts before");
+        Ok(vec![match a.dtype() {
+            DType::F32 => map_tensors([a, b], DType::F32, |[a, b]: [f32; 2]| F::f32(a, b))?,
+            DType::F64 => map_tensors([a, b], DType::F64, |[a, b]: [f64; 2]| F::f64(a, b))?,
+            DType::I64 => map_tensors([a, b], DType::I64, |[a, b]: [i64; 2]| int(a, b))?,
+            DType::U8 | DType::Bool => {
+                map_tensors([a, b], DType::U8, |[a, b]: [u8; 2]| int(a as i64, b as i64) as u8)?
+            }
+        }])
+    }
+
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let needs = [pass.needs(0), pass.needs(1)];
+        Ok(F::backward(&pass.saved[0], &pass.saved[1], pass.grad(), needs)?.into())
+    }
+}
+
+/// A comparison of two elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+}
+
+/// Truth values of an elementwise comparison, with broadcasting. Carries no gradient.
+pub fn compare(comparison: Comparison, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    use Comparison::*;
+    let dtype = a.dtype().promote(b.dtype());
+    let (a, b) = (movement::to_dtype(&a.detach()?, dtype)?, movement::to_dtype(&b.detach()?, dtype)?);
+    broadcast("comparison", a.shape(), b.shape())?;
+    dispatch_all!(dtype, T => {
+        macro_rules! run { ($op:tt) => { map_tensors([&a, &b], DType::Bool, |[a, b]: [T; 2]| (a $op b) as u8) } }
+        match comparison {
+            Equal => run!(==),
+            NotEqual => run!(!=),
+            Less => run!(<),
+            LessEqual => run!(<=),
+            Greater => run!(>),
+            GreaterEqual => run!(>=),
+        }
+    })
+}
+
+pub(crate) fn not_float(op: &str, dtype: DType) -> Error {
+    Error::Dtype(format!("{op}: takes float32 or float64, got {}; convert with .to('float32')", dtype.name()))
+}
+
+/// `out = f(inputs)` with broadcasting, outside the graph. The output keeps the memory order of the first input that
+/// has its shape, so that channels-last images stay so.
+pub fn map_tensors<T: Element, R: Element, const N: usize>(
+    inputs: [&Tensor; N],
+    dtype: DType,
+    f: impl Fn([T; N]) -> R + Copy + Sync,
+) -> Result<Tensor> {
+    for input in inputs {
+        ensure!(T::stores(input.dtype()), Internal, "elementwise loop over {} got {}", T::DTYPE.name(), input.dtype().name());
+    }
+    let mut shape = Dims::from_slice(inputs[0].shape());
+    for input in &inputs[1..] {
+        shape = broadcast("elementwise", &shape, input.shape())?;
+    }
+    let model = inputs.iter().find(|t| t.shape() == &shape[..] && !t.strides().contains(&0));
+    let strides = match model {
+        Some(t) => t.layout().dense_strides(),
+        None => crate::shape::contiguous_strides(&shape),
+    };
+    // Dimensions in the order of the output's memory, outermost first.
+    let mut order: Vec<usize> = (0..shape.len()).collect();
+    order.sort_by_key(|&d| std::cmp::Reverse((strides[d], shape[d])));
+    let mut layouts = Vec::with_capacity(N);
+    for input in inputs {
+        layouts.push(input.layout().expand(&shape)?.permute(&order));
+    }
+    Layout::collapse(&mut layouts);
+    let mut out = Buffer::<R>::new(shape.iter().product())?;
+    let operands: [Operand<T>; N] = std::array::from_fn(|k| Operand {
+        data: inputs[k].storage_slice::<T>(),
+        offset: layouts[k].offset,
+        strides: &layouts[k].strides,
+    });
+    map(&layouts[0].shape, operands, &mut out, f);
+    Ok(Tensor::from_buffer_strided(out, &shape, strides, dtype))
+}

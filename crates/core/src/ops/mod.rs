@@ -1,0 +1,10 @@
+//! The operations: one family a file. An elementwise operation is one row in `elementwise`; one with its own kernel
+//! is one file. Each checks its inputs in `forward`, and brings its gradient and the cases that test it.
+
+pub mod elementwise;
+pub mod movement;
+pub mod random;
+pub mod reduce;
+
+#[cfg(test)]
+pub mod suite;

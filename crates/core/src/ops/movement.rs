@@ -1,0 +1,616 @@
+//! Operations that move elements or only look at them differently: views, copies, casts, joining, choosing by a mask.
+
+use crate::cpu::threads::{SharedPointer, parallel_ranges};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::op::{Context, Op, Pass, apply_one};
+use crate::ops::elementwise::map_tensors;
+use crate::ops::reduce::sum_to;
+use crate::shape::{Dims, Layout, broadcast, contiguous_strides, resolve_dim, resolve_shape};
+use crate::storage::Buffer;
+use crate::tensor::Tensor;
+use crate::{bail, dispatch_all, ensure};
+
+/// The same elements in another shape; a view where the strides allow it, else a copy. One size may be -1.
+pub fn reshape(x: &Tensor, shape: &[i64]) -> Result<Tensor> {
+    let shape = resolve_shape("reshape", shape, x.numel())?;
+    reshape_to(x, &shape)
+}
+
+/// As [`reshape`], with every size given.
+pub fn reshape_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    if x.shape() == shape {
+        return Ok(x.clone());
+    }
+    let x = if x.layout().reshape(shape).is_some() { x.clone() } else { contiguous(x)? };
+    apply_one(Reshape { shape: Dims::from_slice(shape) }, &[&x])
+}
+
+struct Reshape {
+    shape: Dims,
+}
+
+impl Op for Reshape {
+    fn name(&self) -> &'static str {
+        "reshape"
+    }
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        save_shape(x, context)?;
+        let layout = x.layout().reshape(&self.shape).expect("reshape_to copies where a view cannot be");
+        Ok(vec![x.alias(layout)?])
+    }
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![Some(reshape_to(pass.grad(), pass.saved[0].shape())?)])
+    }
+}
+
+/// Keeps the shape of an input for the backward pass, not its memory.
+pub(crate) fn save_shape(x: &Tensor, context: &mut Context) -> Result<()> {
+    if !context.recording() {
+        return Ok(());
+    }
+    let zero = Tensor::full(&[], 0.0, x.dtype())?;
+    context.save(&zero.alias(zero.layout().expand(x.shape())?)?)
+}
+
+/// The dimensions in another order; a view.
+pub fn permute(x: &Tensor, dims: &[i64]) -> Result<Tensor> {
+    ensure!(
+        dims.len() == x.ndim(),
+        Shape,
+        "permute: {} dimensions named for a tensor with {} (shape {:?})",
+        dims.len(),
+        x.ndim(),
+        x.shape()
+    );
+    let order = dims.iter().map(|&d| resolve_dim("permute", d, x.ndim())).collect::<Result<Vec<_>>>()?;
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    ensure!(sorted.iter().enumerate().all(|(i, &d)| i == d), Argument, "permute: {dims:?} is not each dimension once");
+    apply_one(Permute { order }, &[x])
+}
+
+struct Permute {
+    order: Vec<usize>,
+}
+
+impl Op for Permute {
+    fn name(&self) -> &'static str {
+        "permute"
+    }
+    fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        Ok(vec![inputs[0].alias(inputs[0].layout().permute(&self.order))?])
+    }
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let mut inverse = vec![0i64; self.order.len()];
+        for (to, &from) in self.order.iter().enumerate() {
+            inverse[from] = to as i64;
+        }
+        Ok(vec![Some(permute(pass.grad(), &inverse)?)])
+    }
+}
+
+/// Two dimensions exchanged; a view.
+pub fn transpose(x: &Tensor, a: i64, b: i64) -> Result<Tensor> {
+    let (a, b) = (resolve_dim("transpose", a, x.ndim())?, resolve_dim("transpose", b, x.ndim())?);
+    let mut order: Vec<i64> = (0..x.ndim() as i64).collect();
+    order.swap(a, b);
+    permute(x, &order)
+}
+
+/// Dimensions of size 1 (and new leading ones) repeated to that shape; a view.
+pub fn expand(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    if x.shape() == shape {
+        return Ok(x.clone());
+    }
+    apply_one(Expand { shape: Dims::from_slice(shape) }, &[x])
+}
+
+struct Expand {
+    shape: Dims,
+}
+
+impl Op for Expand {
+    fn name(&self) -> &'static str {
+        "expand"
+    }
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        save_shape(inputs[0], context)?;
+        Ok(vec![inputs[0].alias(inputs[0].layout().expand(&self.shape)?)?])
+    }
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![Some(sum_to(pass.grad(), pass.saved[0].shape())?)])
+    }
+}
+
+/// `length` elements of a dimension from `start` on, every `step`-th; a view.
+pub fn slice(x: &Tensor, dim: i64, start: i64, length: usize, step: usize) -> Result<Tensor> {
+    let d = resolve_dim("slice", dim, x.ndim())?;
+    let size = x.shape()[d] as i64;
+    let from = if start < 0 { start + size } else { start };
+    let fits = from >= 0 && step >= 1 && (length == 0 || from + ((length - 1) * step) as i64 <= size - 1) && from <= size;
+    ensure!(
+        fits,
+        Argument,
+        "slice: {length} elements from {start} in steps of {step} do not lie in dimension {d} of shape {:?}",
+        x.shape()
+    );
+    apply_one(Slice { dim: d, start: from as usize, length, step }, &[x])
+}
+
+struct Slice {
+    dim: usize,
+    start: usize,
+    length: usize,
+    step: usize,
+}
+
+impl Op for Slice {
+    fn name(&self) -> &'static str {
+        "slice"
+    }
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        save_shape(x, context)?;
+        let mut layout = x.layout().clone();
+        if self.length > 0 {
+            layout.offset += self.start * layout.strides[self.dim];
+        }
+        layout.shape[self.dim] = self.length;
+        layout.strides[self.dim] *= self.step;
+        Ok(vec![x.alias(layout)?])
+    }
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let op = SliceGrad {
+            shape: Dims::from_slice(pass.saved[0].shape()),
+            part: Slice { dim: self.dim, start: self.start, length: self.length, step: self.step },
+        };
+        Ok(vec![Some(apply_one(op, &[pass.grad()])?)])
+    }
+}
+
+/// Zeros of the whole shape with a slice filled in.
+struct SliceGrad {
+    shape: Dims,
+    part: Slice,
+}
+
+impl Op for SliceGrad {
+    fn name(&self) -> &'static str {
+        "slice"
+    }
+    fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let grad = inputs[0];
+        let Slice { dim, start, length, step } = self.part;
+        let last = grad.is_channels_last() && !grad.is_contiguous();
+        let strides = Tensor::strides_for(&self.shape, last);
+        let mut target = Layout { shape: self.shape.clone(), strides: strides.clone(), offset: 0 };
+        if length > 0 {
+            target.offset = start * strides[dim];
+        }
+        target.shape[dim] = length;
+        target.strides[dim] *= step;
+        Ok(vec![dispatch_all!(grad.dtype(), T => {
+            let mut out = Buffer::<T>::zeroed(self.shape.iter().product())?;
+            copy_strided(grad.storage_slice::<T>(), grad.layout(), &mut out, &target);
+            Tensor::from_buffer_strided(out, &self.shape, strides, grad.dtype())
+        })])
+    }
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let Slice { dim, start, length, step } = self.part;
+        Ok(vec![Some(slice(pass.grad(), dim as i64, start as i64, length, step)?)])
+    }
+}
+
+/// One index of a dimension, which goes away; a view.
+pub fn select(x: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
+    let d = resolve_dim("select", dim, x.ndim())?;
+    let one = slice(x, dim, index, 1, 1)?;
+    let shape: Dims = x.shape().iter().enumerate().filter(|(k, _)| *k != d).map(|(_, s)| *s).collect();
+    reshape_to(&one, &shape)
+}
+
+/// A new dimension of size 1 before `dim`.
+pub fn unsqueeze(x: &Tensor, dim: i64) -> Result<Tensor> {
+    let d = resolve_dim("unsqueeze", dim, x.ndim() + 1)?;
+    let mut shape = Dims::from_slice(x.shape());
+    shape.insert(d, 1);
+    reshape_to(x, &shape)
+}
+
+/// Without dimension `dim`, if its size is 1; without every dimension of size 1, if none is named.
+pub fn squeeze(x: &Tensor, dim: Option<i64>) -> Result<Tensor> {
+    let only = dim.map(|d| resolve_dim("squeeze", d, x.ndim())).transpose()?;
+    let shape: Dims = (0..x.ndim())
+        .filter(|&d| x.shape()[d] != 1 || only.is_some_and(|o| o != d))
+        .map(|d| x.shape()[d])
+        .collect();
+    reshape_to(x, &shape)
+}
+
+/// Dimensions start..=end as one.
+pub fn flatten(x: &Tensor, start: i64, end: i64) -> Result<Tensor> {
+    if x.ndim() == 0 {
+        return reshape_to(x, &[1]);
+    }
+    let (s, e) = (resolve_dim("flatten", start, x.ndim())?, resolve_dim("flatten", end, x.ndim())?);
+    ensure!(s <= e, Argument, "flatten: start {start} lies behind end {end}");
+    let mut shape = Dims::from_slice(&x.shape()[..s]);
+    shape.push(x.shape()[s..=e].iter().product());
+    shape.extend_from_slice(&x.shape()[e + 1..]);
+    reshape_to(x, &shape)
+}
+
+/// How a copy lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    RowMajor,
+    /// [B, C, H, W] stored as [B, H, W, C].
+    ChannelsLast,
+    /// As the source does, without gaps.
+    Preserve,
+}
+
+/// Row-major: itself if it is, else a copy.
+pub fn contiguous(x: &Tensor) -> Result<Tensor> {
+    if x.is_contiguous() { Ok(x.clone()) } else { apply_one(Copy(Format::RowMajor), &[x]) }
+}
+
+/// [B, C, H, W] stored as [B, H, W, C]: itself if it is, else a copy.
+pub fn channels_last(x: &Tensor) -> Result<Tensor> {
+    ensure!(x.ndim() == 4, Shape, "channelsLast: needs [batch, channel, height, width], not {:?}", x.shape());
+    if x.is_channels_last() { Ok(x.clone()) } else { apply_one(Copy(Format::ChannelsLast), &[x]) }
+}
+
+/// Without gaps in memory, in whatever order: itself if it is, else a copy.
+pub fn dense(x: &Tensor) -> Result<Tensor> {
+    if x.layout().is_dense() { Ok(x.clone()) } else { copy(x) }
+}
+
+/// A copy of its own, in the same order of memory.
+pub fn copy(x: &Tensor) -> Result<Tensor> {
+    apply_one(Copy(Format::Preserve), &[x])
+}
+
+struct Copy(Format);
+
+impl Op for Copy {
+    fn name(&self) -> &'static str {
+        "copy"
+    }
+    fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        let strides = match self.0 {
+            Format::RowMajor => contiguous_strides(x.shape()),
+            Format::ChannelsLast => Tensor::strides_for(x.shape(), true),
+            Format::Preserve => x.layout().dense_strides(),
+        };
+        let target = Layout { shape: x.layout().shape.clone(), strides: strides.clone(), offset: 0 };
+        Ok(vec![dispatch_all!(x.dtype(), T => {
+            let mut out = Buffer::<T>::new(x.numel())?;
+            copy_strided(x.storage_slice::<T>(), x.layout(), &mut out, &target);
+            Tensor::from_buffer_strided(out, x.shape(), strides, x.dtype())
+        })])
+    }
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![Some(pass.grad().clone())])
+    }
+}
+
+/// Copies elements between two layouts of one shape, walking the target's memory in order.
+pub(crate) fn copy_strided<T: std::marker::Copy + Send + Sync>(source: &[T], from: &Layout, out: &mut [T], to: &Layout) {
+    if from.numel() == 0 {
+        return;
+    }
+    let mut order: Vec<usize> = (0..to.ndim()).collect();
+    order.sort_by_key(|&d| std::cmp::Reverse((to.strides[d], to.shape[d])));
+    let mut pair = [from.permute(&order), to.permute(&order)];
+    Layout::collapse(&mut pair);
+    let [from, to] = pair;
+    let last = |l: &Layout| l.offset + l.shape.iter().zip(&l.strides).map(|(n, s)| (n - 1) * s).sum::<usize>();
+    assert!(last(&from) < source.len() && last(&to) < out.len(), "a layout reaches beyond its storage");
+    let n = to.ndim();
+    if n == 0 {
+        out[to.offset] = source[from.offset];
+        return;
+    }
+    // The last two dimensions as a block: a transposition (unit stride on different sides) goes tile by tile.
+    let (rows, columns) = (if n > 1 { to.shape[n - 2] } else { 1 }, to.shape[n - 1]);
+    let (row_from, row_to) = if n > 1 { (from.strides[n - 2], to.strides[n - 2]) } else { (0, 0) };
+    let (column_from, column_to) = (from.strides[n - 1], to.strides[n - 1]);
+    let outer = &to.shape[..n.saturating_sub(2)];
+    let blocks: usize = outer.iter().product();
+    const TILE: usize = 32;
+    let row_tiles = rows.div_ceil(TILE);
+    let shared = SharedPointer::new(out);
+    parallel_ranges(blocks * row_tiles, (16384 / (TILE * columns)).max(1), |range| {
+        for task in range {
+            let (block, tile) = (task / row_tiles, task % row_tiles);
+            let (mut f, mut t, mut rest) = (from.offset, to.offset, block);
+            for d in (0..outer.len()).rev() {
+                let i = rest % outer[d];
+                rest /= outer[d];
+                f += i * from.strides[d];
+                t += i * to.strides[d];
+            }
+            let row_range = tile * TILE..((tile + 1) * TILE).min(rows);
+            let contiguous = column_from == 1 && column_to == 1;
+            for c0 in (0..columns).step_by(if contiguous { columns } else { TILE }) {
+                let c1 = if contiguous { columns } else { (c0 + TILE).min(columns) };
+                for r in row_range.clone() {
+                    let (f, t) = (f + r * row_from, t + r * row_to);
+                    // SAFETY: bounds were asserted above for the whole layout; a target layout names each element once.
+                    unsafe {
+                        let target = shared.get();
+                        if contiguous {
+                            std::ptr::copy_nonoverlapping(source.as_ptr().add(f), target.add(t), columns);
+                        } else {
+                            for c in c0..c1 {
+                                *target.add(t + c * column_to) = *source.get_unchecked(f + c * column_from);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// The same values as another type: floats are cut to integers towards zero; bool is "not 0".
+pub fn to_dtype(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    if x.dtype() == dtype {
+        return Ok(x.clone());
+    }
+    apply_one(Cast { from: x.dtype(), to: dtype }, &[x])
+}
+
+struct Cast {
+    from: DType,
+    to: DType,
+}
+
+impl Op for Cast {
+    fn name(&self) -> &'static str {
+        "to"
+    }
+    fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        use crate::dtype::Element;
+        let x = inputs[0];
+        Ok(vec![dispatch_all!(self.from, T => match self.to {
+            DType::F32 => map_tensors([x], self.to, |[v]: [T; 1]| v.to_f64() as f32)?,
+            DType::F64 => map_tensors([x], self.to, |[v]: [T; 1]| v.to_f64())?,
+            DType::I64 => map_tensors([x], self.to, |[v]: [T; 1]| v.to_i64())?,
+            DType::U8 => map_tensors([x], self.to, |[v]: [T; 1]| v.to_i64() as u8)?,
+            DType::Bool => map_tensors([x], self.to, |[v]: [T; 1]| (v != T::default()) as u8)?,
+        })])
+    }
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![Some(to_dtype(pass.grad(), self.from)?)])
+    }
+}
+
+/// Tensors joined along a dimension that exists.
+pub fn cat(tensors: &[&Tensor], dim: i64) -> Result<Tensor> {
+    let Some(first) = tensors.first() else { bail!(Argument, "cat: no tensors given") };
+    let d = resolve_dim("cat", dim, first.ndim())?;
+    let dtype = tensors.iter().fold(first.dtype(), |t, x| t.promote(x.dtype()));
+    let cast = tensors.iter().map(|t| to_dtype(t, dtype)).collect::<Result<Vec<_>>>()?;
+    apply_one(Cat { dim: d }, &cast.iter().collect::<Vec<_>>())
+}
+
+struct Cat {
+    dim: usize,
+}
+
+impl Op for Cat {
+    fn name(&self) -> &'static str {
+        "cat"
+    }
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let first = inputs[0];
+        let mut shape = Dims::from_slice(first.shape());
+        shape[self.dim] = 0;
+        for x in inputs {
+            let fits = x.ndim() == first.ndim()
+                && (0..first.ndim()).all(|d| d == self.dim || x.shape()[d] == first.shape()[d]);
+            ensure!(
+                fits,
+                Shape,
+                "cat: {:?} and {:?} differ in a dimension other than {}",
+                first.shape(),
+                x.shape(),
+                self.dim
+            );
+            shape[self.dim] += x.shape()[self.dim];
+            save_shape(x, context)?;
+        }
+        let strides = Tensor::strides_for(&shape, first.is_channels_last() && !first.is_contiguous());
+        Ok(vec![dispatch_all!(first.dtype(), T => {
+            let mut out = Buffer::<T>::new(shape.iter().product())?;
+            let mut at = 0;
+            for x in inputs {
+                let part = Layout { shape: x.layout().shape.clone(), strides: strides.clone(), offset: at * strides[self.dim] };
+                copy_strided(x.storage_slice::<T>(), x.layout(), &mut out, &part);
+                at += x.shape()[self.dim];
+            }
+            Tensor::from_buffer_strided(out, &shape, strides, first.dtype())
+        })])
+    }
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let mut at = 0;
+        pass.saved
+            .iter()
+            .enumerate()
+            .map(|(i, x)| {
+                let length = x.shape()[self.dim];
+                let part = pass.needs(i).then(|| slice(pass.grad(), self.dim as i64, at as i64, length, 1)).transpose();
+                at += length;
+                part
+            })
+            .collect()
+    }
+}
+
+/// Tensors of one shape joined along a new dimension before `dim`.
+pub fn stack(tensors: &[&Tensor], dim: i64) -> Result<Tensor> {
+    let Some(first) = tensors.first() else { bail!(Argument, "stack: no tensors given") };
+    for t in tensors {
+        ensure!(t.shape() == first.shape(), Shape, "stack: shapes {:?} and {:?} differ", first.shape(), t.shape());
+    }
+    let d = resolve_dim("stack", dim, first.ndim() + 1)? as i64;
+    let parts = tensors.iter().map(|t| unsqueeze(t, d)).collect::<Result<Vec<_>>>()?;
+    cat(&parts.iter().collect::<Vec<_>>(), d)
+}
+
+/// `a` where the condition holds, `b` elsewhere, with broadcasting.
+pub fn where_(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let condition = to_dtype(&condition.detach()?, DType::Bool)?;
+    let dtype = a.dtype().promote(b.dtype());
+    apply_one(Where, &[&condition, &to_dtype(a, dtype)?, &to_dtype(b, dtype)?])
+}
+
+struct Where;
+
+impl Op for Where {
+    fn name(&self) -> &'static str {
+        "where"
+    }
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [condition, a, b] = [inputs[0], inputs[1], inputs[2]];
+        let values = broadcast("where", a.shape(), b.shape())?;
+        let shape = broadcast("where", condition.shape(), &values)?;
+        context.save(condition)?;
+        save_shape(a, context)?;
+        save_shape(b, context)?;
+        let (mask, a, b) = (expand(condition, &shape)?, a.detach()?, b.detach()?);
+        // Chooses by index: the mask is bytes, the values any type.
+        let layouts = [mask.layout().clone(), a.layout().expand(&shape)?, b.layout().expand(&shape)?];
+        let strides = if b.shape() == &shape[..] { b.layout().dense_strides() } else { contiguous_strides(&shape) };
+        Ok(vec![dispatch_all!(a.dtype(), T => {
+            let target = Layout { shape: shape.clone(), strides: strides.clone(), offset: 0 };
+            let mut out = Buffer::<T>::new(shape.iter().product())?;
+            copy_strided(b.storage_slice::<T>(), &layouts[2], &mut out, &target);
+            let chosen = mask.storage_slice::<u8>();
+            let source = a.storage_slice::<T>();
+            each_index(&shape, |index| {
+                if chosen[place(&layouts[0], index)] != 0 {
+                    out[place(&target, index)] = source[place(&layouts[1], index)];
+                }
+            });
+            Tensor::from_buffer_strided(out, &shape, strides, a.dtype())
+        })])
+    }
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let condition = &pass.saved[0];
+        let zero = Tensor::full(&[], 0.0, pass.grad().dtype())?;
+        let a = pass.needs(1).then(|| sum_to(&where_(condition, pass.grad(), &zero)?, pass.saved[1].shape())).transpose()?;
+        let b = pass.needs(2).then(|| sum_to(&where_(condition, &zero, pass.grad())?, pass.saved[2].shape())).transpose()?;
+        Ok(vec![None, a, b])
+    }
+}
+
+/// Where an element lies in its storage.
+#[inline]
+pub(crate) fn place(layout: &Layout, index: &[usize]) -> usize {
+    layout.offset + index.iter().zip(&layout.strides).map(|(i, s)| i * s).sum::<usize>()
+}
+
+/// Calls with every index of a shape, in row-major order.
+pub(crate) fn each_index(shape: &[usize], mut visit: impl FnMut(&[usize])) {
+    if shape.contains(&0) {
+        return;
+    }
+    let mut index: Dims = smallvec::SmallVec::from_elem(0, shape.len());
+    loop {
+        visit(&index);
+        let mut d = shape.len();
+        loop {
+            if d == 0 {
+                return;
+            }
+            d -= 1;
+            index[d] += 1;
+            if index[d] < shape[d] {
+                break;
+            }
+            index[d] = 0;
+        }
+    }
+}
+
+/// `value` where the mask holds, the tensor's own elements elsewhere.
+pub fn masked_fill(x: &Tensor, mask: &Tensor, value: f64) -> Result<Tensor> {
+    broadcast("maskedFill", x.shape(), mask.shape())?;
+    where_(mask, &Tensor::full(&[], value, x.dtype())?, x)
+}
+
+#[cfg_attr(feature = "node", napi_derive::napi)]
+impl Tensor {
+    /// Two dimensions exchanged; a view.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn transpose(&self, a: i64, b: i64) -> Result<Tensor> {
+        transpose(self, a, b)
+    }
+
+    /// The transpose of a matrix; a view.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn t(&self) -> Result<Tensor> {
+        ensure!(self.ndim() == 2, Shape, "t: needs a matrix, not shape {:?}", self.shape());
+        transpose(self, 0, 1)
+    }
+
+    /// `length` elements of dimension `dim` from `start` on, every `step`-th (default 1); a view.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn narrow(&self, dim: i64, start: i64, length: u32, step: Option<u32>) -> Result<Tensor> {
+        slice(self, dim, start, length as usize, step.unwrap_or(1) as usize)
+    }
+
+    /// One index of a dimension, which goes away; a view.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn select(&self, dim: i64, index: i64) -> Result<Tensor> {
+        select(self, dim, index)
+    }
+
+    /// A new dimension of size 1 before `dim`; a view.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn unsqueeze(&self, dim: i64) -> Result<Tensor> {
+        unsqueeze(self, dim)
+    }
+
+    /// Without dimension `dim` if its size is 1 (without every dimension of size 1 if none is named); a view.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn squeeze(&self, dim: Option<i64>) -> Result<Tensor> {
+        squeeze(self, dim)
+    }
+
+    /// Dimensions start..=end (default: all) as one.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn flatten(&self, start: Option<i64>, end: Option<i64>) -> Result<Tensor> {
+        flatten(self, start.unwrap_or(0), end.unwrap_or(-1))
+    }
+
+    /// Row-major in memory: itself if it is, else a copy.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn contiguous(&self) -> Result<Tensor> {
+        contiguous(self)
+    }
+
+    /// [batch, channel, height, width] stored with channels innermost: itself if it is, else a copy.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn channels_last(&self) -> Result<Tensor> {
+        channels_last(self)
+    }
+
+    /// A copy with memory of its own; gradients flow through.
+    #[cfg_attr(feature = "node", napi_derive::napi(js_name = "clone"))]
+    pub fn copied(&self) -> Result<Tensor> {
+        copy(self)
+    }
+
+    /// `value` where the mask (bool or uint8, broadcast) holds.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn masked_fill(&self, mask: &Tensor, value: f64) -> Result<Tensor> {
+        masked_fill(self, mask, value)
+    }
+}
