@@ -103,9 +103,22 @@ export const pluginMalformed = (name: string, from: string, why: string) =>
     hint: 'A plugin file exports by default what a define function returned (defineMethod, defineCallback, …), or an array of them.',
   })
 
-export const pluginNameTaken = (kind: string, name: string, first: string, second: string) =>
-  new SptError('ERR_PLUGIN', `two plugins of kind ${kind} are named "${name}": ${first} and ${second}`, {
-    hint: 'Rename one of them.',
+export const pluginAmbiguous = (kind: string, name: string, origins: readonly string[]) =>
+  new SptError('ERR_PLUGIN', `"${name}" names ${origins.length} plugins of kind ${kind}: from ${origins.join(', ')}`, {
+    hint: 'Write the package before the name, such as my-package/my-method.',
+  })
+
+export const pluginOfOtherKind = (kind: string, name: string, other: string) =>
+  new SptError('ERR_PLUGIN', `"${name}" is a ${other}, not a ${kind}`)
+
+export const pluginFileMissing = (name: string, file: string) =>
+  new SptError('ERR_PLUGIN', `plugin "${name}": there is no file ${file}`, {
+    hint: 'A path is taken from the folder of the configuration file.',
+  })
+
+export const pluginNotInstalled = (name: string, folders: readonly string[]) =>
+  new SptError('ERR_PLUGIN', `plugin package "${name}" is not installed (looked from ${folders.join(' and ')})`, {
+    hint: `Install it: npm install ${name}`,
   })
 
 export const pluginBuildFailed = (kind: string, name: string, cause: unknown) =>

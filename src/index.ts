@@ -1,4 +1,5 @@
 /** The public API of `stable-pretraining`: every name a user or a plugin's author may import. */
+export { z } from 'zod'
 export { reference, references, type PluginUse } from './config/reference.js'
 export { SptError, errorCode, type ErrorCode } from './errors.js'
 export {
