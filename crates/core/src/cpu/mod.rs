@@ -4,8 +4,8 @@
 mod cases;
 pub mod dispatch;
 pub mod elementwise;
-pub mod math;
 pub mod gemm;
+pub mod math;
 mod scratch;
 pub mod threads;
 mod tile;
