@@ -5,6 +5,7 @@ pub mod elementwise;
 pub mod movement;
 pub mod random;
 pub mod reduce;
+pub mod update;
 
 #[cfg(test)]
 pub mod suite;
