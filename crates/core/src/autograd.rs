@@ -122,8 +122,10 @@ fn walk(root: &Tensor, seed: Tensor, options: Options) -> Result<()> {
     // Nodes waiting for their turn, by order: the last one has all its gradients, since all its users ran later.
     let mut waiting: BTreeMap<u64, Rc<Node>> = BTreeMap::new();
     let mut gradients: HashMap<u64, Vec<Option<Tensor>>> = HashMap::new();
-    let send = |edge: &Edge, gradient: Tensor, waiting: &mut BTreeMap<u64, Rc<Node>>,
-                    gradients: &mut HashMap<u64, Vec<Option<Tensor>>>| match edge {
+    let send = |edge: &Edge,
+                gradient: Tensor,
+                waiting: &mut BTreeMap<u64, Rc<Node>>,
+                gradients: &mut HashMap<u64, Vec<Option<Tensor>>>| match edge {
         Edge::None => Ok(()),
         Edge::Leaf(leaf) => accumulate(leaf, gradient),
         Edge::Node(node, result) => {

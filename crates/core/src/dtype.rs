@@ -146,10 +146,21 @@ float!(f32, f64);
 macro_rules! dispatch_float {
     ($dtype:expr, $op:expr, $T:ident => $body:expr) => {
         match $dtype {
-            $crate::dtype::DType::F32 => { type $T = f32; $body }
-            $crate::dtype::DType::F64 => { type $T = f64; $body }
-            other => return Err($crate::error::Error::Dtype(format!(
-                "{}: takes float32 or float64, got {}; convert with .to('float32')", $op, other.name()))),
+            $crate::dtype::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::dtype::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            other => {
+                return Err($crate::error::Error::Dtype(format!(
+                    "{}: takes float32 or float64, got {}; convert with .to('float32')",
+                    $op,
+                    other.name()
+                )))
+            }
         }
     };
 }
@@ -159,10 +170,22 @@ macro_rules! dispatch_float {
 macro_rules! dispatch_all {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
-            $crate::dtype::DType::F32 => { type $T = f32; $body }
-            $crate::dtype::DType::F64 => { type $T = f64; $body }
-            $crate::dtype::DType::I64 => { type $T = i64; $body }
-            $crate::dtype::DType::U8 | $crate::dtype::DType::Bool => { type $T = u8; $body }
+            $crate::dtype::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::dtype::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            $crate::dtype::DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            $crate::dtype::DType::U8 | $crate::dtype::DType::Bool => {
+                type $T = u8;
+                $body
+            }
         }
     };
 }

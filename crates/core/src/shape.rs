@@ -107,7 +107,13 @@ impl Layout {
 
     /// The same elements seen in another (broadcast-compatible) shape.
     pub fn expand(&self, shape: &[usize]) -> Result<Layout> {
-        ensure!(shape.len() >= self.ndim(), Shape, "expand: {:?} has more dimensions than {:?}", &self.shape[..], shape);
+        ensure!(
+            shape.len() >= self.ndim(),
+            Shape,
+            "expand: {:?} has more dimensions than {:?}",
+            &self.shape[..],
+            shape
+        );
         let lead = shape.len() - self.ndim();
         let mut strides: Dims = SmallVec::from_elem(0, shape.len());
         for (d, &size) in self.shape.iter().enumerate() {
@@ -295,7 +301,8 @@ mod tests {
 
     #[test]
     fn dense_strides_keep_the_order_of_dimensions() {
-        let nhwc = Layout { shape: Dims::from_slice(&[2, 3, 4, 5]), strides: channels_last_strides(&[2, 3, 4, 5]), offset: 0 };
+        let nhwc =
+            Layout { shape: Dims::from_slice(&[2, 3, 4, 5]), strides: channels_last_strides(&[2, 3, 4, 5]), offset: 0 };
         assert!(nhwc.is_dense() && nhwc.is_channels_last() && !nhwc.is_contiguous());
         assert_eq!(nhwc.dense_strides(), nhwc.strides);
     }

@@ -185,7 +185,13 @@ impl Tensor {
 
     /// The only element.
     pub fn to_scalar(&self) -> Result<f64> {
-        ensure!(self.numel() == 1, Shape, "item: the tensor has {} elements (shape {:?}), not 1", self.numel(), self.shape());
+        ensure!(
+            self.numel() == 1,
+            Shape,
+            "item: the tensor has {} elements (shape {:?}), not 1",
+            self.numel(),
+            self.shape()
+        );
         self.storage()?;
         let offset = self.inner.layout.offset;
         Ok(crate::dispatch_all!(self.dtype(), T => self.storage_slice::<T>()[offset].to_f64()))

@@ -1,6 +1,12 @@
 //! Kernels for CPUs: threads, run-time dispatch, matrix product, convolution. They know no op.
 
+#[cfg(test)]
+mod cases;
 pub mod dispatch;
 pub mod elementwise;
+pub mod gemm;
 pub mod math;
+mod scratch;
 pub mod threads;
+mod tile;
+mod vector;

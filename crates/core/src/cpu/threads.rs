@@ -96,6 +96,11 @@ impl<T> SharedPointer<T> {
         Self(slice.as_mut_ptr())
     }
 
+    /// Wraps the start of memory that several tasks will write, each its own part.
+    pub fn from_raw(pointer: *mut T) -> Self {
+        Self(pointer)
+    }
+
     /// The pointer itself; using it is as unsafe as using any raw pointer.
     pub fn get(&self) -> *mut T {
         self.0
@@ -319,6 +324,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cases::with_threads;
     use super::*;
 
     #[test]
@@ -406,19 +412,17 @@ mod tests {
 
     #[test]
     fn thread_counts_can_change_between_jobs() {
-        let before = num_threads();
         for threads in [1, 4, 2, 7, 3] {
-            set_num_threads(threads);
-            for _ in 0..50 {
-                let total = AtomicUsize::new(0);
-                parallel_for(100, |i| {
-                    total.fetch_add(i, Relaxed);
-                });
-                assert_eq!(total.into_inner(), 4950);
-            }
+            with_threads(threads, || {
+                for _ in 0..50 {
+                    let total = AtomicUsize::new(0);
+                    parallel_for(100, |i| {
+                        total.fetch_add(i, Relaxed);
+                    });
+                    assert_eq!(total.into_inner(), 4950);
+                }
+            });
         }
-        set_num_threads(0);
-        assert_eq!(num_threads(), 1);
-        set_num_threads(before);
+        with_threads(0, || assert_eq!(num_threads(), 1));
     }
 }

@@ -40,8 +40,12 @@ pub trait Binary: 'static {
 
 macro_rules! constants {
     ($values:ident;) => {};
-    ($values:ident; $a:ident) => { let $a = $values[0]; };
-    ($values:ident; $a:ident, $b:ident) => { let [$a, $b] = $values; };
+    ($values:ident; $a:ident) => {
+        let $a = $values[0];
+    };
+    ($values:ident; $a:ident, $b:ident) => {
+        let [$a, $b] = $values;
+    };
 }
 
 /// A row: documentation, name(element, constants…) = expression, gradient(x, y, g) = expression, keeping x and/or y.
@@ -216,9 +220,15 @@ impl<F: Unary> Op for UnaryGrad<F> {
             ($t:ident, $grad:ident) => {{
                 let c = self.constants.map(|v| v as $t);
                 match (F::KEEPS, inputs) {
-                    ((true, true), &[x, y, g]) => map_tensors([x, y, g], dtype, move |[x, y, g]: [$t; 3]| F::$grad(x, y, g, c)),
-                    ((true, false), &[x, g]) => map_tensors([x, g], dtype, move |[x, g]: [$t; 2]| F::$grad(x, 0.0, g, c)),
-                    ((false, true), &[y, g]) => map_tensors([y, g], dtype, move |[y, g]: [$t; 2]| F::$grad(0.0, y, g, c)),
+                    ((true, true), &[x, y, g]) => {
+                        map_tensors([x, y, g], dtype, move |[x, y, g]: [$t; 3]| F::$grad(x, y, g, c))
+                    }
+                    ((true, false), &[x, g]) => {
+                        map_tensors([x, g], dtype, move |[x, g]: [$t; 2]| F::$grad(x, 0.0, g, c))
+                    }
+                    ((false, true), &[y, g]) => {
+                        map_tensors([y, g], dtype, move |[y, g]: [$t; 2]| F::$grad(0.0, y, g, c))
+                    }
                     (_, &[g]) => map_tensors([g], dtype, move |[g]: [$t; 1]| F::$grad(0.0, 0.0, g, c)),
                     _ => unreachable!("the inputs are those that backward lists"),
                 }
@@ -296,7 +306,10 @@ fn share(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 
 fn equal_zero(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    movement::expand(&compare(Comparison::Equal, a, &Tensor::full(&[], 0.0, a.dtype())?)?, &broadcast("pow", a.shape(), b.shape())?)
+    movement::expand(
+        &compare(Comparison::Equal, a, &Tensor::full(&[], 0.0, a.dtype())?)?,
+        &broadcast("pow", a.shape(), b.shape())?,
+    )
 }
 
 /// Runs a row on tensors of any type: both are brought to the wider one (integers divide as float32).
@@ -336,9 +349,7 @@ impl<F: Binary> Op for BinaryOp<F> {
             DType::F32 => map_tensors([a, b], DType::F32, |[a, b]: [f32; 2]| F::f32(a, b))?,
             DType::F64 => map_tensors([a, b], DType::F64, |[a, b]: [f64; 2]| F::f64(a, b))?,
             DType::I64 => map_tensors([a, b], DType::I64, |[a, b]: [i64; 2]| int(a, b))?,
-            DType::U8 | DType::Bool => {
-                map_tensors([a, b], DType::U8, |[a, b]: [u8; 2]| int(a as i64, b as i64) as u8)?
-            }
+            DType::U8 | DType::Bool => map_tensors([a, b], DType::U8, |[a, b]: [u8; 2]| int(a as i64, b as i64) as u8)?,
         }])
     }
 
@@ -390,7 +401,13 @@ pub fn map_tensors<T: Element, R: Element, const N: usize>(
     f: impl Fn([T; N]) -> R + Copy + Sync,
 ) -> Result<Tensor> {
     for input in inputs {
-        ensure!(T::stores(input.dtype()), Internal, "elementwise loop over {} got {}", T::DTYPE.name(), input.dtype().name());
+        ensure!(
+            T::stores(input.dtype()),
+            Internal,
+            "elementwise loop over {} got {}",
+            T::DTYPE.name(),
+            input.dtype().name()
+        );
     }
     let mut shape = Dims::from_slice(inputs[0].shape());
     for input in &inputs[1..] {

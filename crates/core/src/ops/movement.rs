@@ -129,7 +129,8 @@ pub fn slice(x: &Tensor, dim: i64, start: i64, length: usize, step: usize) -> Re
     let d = resolve_dim("slice", dim, x.ndim())?;
     let size = x.shape()[d] as i64;
     let from = if start < 0 { start + size } else { start };
-    let fits = from >= 0 && step >= 1 && (length == 0 || from + ((length - 1) * step) as i64 <= size - 1) && from <= size;
+    let fits =
+        from >= 0 && step >= 1 && (length == 0 || from + ((length - 1) * step) as i64 <= size - 1) && from <= size;
     ensure!(
         fits,
         Argument,
@@ -222,10 +223,8 @@ pub fn unsqueeze(x: &Tensor, dim: i64) -> Result<Tensor> {
 /// Without dimension `dim`, if its size is 1; without every dimension of size 1, if none is named.
 pub fn squeeze(x: &Tensor, dim: Option<i64>) -> Result<Tensor> {
     let only = dim.map(|d| resolve_dim("squeeze", d, x.ndim())).transpose()?;
-    let shape: Dims = (0..x.ndim())
-        .filter(|&d| x.shape()[d] != 1 || only.is_some_and(|o| o != d))
-        .map(|d| x.shape()[d])
-        .collect();
+    let shape: Dims =
+        (0..x.ndim()).filter(|&d| x.shape()[d] != 1 || only.is_some_and(|o| o != d)).map(|d| x.shape()[d]).collect();
     reshape_to(x, &shape)
 }
 
@@ -299,7 +298,12 @@ impl Op for Copy {
 }
 
 /// Copies elements between two layouts of one shape, walking the target's memory in order.
-pub(crate) fn copy_strided<T: std::marker::Copy + Send + Sync>(source: &[T], from: &Layout, out: &mut [T], to: &Layout) {
+pub(crate) fn copy_strided<T: std::marker::Copy + Send + Sync>(
+    source: &[T],
+    from: &Layout,
+    out: &mut [T],
+    to: &Layout,
+) {
     if from.numel() == 0 {
         return;
     }
@@ -504,8 +508,14 @@ impl Op for Where {
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let condition = &pass.saved[0];
         let zero = Tensor::full(&[], 0.0, pass.grad().dtype())?;
-        let a = pass.needs(1).then(|| sum_to(&where_(condition, pass.grad(), &zero)?, pass.saved[1].shape())).transpose()?;
-        let b = pass.needs(2).then(|| sum_to(&where_(condition, &zero, pass.grad())?, pass.saved[2].shape())).transpose()?;
+        let a = pass
+            .needs(1)
+            .then(|| sum_to(&where_(condition, pass.grad(), &zero)?, pass.saved[1].shape()))
+            .transpose()?;
+        let b = pass
+            .needs(2)
+            .then(|| sum_to(&where_(condition, &zero, pass.grad())?, pass.saved[2].shape()))
+            .transpose()?;
         Ok(vec![None, a, b])
     }
 }

@@ -71,7 +71,8 @@ impl Op for Sum {
         let inner: usize = self.dims.iter().map(|&d| x.shape()[d]).product();
         let outer: usize = kept.iter().map(|&d| x.shape()[d]).product();
         let rows: Vec<i64> = kept.iter().copied().chain(by_stride(self.dims.clone())).map(|d| d as i64).collect();
-        let columns: Vec<i64> = by_stride(self.dims.clone()).into_iter().chain(kept.clone()).map(|d| d as i64).collect();
+        let columns: Vec<i64> =
+            by_stride(self.dims.clone()).into_iter().chain(kept.clone()).map(|d| d as i64).collect();
         let x = x.detach()?;
         let as_columns = movement::permute(&x, &columns)?;
         let along_columns = as_columns.is_contiguous() && outer > 1;

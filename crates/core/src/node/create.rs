@@ -1,0 +1,124 @@
+//! Functions of JavaScript that make tensors, or join several.
+
+use super::generator::Generator;
+use super::{Result, report_memory};
+use crate::dtype::{DType, Element};
+use crate::ops::{movement, random};
+use crate::storage::Buffer;
+use crate::tensor::Tensor;
+use napi::Env;
+use napi::bindgen_prelude::{BigInt64Array, ClassInstance, Either4, Float32Array, Float64Array, Uint8Array};
+use napi_derive::napi;
+
+type Data = Either4<Float32Array, Float64Array, BigInt64Array, Uint8Array>;
+
+fn sizes(shape: &[u32]) -> Vec<usize> {
+    shape.iter().map(|&s| s as usize).collect()
+}
+
+fn parse(dtype: Option<String>) -> Result<DType> {
+    dtype.map_or(Ok(DType::F32), |name| DType::parse(&name))
+}
+
+/// A tensor of the values (copied). The dtype follows from the array: float32, float64, int64, uint8; a Uint8Array can
+/// also be "bool".
+#[napi]
+pub fn from_data(
+    env: Env,
+    data: Data,
+    shape: Vec<u32>,
+    #[napi(ts_arg_type = "DType")] dtype: Option<String>,
+) -> Result<Tensor> {
+    let shape = sizes(&shape);
+    let tensor = match &data {
+        Either4::A(values) => Tensor::from_slice::<f32>(values, &shape)?,
+        Either4::B(values) => Tensor::from_slice::<f64>(values, &shape)?,
+        Either4::C(values) => Tensor::from_slice::<i64>(values, &shape)?,
+        Either4::D(values) => Tensor::from_slice::<u8>(values, &shape)?,
+    };
+    report_memory(&env);
+    match dtype {
+        None => Ok(tensor),
+        Some(name) => movement::to_dtype(&tensor, DType::parse(&name)?),
+    }
+}
+
+/// Every element `value`; float32 unless said otherwise.
+#[napi]
+pub fn full(
+    env: Env,
+    shape: Vec<u32>,
+    value: f64,
+    #[napi(ts_arg_type = "DType")] dtype: Option<String>,
+) -> Result<Tensor> {
+    let tensor = Tensor::full(&sizes(&shape), value, parse(dtype)?)?;
+    report_memory(&env);
+    Ok(tensor)
+}
+
+/// start, start + step, … below end; float32 unless said otherwise.
+#[napi]
+pub fn arange(start: f64, end: f64, step: f64, #[napi(ts_arg_type = "DType")] dtype: Option<String>) -> Result<Tensor> {
+    let dtype = parse(dtype)?;
+    crate::ensure!(step != 0.0 && step.is_finite(), Argument, "arange: a step of {step} never arrives");
+    let n = ((end - start) / step).ceil().max(0.0) as usize;
+    crate::dispatch_all!(dtype, T => {
+        let mut out = Buffer::<T>::new(n)?;
+        for i in 0..n {
+            out[i] = T::from_f64(start + step * i as f64);
+        }
+        Ok(Tensor::from_buffer_strided(out, &[n], crate::shape::contiguous_strides(&[n]), dtype))
+    })
+}
+
+/// Uniform numbers in [0, 1).
+#[napi]
+pub fn rand_from(
+    generator: &Generator,
+    shape: Vec<u32>,
+    #[napi(ts_arg_type = "DType")] dtype: Option<String>,
+) -> Result<Tensor> {
+    let dtype = parse(dtype)?;
+    generator.with(|philox| random::rand(&sizes(&shape), dtype, philox))
+}
+
+/// Normal numbers with mean 0 and variance 1.
+#[napi]
+pub fn randn_from(
+    generator: &Generator,
+    shape: Vec<u32>,
+    #[napi(ts_arg_type = "DType")] dtype: Option<String>,
+) -> Result<Tensor> {
+    let dtype = parse(dtype)?;
+    generator.with(|philox| random::randn(&sizes(&shape), dtype, philox))
+}
+
+/// Whole numbers in [low, high), int64.
+#[napi]
+pub fn randint_from(generator: &Generator, low: i64, high: i64, shape: Vec<u32>) -> Result<Tensor> {
+    generator.with(|philox| random::randint(low, high, &sizes(&shape), philox))
+}
+
+/// 0..n in a random order, int64 [n].
+#[napi]
+pub fn randperm_from(generator: &Generator, n: u32) -> Result<Tensor> {
+    generator.with(|philox| random::randperm(n as usize, philox))
+}
+
+/// Tensors joined along a dimension that exists (default 0).
+#[napi]
+pub fn cat(tensors: Vec<ClassInstance<Tensor>>, dim: Option<i64>) -> Result<Tensor> {
+    movement::cat(&tensors.iter().map(|t| &**t).collect::<Vec<_>>(), dim.unwrap_or(0))
+}
+
+/// Tensors of one shape joined along a new dimension (default 0).
+#[napi]
+pub fn stack(tensors: Vec<ClassInstance<Tensor>>, dim: Option<i64>) -> Result<Tensor> {
+    movement::stack(&tensors.iter().map(|t| &**t).collect::<Vec<_>>(), dim.unwrap_or(0))
+}
+
+/// `a` where the condition holds, `b` elsewhere, with broadcasting.
+#[napi(js_name = "where")]
+pub fn choose(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    movement::where_(condition, a, b)
+}
