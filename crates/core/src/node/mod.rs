@@ -3,6 +3,7 @@
 mod create;
 mod generator;
 mod tensor;
+mod update;
 
 use crate::cpu::dispatch::{self, Isa};
 use crate::cpu::threads;
