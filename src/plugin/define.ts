@@ -6,6 +6,7 @@
  */
 import type { z } from 'zod'
 import type { PluginUse } from '../config/reference.js'
+import type { MultiView, Transform } from '../data/transform.js'
 import type {
   Backbone,
   Callback,
@@ -68,7 +69,7 @@ export interface Built {
   method: Method
   backbone: Backbone
   dataset: Dataset
-  transform: unknown
+  transform: Transform | MultiView
   callback: Callback
   logger: Logger
   optimizer: Optimizer

@@ -1,0 +1,30 @@
+/** The one plain view that images are evaluated by: resized, the middle cut out, normalised. */
+import { defineTransform, normalizeSteps, sizeOf, z, type Step } from 'stable-pretraining'
+
+export default defineTransform({
+  name: 'evaluation',
+  description: 'The plain view of evaluation: resize, middle, normalise.',
+  config: z.object({
+    size: z.int().min(1).describe('side of the view in pixels'),
+    resize: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('shorter side before the middle is cut out, in pixels; by default 8/7 of size, as 256 for 224'),
+    mean: z.array(z.number()).min(1).optional().describe('a value a channel, of images scaled to [0, 1]'),
+    std: z.array(z.number().positive()).min(1).optional().describe('a value a channel, of images scaled to [0, 1]'),
+    statistics: z
+      .string()
+      .optional()
+      .describe('instead of mean and std: the name of a known data set, such as ImageNet'),
+  }),
+  build({ config }) {
+    const { size, resize = Math.round((size * 8) / 7) } = config
+    const steps: Step[] = [
+      { type: 'resize', size: resize, interpolation: 'bilinear', antialias: true },
+      { type: 'center-crop', size: sizeOf(size) },
+      ...normalizeSteps('evaluation', config),
+    ]
+    return { steps }
+  },
+})

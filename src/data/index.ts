@@ -1,0 +1,22 @@
+/** Data: what samples are, where they are read from, how they become batches. */
+export { Concat, Subset, randomSplit } from './subset.js'
+export { ImageFolderDataset } from './image-folder.js'
+export { InMemoryDataset, type InMemoryOptions } from './in-memory.js'
+export { RandomSampler, SequentialSampler, type Sampler } from './samplers.js'
+export {
+  MultiViewTransform,
+  chain,
+  compose,
+  interpolationOf,
+  isMultiView,
+  normalizeSteps,
+  sizeOf,
+  type MultiView,
+  type Step,
+  type Transform,
+} from './transform.js'
+export { datasetStatistics, statisticsOf, type Statistics } from './statistics.js'
+export { existingFile } from './file.js'
+export { readCifar, type CifarOptions } from './cifar.js'
+export { readIdx, readIdxDataset, type IdxArray, type IdxOptions } from './idx.js'
+export { type Dataset, type EncodedImage, type ImageSource, type RawImage, type Sample } from './sample.js'

@@ -1,0 +1,51 @@
+/**
+ * What a data set yields: samples, each an image that is not decoded yet and what is known about it.
+ * It is not how samples become batches; see data-loader.ts.
+ */
+
+/** The bytes of an image file (JPEG, PNG or WebP), decoded when its batch is made. */
+export interface EncodedImage {
+  readonly encoded: Uint8Array
+  /** Named in errors. */
+  readonly path?: string
+}
+
+/**
+ * Raw pixels inside a larger array: rows from the top, channels interleaved (HWC), one byte a channel.
+ * The image is `pixels[offset .. offset + height * width * channels]`; nothing is copied until its batch is made.
+ */
+export interface RawImage {
+  readonly pixels: Uint8Array
+  /** Bytes before the first pixel. */
+  readonly offset: number
+  readonly width: number
+  readonly height: number
+  /** 1 (grey) or 3 (red, green, blue). */
+  readonly channels: number
+}
+
+export type ImageSource = EncodedImage | RawImage
+
+export interface Sample {
+  readonly image: ImageSource
+  /** Class number, from 0. */
+  readonly label?: number
+  /** Its place in the data set it comes from. Augmentation is a function of (seed, epoch, index, view). */
+  readonly index: number
+  /** Anything else: numbers become a float32 tensor of the batch, bigints an int64 tensor, the rest an array. */
+  readonly [key: string]: unknown
+}
+
+/** Samples by position. Any object with `length` and `get` is one. */
+export interface Dataset {
+  readonly name: string
+  readonly length: number
+  /** Names of the classes; `classes[label]`. */
+  readonly classes?: readonly string[]
+  /** The sample at 0 <= index < length. */
+  get(index: number): Sample | Promise<Sample>
+}
+
+export function isEncoded(image: ImageSource): image is EncodedImage {
+  return 'encoded' in image
+}
