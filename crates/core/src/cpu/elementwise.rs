@@ -16,7 +16,10 @@ pub struct Operand<'a, T> {
 
 /// `out[i] = f([a[i], b[i], …])` with `out` dense in the order of `shape` (all strides in elements, 0 to broadcast).
 /// Merge dimensions beforehand: the innermost one is the vector loop.
-pub fn map<T: Copy + Sync, R: Send, const N: usize>(
+///
+/// `WIDE` compiles the loop for each instruction set: for float32 arithmetic. It multiplies the code, so that
+/// everything else (float64, integers, comparisons, casts) goes without.
+pub fn map<T: Copy + Sync, R: Send, const N: usize, const WIDE: bool>(
     shape: &[usize],
     inputs: [Operand<T>; N],
     out: &mut [R],
@@ -40,7 +43,7 @@ pub fn map<T: Copy + Sync, R: Send, const N: usize>(
     let run_row = |starts: [usize; N], at: usize, length: usize| {
         // SAFETY: each row of the output is visited by one task only.
         let out = unsafe { shared.slice(at..at + length) };
-        dispatch(Row { data: std::array::from_fn(|k| &inputs[k].data[starts[k]..]), steps, out, f });
+        run_wide::<_, WIDE>(Row { data: std::array::from_fn(|k| &inputs[k].data[starts[k]..]), steps, out, f });
     };
     let rows = numel / inner;
     if rows == 1 {
@@ -77,6 +80,45 @@ pub fn map<T: Copy + Sync, R: Send, const N: usize>(
             }
         }
     });
+}
+
+/// As [`map`] where every input has the length and the order of the output: one loop, and the least code.
+pub fn map_dense<T: Copy + Sync, R: Send, const N: usize, const WIDE: bool>(
+    inputs: [&[T]; N],
+    out: &mut [R],
+    f: impl Fn([T; N]) -> R + Copy + Sync,
+) {
+    assert!(inputs.iter().all(|input| input.len() == out.len()));
+    let shared = SharedPointer::new(out);
+    parallel_ranges(inputs[0].len(), GRAIN, |range| {
+        // SAFETY: the ranges are disjoint parts of the output.
+        let out = unsafe { shared.slice(range.clone()) };
+        run_wide::<_, WIDE>(Run { data: inputs.map(|input| &input[range.clone()]), out, f });
+    });
+}
+
+#[inline(always)]
+fn run_wide<K: Kernel, const WIDE: bool>(kernel: K) -> K::Output {
+    if WIDE { dispatch(kernel) } else { kernel.run() }
+}
+
+struct Run<'a, T, R, F, const N: usize> {
+    data: [&'a [T]; N],
+    out: &'a mut [R],
+    f: F,
+}
+
+impl<T: Copy, R, F: Fn([T; N]) -> R + Copy, const N: usize> Kernel for Run<'_, T, R, F, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let n = self.out.len();
+        let data: [&[T]; N] = std::array::from_fn(|k| &self.data[k][..n]);
+        for i in 0..n {
+            self.out[i] = (self.f)(std::array::from_fn(|k| data[k][i]));
+        }
+    }
 }
 
 struct Row<'a, T, R, F, const N: usize> {

@@ -1,7 +1,7 @@
 //! Elementwise operations: a row each, from which follow the loop, the gradient, the JavaScript method and the tests.
 //! An expression uses the names of `cpu::math` (WGSL's) and float literals only, so that a shader can be made of it.
 
-use crate::cpu::elementwise::{Operand, map};
+use crate::cpu::elementwise::{Operand, map, map_dense};
 use crate::cpu::math::*;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
@@ -24,6 +24,8 @@ pub trait Unary: 'static {
     /// The gradient of x, from x, the result y and the gradient g of y (x or y is 0 if not kept).
     fn grad_f32(x: f32, y: f32, g: f32, constants: [f32; 2]) -> f32;
     fn grad_f64(x: f64, y: f64, g: f64, constants: [f64; 2]) -> f64;
+    /// The derivative over whole tensors: what is kept, then the gradient.
+    fn gradient(inputs: &[&Tensor], constants: [f64; 2]) -> Result<Tensor>;
 }
 
 /// A function of two elements, with its two derivatives.
@@ -51,7 +53,7 @@ macro_rules! constants {
 /// A row: documentation, name(element, constants…) = expression, gradient(x, y, g) = expression, keeping x and/or y.
 macro_rules! unary {
     ($($doc:literal $type:ident $name:ident($x:ident $(, $c:ident)*) = $f:expr,
-       grad($gx:ident, $gy:ident, $g:ident) = $df:expr, keep($kx:literal, $ky:literal);)*) => {$(
+       grad($gx:ident, $gy:ident, $g:ident) = $df:expr, keep($kx:tt, $ky:tt);)*) => {$(
         #[doc = $doc]
         pub struct $type;
 
@@ -60,10 +62,38 @@ macro_rules! unary {
             const KEEPS: (bool, bool) = ($kx, $ky);
             unary!(@functions f32 grad_f32 f32; $x, $f, $gx, $gy, $g, $df; $($c),*);
             unary!(@functions f64 grad_f64 f64; $x, $f, $gx, $gy, $g, $df; $($c),*);
+            fn gradient(inputs: &[&Tensor], constants: [f64; 2]) -> Result<Tensor> {
+                unary!(@gradient $type $kx $ky inputs constants)
+            }
         }
 
         unary!(@method $doc $type $name; $($c),*);
     )*};
+    // Only the loop over what the row keeps is compiled.
+    (@gradient $type:ident true true $inputs:ident $c:ident) => {
+        match $inputs[0].dtype() {
+            DType::F32 => { let c = $c.map(|v| v as f32); map_same::<f32, 3, true>($inputs, move |[x, y, g]| $type::grad_f32(x, y, g, c)) }
+            _ => map_same::<f64, 3, false>($inputs, move |[x, y, g]| $type::grad_f64(x, y, g, $c)),
+        }
+    };
+    (@gradient $type:ident true false $inputs:ident $c:ident) => {
+        match $inputs[0].dtype() {
+            DType::F32 => { let c = $c.map(|v| v as f32); map_same::<f32, 2, true>($inputs, move |[x, g]| $type::grad_f32(x, 0.0, g, c)) }
+            _ => map_same::<f64, 2, false>($inputs, move |[x, g]| $type::grad_f64(x, 0.0, g, $c)),
+        }
+    };
+    (@gradient $type:ident false true $inputs:ident $c:ident) => {
+        match $inputs[0].dtype() {
+            DType::F32 => { let c = $c.map(|v| v as f32); map_same::<f32, 2, true>($inputs, move |[y, g]| $type::grad_f32(0.0, y, g, c)) }
+            _ => map_same::<f64, 2, false>($inputs, move |[y, g]| $type::grad_f64(0.0, y, g, $c)),
+        }
+    };
+    (@gradient $type:ident false false $inputs:ident $c:ident) => {
+        match $inputs[0].dtype() {
+            DType::F32 => { let c = $c.map(|v| v as f32); map_same::<f32, 1, true>($inputs, move |[g]| $type::grad_f32(0.0, 0.0, g, c)) }
+            _ => map_same::<f64, 1, false>($inputs, move |[g]| $type::grad_f64(0.0, 0.0, g, $c)),
+        }
+    };
     (@functions $name:ident $grad:ident $t:ident; $x:ident, $f:expr, $gx:ident, $gy:ident, $g:ident, $df:expr;
      $($c:ident),*) => {
         #[inline(always)]
@@ -173,11 +203,11 @@ impl<F: Unary> Op for UnaryOp<F> {
         let y = match x.dtype() {
             DType::F32 => {
                 let c = self.constants.map(|v| v as f32);
-                map_tensors([x], DType::F32, move |[x]: [f32; 1]| F::f32(x, c))?
+                map_same::<f32, 1, true>(&[x], move |[x]| F::f32(x, c))?
             }
             DType::F64 => {
                 let c = self.constants;
-                map_tensors([x], DType::F64, move |[x]: [f64; 1]| F::f64(x, c))?
+                map_same::<f64, 1, false>(&[x], move |[x]| F::f64(x, c))?
             }
             other => return Err(not_float(self.name(), other)),
         };
@@ -215,26 +245,7 @@ impl<F: Unary> Op for UnaryGrad<F> {
     }
 
     fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
-        let dtype = inputs[0].dtype();
-        macro_rules! run {
-            ($t:ident, $grad:ident) => {{
-                let c = self.constants.map(|v| v as $t);
-                match (F::KEEPS, inputs) {
-                    ((true, true), &[x, y, g]) => {
-                        map_tensors([x, y, g], dtype, move |[x, y, g]: [$t; 3]| F::$grad(x, y, g, c))
-                    }
-                    ((true, false), &[x, g]) => {
-                        map_tensors([x, g], dtype, move |[x, g]: [$t; 2]| F::$grad(x, 0.0, g, c))
-                    }
-                    ((false, true), &[y, g]) => {
-                        map_tensors([y, g], dtype, move |[y, g]: [$t; 2]| F::$grad(0.0, y, g, c))
-                    }
-                    (_, &[g]) => map_tensors([g], dtype, move |[g]: [$t; 1]| F::$grad(0.0, 0.0, g, c)),
-                    _ => unreachable!("the inputs are those that backward lists"),
-                }
-            }};
-        }
-        Ok(vec![if dtype == DType::F32 { run!(f32, grad_f32)? } else { run!(f64, grad_f64)? }])
+        Ok(vec![F::gradient(inputs, self.constants)?])
     }
 
     fn backward(&self, _: &Pass) -> Result<Vec<Option<Tensor>>> {
@@ -300,7 +311,7 @@ binary! {
 /// 1 where a > b, ½ where equal, else 0.
 fn share(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let dtype = a.dtype();
-    dispatch_float!(dtype, "maximum", T => map_tensors([&a.detach()?, &b.detach()?], dtype, |[a, b]: [T; 2]| {
+    dispatch_float!(dtype, "maximum", T => map_tensors::<_, _, 2, false>([&a.detach()?, &b.detach()?], dtype, |[a, b]: [T; 2]| {
         select(select(0.0 as T, 0.5, a == b), 1.0, a > b)
     }))
 }
@@ -346,10 +357,12 @@ impl<F: Binary> Op for BinaryOp<F> {
         }
         let int = |a, b| F::i64(a, b).expect("binary() converts before");
         Ok(vec![match a.dtype() {
-            DType::F32 => map_tensors([a, b], DType::F32, |[a, b]: [f32; 2]| F::f32(a, b))?,
-            DType::F64 => map_tensors([a, b], DType::F64, |[a, b]: [f64; 2]| F::f64(a, b))?,
-            DType::I64 => map_tensors([a, b], DType::I64, |[a, b]: [i64; 2]| int(a, b))?,
-            DType::U8 | DType::Bool => map_tensors([a, b], DType::U8, |[a, b]: [u8; 2]| int(a as i64, b as i64) as u8)?,
+            DType::F32 => map_tensors::<_, _, 2, true>([a, b], DType::F32, |[a, b]: [f32; 2]| F::f32(a, b))?,
+            DType::F64 => map_tensors::<_, _, 2, false>([a, b], DType::F64, |[a, b]: [f64; 2]| F::f64(a, b))?,
+            DType::I64 => map_tensors::<_, _, 2, false>([a, b], DType::I64, |[a, b]: [i64; 2]| int(a, b))?,
+            DType::U8 | DType::Bool => {
+                map_tensors::<_, _, 2, false>([a, b], DType::U8, |[a, b]: [u8; 2]| int(a as i64, b as i64) as u8)?
+            }
         }])
     }
 
@@ -377,7 +390,7 @@ pub fn compare(comparison: Comparison, a: &Tensor, b: &Tensor) -> Result<Tensor>
     let (a, b) = (movement::to_dtype(&a.detach()?, dtype)?, movement::to_dtype(&b.detach()?, dtype)?);
     broadcast("comparison", a.shape(), b.shape())?;
     dispatch_all!(dtype, T => {
-        macro_rules! run { ($op:tt) => { map_tensors([&a, &b], DType::Bool, |[a, b]: [T; 2]| (a $op b) as u8) } }
+        macro_rules! run { ($op:tt) => { map_tensors::<_, _, 2, false>([&a, &b], DType::Bool, |[a, b]: [T; 2]| (a $op b) as u8) } }
         match comparison {
             Equal => run!(==),
             NotEqual => run!(!=),
@@ -395,7 +408,8 @@ pub(crate) fn not_float(op: &str, dtype: DType) -> Error {
 
 /// `out = f(inputs)` with broadcasting, outside the graph. The output keeps the memory order of the first input that
 /// has its shape, so that channels-last images stay so.
-pub fn map_tensors<T: Element, R: Element, const N: usize>(
+/// `WIDE`: see [`map`].
+pub fn map_tensors<T: Element, R: Element, const N: usize, const WIDE: bool>(
     inputs: [&Tensor; N],
     dtype: DType,
     f: impl Fn([T; N]) -> R + Copy + Sync,
@@ -432,6 +446,27 @@ pub fn map_tensors<T: Element, R: Element, const N: usize>(
         offset: layouts[k].offset,
         strides: &layouts[k].strides,
     });
-    map(&layouts[0].shape, operands, &mut out, f);
+    map::<_, _, N, WIDE>(&layouts[0].shape, operands, &mut out, f);
     Ok(Tensor::from_buffer_strided(out, &shape, strides, dtype))
+}
+
+/// `out = f(inputs)` for tensors of one shape, outside the graph: one dense loop, after copies where memory orders differ.
+pub fn map_same<T: Element, const N: usize, const WIDE: bool>(
+    inputs: &[&Tensor],
+    f: impl Fn([T; N]) -> T + Copy + Sync,
+) -> Result<Tensor> {
+    let first = movement::dense(&inputs[0].detach()?)?;
+    let mut same: Vec<Tensor> = vec![first.clone()];
+    for input in &inputs[1..] {
+        ensure!(input.shape() == first.shape(), Internal, "{:?} beside {:?}", input.shape(), first.shape());
+        same.push(if input.strides() == first.strides() {
+            input.detach()?
+        } else {
+            movement::copy_like(input, &first)?
+        });
+    }
+    let data: [&[T]; N] = std::array::from_fn(|k| same[k].slice::<T>());
+    let mut out = Buffer::<T>::new(first.numel())?;
+    map_dense::<_, _, N, WIDE>(data, &mut out, f);
+    Ok(Tensor::from_buffer_strided(out, first.shape(), first.layout().strides.clone(), first.dtype()))
 }

@@ -272,6 +272,16 @@ pub fn copy(x: &Tensor) -> Result<Tensor> {
     apply_one(Copy(Format::Preserve), &[x])
 }
 
+/// A copy outside the graph with the memory order of a dense tensor of the same shape.
+pub(crate) fn copy_like(x: &Tensor, model: &Tensor) -> Result<Tensor> {
+    let target = Layout { offset: 0, ..model.layout().clone() };
+    Ok(dispatch_all!(x.dtype(), T => {
+        let mut out = Buffer::<T>::new(x.numel())?;
+        copy_strided(x.storage_slice::<T>(), x.layout(), &mut out, &target);
+        Tensor::from_buffer_strided(out, x.shape(), target.strides, x.dtype())
+    }))
+}
+
 struct Copy(Format);
 
 impl Op for Copy {
@@ -382,11 +392,11 @@ impl Op for Cast {
         use crate::dtype::Element;
         let x = inputs[0];
         Ok(vec![dispatch_all!(self.from, T => match self.to {
-            DType::F32 => map_tensors([x], self.to, |[v]: [T; 1]| v.to_f64() as f32)?,
-            DType::F64 => map_tensors([x], self.to, |[v]: [T; 1]| v.to_f64())?,
-            DType::I64 => map_tensors([x], self.to, |[v]: [T; 1]| v.to_i64())?,
-            DType::U8 => map_tensors([x], self.to, |[v]: [T; 1]| v.to_i64() as u8)?,
-            DType::Bool => map_tensors([x], self.to, |[v]: [T; 1]| (v != T::default()) as u8)?,
+            DType::F32 => map_tensors::<_, _, 1, false>([x], self.to, |[v]: [T; 1]| v.to_f64() as f32)?,
+            DType::F64 => map_tensors::<_, _, 1, false>([x], self.to, |[v]: [T; 1]| v.to_f64())?,
+            DType::I64 => map_tensors::<_, _, 1, false>([x], self.to, |[v]: [T; 1]| v.to_i64())?,
+            DType::U8 => map_tensors::<_, _, 1, false>([x], self.to, |[v]: [T; 1]| v.to_i64() as u8)?,
+            DType::Bool => map_tensors::<_, _, 1, false>([x], self.to, |[v]: [T; 1]| (v != T::default()) as u8)?,
         })])
     }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
