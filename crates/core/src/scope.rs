@@ -29,6 +29,11 @@ pub fn enter() -> usize {
     })
 }
 
+/// How many of the tensors made in the innermost scope are still in use.
+pub fn alive() -> usize {
+    SCOPES.with(|scopes| scopes.borrow().last().map_or(0, |made| made.iter().filter(|t| t.strong_count() > 0).count()))
+}
+
 /// Closes the scope of that depth (and any left open inside it) and frees what it made, except
 /// `results` (they move to the surrounding scope), tensors that were kept, and what the graphs of those still need.
 pub fn exit(depth: usize, results: &[Tensor]) -> Result<()> {

@@ -147,6 +147,9 @@ impl Tensor {
     /// The elements in memory order. Panics unless the tensor is dense.
     pub fn slice<T: Element>(&self) -> &[T] {
         assert!(self.inner.layout.is_dense(), "a dense tensor, not strides {:?}", self.strides());
+        if self.numel() == 0 {
+            return &[];
+        }
         let offset = self.inner.layout.offset;
         &self.storage_slice::<T>()[offset..offset + self.numel()]
     }
@@ -170,7 +173,9 @@ impl Tensor {
         );
         let storage = self.storage()?;
         storage.raise_version();
-        let (offset, numel) = (self.inner.layout.offset, self.numel());
+        let numel = self.numel();
+        // A view without elements may lie behind the end of its storage.
+        let offset = if numel == 0 { 0 } else { self.inner.layout.offset };
         // SAFETY: tensors of one storage live on one thread, and no slice is held across a call that updates.
         let all = unsafe { storage.slice_mut::<T>() };
         Ok(write(&mut all[offset..offset + numel]))

@@ -68,7 +68,10 @@ macro_rules! unary {
         }
 
         unary!(@method $doc $type $name; $($c),*);
-    )*};
+    )*
+        #[cfg(test)]
+        const UNARY: &[&str] = &[$(stringify!($name)),*];
+    };
     // Only the loop over what the row keeps is compiled.
     (@gradient $type:ident true true $inputs:ident $c:ident) => {
         match $inputs[0].dtype() {
@@ -282,7 +285,10 @@ macro_rules! binary {
 
         #[doc = $doc]
         pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> { binary::<$type>(a, b) }
-    )*};
+    )*
+        #[cfg(test)]
+        const BINARY: &[&str] = &[$(stringify!($name)),*];
+    };
 }
 
 binary! {
@@ -469,4 +475,107 @@ pub fn map_same<T: Element, const N: usize, const WIDE: bool>(
     let mut out = Buffer::<T>::new(first.numel())?;
     map_dense::<_, _, N, WIDE>(data, &mut out, f);
     Ok(Tensor::from_buffer_strided(out, first.shape(), first.layout().strides.clone(), first.dtype()))
+}
+
+/// The names of all rows.
+#[cfg(test)]
+pub fn names() -> Vec<&'static str> {
+    UNARY.iter().chain(BINARY).map(|name| name.trim_end_matches('_')).collect()
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<crate::ops::suite::Case> {
+    use crate::ops::suite::*;
+    let s: &[usize] = &[2, 3, 5];
+    let images: &[usize] = &[2, 3, 4, 5];
+    let mut cases = Vec::new();
+    let mut one = |op, input: Input, f: fn(&Tensor) -> Result<Tensor>, reference: fn(f64) -> f64| {
+        cases.push(case(op, "", [input], move |t| f(&t[0])).equals(each(move |x| reference(x[0]))));
+    };
+    one("neg", normal(images), neg, |x| -x);
+    one("abs", nonzero(images), abs_, f64::abs);
+    one("exp", normal(s), exp_, f64::exp);
+    one("expm1", normal(s), expm1_, f64::exp_m1);
+    one("log", positive(s), log_, f64::ln);
+    one("log1p", positive(s), log1p_, f64::ln_1p);
+    one("sqrt", positive(s), sqrt_, f64::sqrt);
+    one("rsqrt", positive(s), rsqrt, |x| 1.0 / x.sqrt());
+    one("square", normal(s), square, |x| x * x);
+    one("reciprocal", nonzero(s), reciprocal, |x| 1.0 / x);
+    one("sign", nonzero(s), sign_, f64::signum);
+    one("sin", normal(s), sin_, f64::sin);
+    one("cos", normal(s), cos_, f64::cos);
+    one("tanh", normal(s), tanh_, f64::tanh);
+    one("erf", normal(s), erf_, libm::erf);
+    one("floor", fraction(s), floor_, f64::floor);
+    one("ceil", fraction(s), ceil_, f64::ceil);
+    one("round", fraction(s), round_, f64::round_ties_even);
+    one("relu", nonzero(images), relu, |x| x.max(0.0));
+    one("sigmoid", normal(s), sigmoid, |x| 1.0 / (1.0 + (-x).exp()));
+    one("log_sigmoid", normal(s), log_sigmoid, |x| -(-x).exp().ln_1p());
+    one("silu", normal(s), silu, |x| x / (1.0 + (-x).exp()));
+    let normal_below = |x: f64| 0.5 * (1.0 + libm::erf(x / 2f64.sqrt()));
+    let tanh_gelu = |x: f64| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh());
+    cases.push(case("gelu_exact", "", [normal(s)], |t| gelu_exact(&t[0])).equals(each(move |x| x[0] * normal_below(x[0]))));
+    cases.push(case("gelu_tanh", "", [normal(s)], |t| gelu_tanh(&t[0])).equals(each(move |x| tanh_gelu(x[0]))));
+
+    let mut with = |op, variant, input: Input, f: fn(&Tensor) -> Result<Tensor>, reference: fn(f64) -> f64| {
+        cases.push(case(op, variant, [input], move |t| f(&t[0])).equals(each(move |x| reference(x[0]))));
+    };
+    with("add_scalar", "", normal(images), |x| add_scalar(x, 1.5), |x| x + 1.5);
+    with("mul_scalar", "", normal(s), |x| mul_scalar(x, -1.5), |x| x * -1.5);
+    with("div_scalar", "", normal(s), |x| div_scalar(x, 0.75), |x| x / 0.75);
+    with("rsub_scalar", "", normal(s), |x| rsub_scalar(x, 1.5), |x| 1.5 - x);
+    with("rdiv_scalar", "", nonzero(s), |x| rdiv_scalar(x, 1.5), |x| 1.5 / x);
+    with("pow_scalar", "fractional", positive(s), |x| pow_scalar(x, 1.7), |x| x.powf(1.7));
+    with("pow_scalar", "cube of negatives", nonzero(s), |x| pow_scalar(x, 3.0), |x| x.powi(3));
+    with("clamp_both", "", nonzero(s), |x| clamp_both(x, -0.1, 0.1), |x| x.clamp(-0.1, 0.1));
+    with("clamp_both", "nothing outside", nonzero(s), |x| clamp_both(x, -9.0, 9.0), |x| x);
+    with("leaky_relu", "", nonzero(s), |x| leaky_relu_(x, 0.25), |x| if x > 0.0 { x } else { 0.25 * x });
+    with("elu", "", nonzero(s), |x| elu_(x, 1.5), |x| if x > 0.0 { x } else { 1.5 * x.exp_m1() });
+    with("softplus", "", normal(s), |x| softplus_(x, 2.0, 20.0), |x| (2.0 * x).exp().ln_1p() / 2.0);
+    with("softplus", "past the threshold", nonzero(s), |x| softplus_(x, 2.0, 0.2), |x| {
+        if 2.0 * x > 0.2 { x } else { (2.0 * x).exp().ln_1p() / 2.0 }
+    });
+
+    type Pair = fn(&Tensor, &Tensor) -> Result<Tensor>;
+    let rows: [(&'static str, fn(&[usize]) -> Input, fn(&[usize]) -> Input, Pair, fn(f64, f64) -> f64); 8] = [
+        ("add", normal, normal, add, |a, b| a + b),
+        ("sub", normal, normal, sub, |a, b| a - b),
+        ("mul", normal, normal, mul, |a, b| a * b),
+        ("div", normal, nonzero, div, |a, b| a / b),
+        ("pow_tensor", positive, normal, pow_tensor, f64::powf),
+        ("maximum", distinct, distinct, maximum, f64::max),
+        ("minimum", distinct, distinct, minimum, f64::min),
+        ("atan2", nonzero, nonzero, atan2_, f64::atan2),
+    ];
+    let broadcasts: [(&'static str, &[usize], &[usize]); 6] = [
+        ("same shape", &[2, 3, 5], &[2, 3, 5]),
+        ("a row to a matrix", &[4, 3], &[3]),
+        ("a column and a row", &[4, 1], &[3]),
+        ("a scalar", &[], &[4, 3]),
+        ("channels of images", &[2, 3, 4, 5], &[3, 1, 1]),
+        ("both ways in the middle", &[2, 1, 5], &[4, 1]),
+    ];
+    for (op, make_a, make_b, f, reference) in rows {
+        for (variant, a, b) in broadcasts {
+            let inputs = [make_a(a), make_b(b)];
+            cases.push(case(op, variant, inputs, move |t| f(&t[0], &t[1])).equals(each(move |x| reference(x[0], x[1]))));
+        }
+    }
+    use Comparison::*;
+    for comparison in [Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual] {
+        let run = move |t: &[Tensor]| compare(comparison, &t[0], &t[1]);
+        let reference = move |x: &[f64]| match comparison {
+            Equal => f64::from(x[0] == x[1]),
+            NotEqual => f64::from(x[0] != x[1]),
+            Less => f64::from(x[0] < x[1]),
+            LessEqual => f64::from(x[0] <= x[1]),
+            Greater => f64::from(x[0] > x[1]),
+            GreaterEqual => f64::from(x[0] >= x[1]),
+        };
+        cases.push(case("comparison", "floats", [normal(&[4, 3]), normal(&[3])], run).equals(each(reference)).drops_nan());
+        cases.push(case("comparison", "integers", [index(3, &[4, 5]), index(3, &[5])], run).equals(each(reference)));
+    }
+    cases
 }

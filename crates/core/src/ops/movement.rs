@@ -634,3 +634,64 @@ impl Tensor {
         masked_fill(self, mask, value)
     }
 }
+
+#[cfg(test)]
+pub fn cases() -> Vec<crate::ops::suite::Case> {
+    use crate::ops::suite::*;
+    let joined = |dim: usize| {
+        move |arrays: &[Array]| {
+            let mut out = Vec::new();
+            let outer: usize = arrays[0].shape[..dim].iter().product();
+            for o in 0..outer {
+                for a in arrays {
+                    let inner: usize = a.shape[dim..].iter().product();
+                    out.extend_from_slice(&a.values[o * inner..(o + 1) * inner]);
+                }
+            }
+            out
+        }
+    };
+    let chosen = |x: &[f64]| if x[0] != 0.0 { x[1] } else { x[2] };
+    vec![
+        case("reshape", "a view", [normal(&[2, 3, 4])], |t| reshape(&t[0], &[6, -1])).equals(|a| a[0].values.clone()),
+        case("reshape", "after a permutation", [normal(&[2, 3, 4])], |t| reshape(&permute(&t[0], &[2, 0, 1])?, &[-1, 2])),
+        case("reshape", "flatten", [normal(&[2, 3, 4, 5])], |t| flatten(&t[0], 1, -1)).equals(|a| a[0].values.clone()),
+        case("reshape", "squeeze and unsqueeze", [normal(&[2, 1, 4])], |t| unsqueeze(&squeeze(&t[0], Some(1))?, -1))
+            .equals(|a| a[0].values.clone()),
+        case("permute", "", [normal(&[2, 3, 4, 5])], |t| permute(&t[0], &[2, 0, -1, 1])),
+        case("permute", "transpose", [normal(&[3, 4])], |t| transpose(&t[0], 0, -1)).equals(|a| {
+            let [rows, columns] = [a[0].shape[0], a[0].shape[1]];
+            (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c))).map(|(r, c)| a[0].values[r * columns + c]).collect()
+        }),
+        case("expand", "", [normal(&[3, 1])], |t| expand(&t[0], &[2, t[0].shape()[0], 4])),
+        case("slice", "every second", [normal(&[3, 5])], |t| slice(&t[0], 1, 0, 3, 2))
+            .equals(along(1, |x| vec![x[0], x[2], x[4]])),
+        case("slice", "nothing", [normal(&[3, 5])], |t| slice(&t[0], 0, 3, 0, 1)),
+        case("slice", "channels of images", [normal(&[2, 3, 4, 5])], |t| slice(&t[0], 1, 0, 2, 1)),
+        case("slice", "select", [normal(&[3, 5])], |t| select(&t[0], 0, -2)),
+        case("copy", "", [normal(&[2, 3, 4, 5])], |t| copy(&t[0])).equals(|a| a[0].values.clone()),
+        case("copy", "row-major", [normal(&[2, 3, 4, 5])], |t| contiguous(&t[0])).equals(|a| a[0].values.clone()),
+        case("copy", "channels last", [normal(&[2, 3, 4, 5])], |t| channels_last(&t[0])).equals(|a| a[0].values.clone()),
+        case("copy", "a long transposition", [normal(&[40, 70])], |t| contiguous(&transpose(&t[0], 0, 1)?)),
+        case("to", "float to float", [normal(&[3, 5])], |t| to_dtype(&t[0], DType::F32)).tolerance(1e-6).without_gradient(),
+        case("to", "float to integer", [nonzero(&[3, 5])], |t| to_dtype(&t[0], DType::I64))
+            .equals(each(|x| x[0].trunc()))
+            .drops_nan(),
+        case("to", "float to truth", [nonzero(&[3, 5])], |t| to_dtype(&t[0], DType::Bool)).equals(each(|_| 1.0)).drops_nan(),
+        case("cat", "rows", [normal(&[2, 3]), normal(&[4, 3]), normal(&[2, 3])], |t| cat(&[&t[0], &t[1], &t[2]], 0))
+            .equals(joined(0)),
+        case("cat", "channels of images", [normal(&[2, 3, 4, 5]), normal(&[2, 6, 4, 5])], |t| cat(&[&t[0], &t[1]], 1))
+            .equals(joined(1)),
+        case("cat", "twice the same", [normal(&[2, 3])], |t| cat(&[&t[0], &t[0]], -1)),
+        case("cat", "stack", [normal(&[2, 3]), normal(&[2, 3])], |t| stack(&[&t[0], &t[1]], 1)),
+        case("where", "", [mask(&[4, 3]), normal(&[4, 3]), normal(&[4, 3])], |t| where_(&t[0], &t[1], &t[2]))
+            .equals(each(chosen))
+            .drops_nan(),
+        case("where", "broadcast", [mask(&[4, 1]), normal(&[3]), normal(&[2, 1, 1])], |t| where_(&t[0], &t[1], &t[2]))
+            .equals(each(chosen))
+            .drops_nan(),
+        case("where", "fill", [normal(&[4, 3]), mask(&[3])], |t| masked_fill(&t[0], &t[1], -2.5))
+            .equals(each(|x| if x[1] != 0.0 { -2.5 } else { x[0] }))
+            .drops_nan(),
+    ]
+}

@@ -225,3 +225,23 @@ fn pairwise<T: Float>(values: &[T]) -> T {
         }
     }
 }
+
+#[cfg(test)]
+pub fn cases() -> Vec<crate::ops::suite::Case> {
+    use crate::ops::suite::*;
+    let total = |x: &[f64]| vec![x.iter().sum::<f64>()];
+    vec![
+        case("sum", "everything", [normal(&[2, 3, 4])], |t| sum(&t[0], None, false)).equals(|a| vec![a[0].values.iter().sum()]),
+        case("sum", "of a scalar", [normal(&[])], |t| sum(&t[0], None, false)).equals(|a| a[0].values.clone()),
+        case("sum", "rows", [normal(&[2, 3, 4])], |t| sum(&t[0], Some(&[-1]), false)).equals(along(2, total)),
+        case("sum", "columns", [normal(&[70, 5])], |t| sum(&t[0], Some(&[0]), true)).equals(along(0, total)),
+        case("sum", "the middle", [normal(&[2, 3, 4])], |t| sum(&t[0], Some(&[1]), false)).equals(along(1, total)),
+        case("sum", "all but channels", [normal(&[2, 3, 4, 5])], |t| sum(&t[0], Some(&[0, 2, 3]), false)),
+        case("sum", "outer and inner", [normal(&[2, 3, 4])], |t| sum(&t[0], Some(&[0, 2]), true)),
+        case("sum", "long", [normal(&[5000])], |t| sum(&t[0], None, false)).equals(|a| vec![a[0].values.iter().sum()]),
+        case("sum", "integers", [index(9, &[2, 3])], |t| sum(&t[0], Some(&[1]), false)).equals(along(1, total)),
+        case("sum", "mean", [normal(&[2, 3, 4])], |t| mean(&t[0], Some(&[0, 2]), true)),
+        case("sum", "mean of rows", [normal(&[3, 4])], |t| mean(&t[0], Some(&[1]), false))
+            .equals(along(1, |x| vec![x.iter().sum::<f64>() / x.len() as f64])),
+    ]
+}
