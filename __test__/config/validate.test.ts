@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
+import { stringify } from 'yaml'
 import { z } from 'zod'
 import { SptError } from '../../src/errors.js'
 import { parseConfig } from '../../src/config/document.js'
+import { plain } from '../../src/config/plain.js'
 import { reference, references, type Lookup, type PluginUse } from '../../src/config/reference.js'
 import { validate } from '../../src/config/validate.js'
 
@@ -159,4 +161,20 @@ test('interpolation tells cycles and missing places', () => {
   expect(failure('optimizer: sgd\nseed: ${trainer.max_epoch}\ntrainer: {max_epochs: 1}')).toBe(
     'a.yaml:2:1 seed: cannot resolve "${trainer.max_epoch}": there is no "trainer.max_epoch"; did you mean "trainer.max_epochs"?',
   )
+})
+
+test('a parsed configuration is written back with its defaults and reads as the same', () => {
+  const written = plain(
+    parse('optimizer: {type: sgd, weight_decay: 1e-6}\ncallbacks: {type: online-probe, every: 2}\nlabels: {aB: 1}'),
+    schema,
+  )
+  expect(written).toEqual({
+    seed: 0,
+    optimizer: { type: 'sgd', lr: 0.1, momentum: 0, weight_decay: 1e-6 },
+    callbacks: [{ type: 'online-probe', every: 2, optimizer: { type: 'sgd', lr: 1, momentum: 0, weight_decay: 0 } }],
+    trainer: { max_epochs: 1, precision: '32-true' },
+    labels: { aB: 1 },
+  })
+  const again = parse(stringify(written))
+  expect(plain(again, schema)).toEqual(written)
 })

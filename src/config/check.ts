@@ -99,7 +99,10 @@ function unknownKey(key: string, known: readonly string[]): { message: string; h
 }
 
 /** Of a union's object schemas, the one that knows most of the keys. */
-function bestOption(value: Record<string, unknown>, options: readonly z.core.$ZodType[]): z.core.$ZodType | undefined {
+export function bestOption(
+  value: Record<string, unknown>,
+  options: readonly z.core.$ZodType[],
+): z.core.$ZodType | undefined {
   const score = (option: z.core.$ZodType) => {
     const shape = definitionOf(option).shape
     return shape === undefined ? -1 : Object.keys(value).filter((key) => camelCase(key) in shape).length

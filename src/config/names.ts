@@ -5,7 +5,7 @@ export function camelCase(key: string): string {
 }
 
 export function snakeCase(key: string): string {
-  return key.replace(/(?<=[a-z0-9])([A-Z])/g, (letter) => `_${letter.toLowerCase()}`)
+  return key.replace(/(?<!^)[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
 /** `OnlineKNN`, `online-knn`, `online_knn` are one name when asked for: this form is compared. */

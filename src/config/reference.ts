@@ -16,6 +16,8 @@ export interface Referable {
 /** A plugin chosen in a configuration, its options parsed by its own schema. */
 export interface PluginUse<K extends string = string> {
   readonly kind: K
+  /** As it was written: a name, a path, a package's, or a target. */
+  readonly name: string
   readonly definition: Referable
   readonly config: Record<string, unknown>
 }
@@ -105,5 +107,5 @@ function use<K extends string>(
   const options = Object.fromEntries(Object.entries(object ?? {}).filter(([option]) => !hydraKeys.has(option)))
   const { output, problems } = check(definition.config, options)
   problems.forEach(failed)
-  return { kind, definition, config: (output ?? {}) as Record<string, unknown> }
+  return { kind, name, definition, config: (output ?? {}) as Record<string, unknown> }
 }

@@ -1,0 +1,119 @@
+/**
+ * What a configuration file may say: the schema of its sections and the way from a file to a parsed `RunConfig`.
+ * What each plugin's options are is said by the plugin; how a run is made of it, in `run.ts`.
+ */
+import { dirname, resolve } from 'node:path'
+import { z } from 'zod'
+import { readConfig, type ConfigDocument } from '../config/document.js'
+import { documentJsonSchema } from '../config/json-schema.js'
+import { reference, references } from '../config/reference.js'
+import { validate } from '../config/validate.js'
+import type { Kind } from '../plugin/define.js'
+import { isPath } from '../plugin/load.js'
+import { loadRegistry, type Registry } from '../plugin/registry.js'
+
+const loader = z.object({
+  dataset: reference('dataset').optional().describe('images to read; default: data.dataset'),
+  transform: references('transform').optional().describe('what is done to each image; default: data.transform'),
+  batchSize: z.int().min(1).optional().describe('images a batch; default: data.batch_size, else 1'),
+  shuffle: z.boolean().optional().describe('a new random order each epoch; default: true for train'),
+  dropLast: z.boolean().optional().describe('leave out a last, smaller batch; default: true for train'),
+  numWorkers: z.int().min(0).optional().describe('batches in the making at once; changes the speed and nothing else'),
+  prefetch: z.int().min(0).optional().describe('batches ready ahead of the one in use'),
+  seed: z.int().min(0).optional().describe('of order and augmentation; default: the seed of the run'),
+})
+
+const trainer = z.object({
+  maxEpochs: z.int().min(-1).optional().describe('passes over the training data; -1: no limit; default 1'),
+  maxSteps: z.int().min(-1).optional().describe('optimizer steps; -1: no limit'),
+  precision: z.enum(['32-true']).default('32-true').describe('number format of weights and arithmetic'),
+  checkValEveryNEpoch: z.int().min(1).default(1).describe('epochs between two validations'),
+  limitTrainBatches: z.number().min(0).optional().describe('batches of an epoch, or below 1 a share of them'),
+  limitValBatches: z
+    .number()
+    .min(0)
+    .optional()
+    .describe('batches of a validation, or below 1 a share of them; 0: none'),
+  numSanityValSteps: z.int().min(0).default(2).describe('validation batches tried before training'),
+  logEveryNSteps: z.int().min(1).default(10).describe('steps between two rows of step values'),
+  accumulateGradBatches: z.int().min(1).default(1).describe('batches whose gradients are averaged into one step'),
+  gradientClipVal: z.number().gt(0).optional().describe('largest norm (or value) of the gradient'),
+  gradientClipAlgorithm: z.enum(['norm', 'value']).default('norm').describe('what gradient_clip_val bounds'),
+  checkpointEveryNSteps: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe('steps between two checkpoints besides those of each epoch; 0: none'),
+})
+
+export const schema = z.object({
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .default(0)
+    .describe('of weights, data order, augmentation'),
+  plugins: z.array(z.string()).default([]).describe("third parties' plugins: npm packages, or paths from this file"),
+  data: loader
+    .extend({
+      train: loader.optional().describe('what is learnt from'),
+      val: loader.optional().describe('what is validated on'),
+      test: loader.optional().describe('what is tested on'),
+      predict: loader.optional().describe('what is predicted'),
+    })
+    .describe('images and how they become batches; train, val … inherit what stands beside them'),
+  backbone: reference('backbone').describe('the network that is pretrained'),
+  method: reference('method').describe('how it is pretrained'),
+  optimizer: reference('optimizer').optional().describe('default: AdamW'),
+  scheduler: reference('scheduler')
+    .optional()
+    .describe('of the learning rate; default: CosineAnnealingLR over the run'),
+  monitor: z.string().optional().describe('the metric that a scheduler such as ReduceLROnPlateau watches'),
+  callbacks: references('callback').prefault([]).describe('what watches and probes while it trains'),
+  logger: references('logger').prefault(['console', 'csv']).describe('where metrics go'),
+  trainer: trainer.prefault({}).describe('how long and how'),
+  numClasses: z.int().min(1).optional().describe('default: the number of classes the training data names'),
+  ckptPath: z.string().optional().describe('a checkpoint whose weights and state this run starts from'),
+  threads: z.int().min(1).optional().describe('threads of the native core; default: one a core'),
+  cacheDir: z.string().optional().describe('runs are written to its folder `runs`; default: ./runs'),
+})
+
+export type RunConfig = z.output<typeof schema>
+
+export interface LoadedConfig {
+  readonly config: RunConfig
+  readonly registry: Registry
+  /** Where relative paths start: the configuration file's folder. */
+  readonly folder: string
+  readonly document: ConfigDocument
+}
+
+/** Reads, completes and checks a configuration. Raises ERR_CONFIG with every problem and its place, ERR_PLUGIN. */
+export async function loadConfig(
+  file: string,
+  overrides: readonly string[] = [],
+  folder = dirname(resolve(file)),
+): Promise<LoadedConfig> {
+  const document = await readConfig(file, overrides)
+  const registry = await loadRegistry(thirdParty(document.values), [folder, process.cwd()])
+  const config = validate(document, schema, (kind, name) => registry.find(kind as Kind, name))
+  return { config, registry, folder, document }
+}
+
+export function configJsonSchema(registry: Registry): Record<string, unknown> {
+  return documentJsonSchema(
+    schema,
+    registry.entries.map(({ definition }) => definition),
+  )
+}
+
+/** What `plugins:` lists, and every plugin that is named by a path where it is used. */
+function thirdParty(values: Record<string, unknown>): string[] {
+  const listed = Array.isArray(values['plugins']) ? values['plugins'].filter((name) => typeof name === 'string') : []
+  return [...listed, ...pathsIn(values)]
+}
+
+function pathsIn(value: unknown): string[] {
+  if (typeof value === 'string') return isPath(value) && /\.[cm]?[jt]s$/.test(value) ? [value] : []
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(pathsIn) : []
+}
