@@ -6,9 +6,9 @@ import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { readConfig, type ConfigDocument } from '../config/document.js'
 import { documentJsonSchema } from '../config/json-schema.js'
-import { reference, references } from '../config/reference.js'
+import { reference, references, type PluginUse } from '../config/reference.js'
 import { validate } from '../config/validate.js'
-import type { Kind } from '../plugin/define.js'
+import type { Definition, Kind } from '../plugin/define.js'
 import { isPath } from '../plugin/load.js'
 import { loadRegistry, type Registry } from '../plugin/registry.js'
 
@@ -70,7 +70,7 @@ export const schema = z.object({
     .describe('of the learning rate; default: CosineAnnealingLR over the run'),
   monitor: z.string().optional().describe('the metric that a scheduler such as ReduceLROnPlateau watches'),
   callbacks: references('callback').prefault([]).describe('what watches and probes while it trains'),
-  logger: references('logger').prefault(['console', 'csv']).describe('where metrics go'),
+  logger: references('logger').optional().describe('where metrics go; default: those that say they are'),
   trainer: trainer.prefault({}).describe('how long and how'),
   numClasses: z.int().min(1).optional().describe('default: the number of classes the training data names'),
   ckptPath: z.string().optional().describe('a checkpoint whose weights and state this run starts from'),
@@ -78,7 +78,7 @@ export const schema = z.object({
   cacheDir: z.string().optional().describe('runs are written to its folder `runs`; default: ./runs'),
 })
 
-export type RunConfig = z.output<typeof schema>
+export type RunConfig = Omit<z.output<typeof schema>, 'logger'> & { logger: PluginUse<'logger'>[] }
 
 export interface LoadedConfig {
   readonly config: RunConfig
@@ -96,8 +96,10 @@ export async function loadConfig(
 ): Promise<LoadedConfig> {
   const document = await readConfig(file, overrides)
   const registry = await loadRegistry(thirdParty(document.values), [folder, process.cwd()])
-  const config = validate(document, schema, (kind, name) => registry.find(kind as Kind, name))
-  return { config, registry, folder, document }
+  const { logger = defaultLoggers(registry), ...config } = validate(document, schema, (kind, name) =>
+    registry.find(kind as Kind, name),
+  )
+  return { config: { ...config, logger }, registry, folder, document }
 }
 
 export function configJsonSchema(registry: Registry): Record<string, unknown> {
@@ -105,6 +107,16 @@ export function configJsonSchema(registry: Registry): Record<string, unknown> {
     schema,
     registry.entries.map(({ definition }) => definition),
   )
+}
+
+function defaultLoggers(registry: Registry): PluginUse<'logger'>[] {
+  return registry.entries
+    .map(({ definition }) => definition)
+    .filter(
+      (definition): definition is Definition<'logger'> =>
+        definition.kind === 'logger' && definition.usedByDefault === true,
+    )
+    .map((definition) => ({ kind: 'logger', name: definition.name, definition, config: definition.config.parse({}) }))
 }
 
 /** What `plugins:` lists, and every plugin that is named by a path where it is used. */

@@ -88,6 +88,8 @@ export interface Specification<K extends Kind, Schema extends z.ZodObject> {
   readonly description: string
   /** Where the idea comes from, such as "Chen et al. 2020, arXiv:2002.05709". */
   readonly paper?: string
+  /** For loggers: used where a configuration names no logger at all. */
+  readonly usedByDefault?: boolean
   /** Every field with a default where one makes sense, and a sentence (`.describe`). */
   readonly config: Schema
   build(context: BuildContexts[K] & Nested & { readonly config: z.output<Schema> }): Maybe<Built[K]>
