@@ -56,6 +56,12 @@ pub fn full(
     Ok(tensor)
 }
 
+/// Zeros of the same shape, type and order in memory.
+#[napi]
+pub fn zeros_like(tensor: &Tensor) -> Result<Tensor> {
+    tensor.zeros_like()
+}
+
 /// start, start + step, … below end; float32 unless said otherwise.
 #[napi]
 pub fn arange(start: f64, end: f64, step: f64, #[napi(ts_arg_type = "DType")] dtype: Option<String>) -> Result<Tensor> {
