@@ -51,7 +51,7 @@ describe('arrows', () => {
     ['tsyringe', ['src/app/container.ts']],
     ['reflect-metadata', ['src/app/container.ts']],
     ['#binding', ['src/native.ts']],
-    ['commander', ['src/cli/main.ts']],
+    ['commander', ['src/cli/program.ts']],
   ])('%s is imported by %s only', (name, allowed) => {
     expect(everything.filter((path) => importsOf(path).includes(name) && !allowed.includes(path))).toEqual([])
   })
