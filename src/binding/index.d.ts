@@ -121,9 +121,9 @@ export declare class Tensor {
   /** Dimensions of size 1 (and new leading ones) repeated; -1 keeps a size. A view. */
   expand(shape: Array<number>): Tensor
   /** Sum over dimensions (default: all). */
-  sum(dims: Dims, keepdim?: boolean | undefined | null): Tensor
+  sum(dims?: number | Array<number> | undefined | null, keepdim?: boolean | undefined | null): Tensor
   /** Mean over dimensions (default: all). */
-  mean(dims: Dims, keepdim?: boolean | undefined | null): Tensor
+  mean(dims?: number | Array<number> | undefined | null, keepdim?: boolean | undefined | null): Tensor
   /** x · Φ(x); `approximate` "none" (default) or "tanh" (Hendrycks & Gimpel 2016). */
   gelu(approximate?: 'none' | 'tanh'): Tensor
   /** Within [min, max]; either may be null. */
@@ -211,16 +211,16 @@ export declare class Tensor {
 }
 
 /** One step of Adadelta for all parameters. */
-export declare function adadeltaStep(parameters: Tensors, squares: Tensors, changes: Tensors, options: SquaresStep): void
+export declare function adadeltaStep(parameters: Array<Tensor>, squares: Array<Tensor>, changes: Array<Tensor>, options: SquaresStep): void
 
 /** One step of Adagrad for all parameters. */
-export declare function adagradStep(parameters: Tensors, sums: Tensors, steps: Array<number>, options: SquaresStep): void
+export declare function adagradStep(parameters: Array<Tensor>, sums: Array<Tensor>, steps: Array<number>, options: SquaresStep): void
 
 /** One step of Adamax for all parameters. */
-export declare function adamaxStep(parameters: Tensors, means: Tensors, largest: Tensors, steps: Array<number>, options: AdamStep): void
+export declare function adamaxStep(parameters: Array<Tensor>, means: Array<Tensor>, largest: Array<Tensor>, steps: Array<number>, options: AdamStep): void
 
 /** One step of Adam or AdamW for all parameters; `largest` is empty without AMSGrad. */
-export declare function adamStep(parameters: Tensors, means: Tensors, squares: Tensors, largest: Tensors, steps: Array<number>, options: AdamStep): void
+export declare function adamStep(parameters: Array<Tensor>, means: Array<Tensor>, squares: Array<Tensor>, largest: Array<Tensor>, steps: Array<number>, options: AdamStep): void
 
 /** Options of the steps of Adam's family. */
 export interface AdamStep {
@@ -238,7 +238,7 @@ export interface AdamStep {
 export declare function arange(start: number, end: number, step: number, dtype?: DType): Tensor
 
 /** One step of averaged SGD for all parameters, with a rate and an averaging weight each. */
-export declare function asgdStep(parameters: Tensors, means: Tensors, etas: Array<number>, mus: Array<number>, lambda: number, weightDecay: number, maximize: boolean): void
+export declare function asgdStep(parameters: Array<Tensor>, means: Array<Tensor>, etas: Array<number>, mus: Array<number>, lambda: number, weightDecay: number, maximize: boolean): void
 
 /** How `backward` treats the graph. */
 export interface BackwardOptions {
@@ -252,13 +252,13 @@ export interface BackwardOptions {
 export declare function cat(tensors: Array<Tensor>, dim?: number | undefined | null): Tensor
 
 /** Forgets the gradients of all of these. */
-export declare function clearGradients(parameters: Tensors): void
+export declare function clearGradients(parameters: Array<Tensor>): void
 
 /** Scales all gradients so that their common 2-norm is at most `limit`; returns the norm before. */
-export declare function clipGradNorm(parameters: Tensors, limit: number): number
+export declare function clipGradNorm(parameters: Array<Tensor>, limit: number): number
 
 /** Limits every element of every gradient to ±`limit`, in place. */
-export declare function clipGradValue(parameters: Tensors, limit: number): void
+export declare function clipGradValue(parameters: Array<Tensor>, limit: number): void
 
 /** The CPU device as this process sees it. */
 export declare function cpuInfo(): CpuInfo
@@ -277,7 +277,7 @@ export interface CpuInfo {
 }
 
 /** target ← c·target + (1 − c)·source for every pair, in place. */
-export declare function emaUpdate(targets: Tensors, sources: Tensors, coefficient: number): void
+export declare function emaUpdate(targets: Array<Tensor>, sources: Array<Tensor>, coefficient: number): void
 
 /** Opens a scope and returns its depth, which `exitScope` wants back. Use `scope(…)`, which does both. */
 export declare function enterScope(): number
@@ -309,16 +309,16 @@ export interface GeneratorState {
 export declare function getNumThreads(): number
 
 /** The 2-norm of all gradients together. */
-export declare function gradientNorm(parameters: Tensors): number
+export declare function gradientNorm(parameters: Array<Tensor>): number
 
 /** Which of these have a gradient. */
-export declare function haveGradients(parameters: Tensors): Array<boolean>
+export declare function haveGradients(parameters: Array<Tensor>): Array<boolean>
 
 /** Whether operations are recorded for gradients. */
 export declare function isGradEnabled(): boolean
 
 /** One step of LARS for all parameters; `momenta` is empty without momentum, `steps` counts from 1. */
-export declare function larsStep(parameters: Tensors, momenta: Tensors, steps: Array<number>, options: LarsStep): void
+export declare function larsStep(parameters: Array<Tensor>, momenta: Array<Tensor>, steps: Array<number>, options: LarsStep): void
 
 /** Options of [`lars_step`]. */
 export interface LarsStep {
@@ -337,7 +337,7 @@ export interface LarsStep {
 }
 
 /** One step of Lion for all parameters. */
-export declare function lionStep(parameters: Tensors, means: Tensors, options: AdamStep): void
+export declare function lionStep(parameters: Array<Tensor>, means: Array<Tensor>, options: AdamStep): void
 
 /** What tensors use, used at most, and what waits in the pool. */
 export declare function memory(): MemoryStatistics
@@ -355,13 +355,13 @@ export interface MemoryStatistics {
 }
 
 /** One step of NAdam for all parameters; `momenta` holds μ of this step, of the next, and the product up to this one. */
-export declare function nadamStep(parameters: Tensors, means: Tensors, squares: Tensors, steps: Array<number>, momenta: Array<Array<number>>, options: AdamStep): void
+export declare function nadamStep(parameters: Array<Tensor>, means: Array<Tensor>, squares: Array<Tensor>, steps: Array<number>, momenta: Array<Array<number>>, options: AdamStep): void
 
 /** Panics on purpose: the test that a panic of the core reaches JavaScript as an error with its code. */
 export declare function panicForTest(): void
 
 /** One step of RAdam for all parameters. */
-export declare function radamStep(parameters: Tensors, means: Tensors, squares: Tensors, steps: Array<number>, options: AdamStep): void
+export declare function radamStep(parameters: Array<Tensor>, means: Array<Tensor>, squares: Array<Tensor>, steps: Array<number>, options: AdamStep): void
 
 /** Uniform numbers in [0, 1). */
 export declare function randFrom(generator: Generator, shape: Array<number>, dtype?: DType): Tensor
@@ -382,10 +382,10 @@ export declare function releaseMemory(): void
 export declare function resetPeakMemory(): void
 
 /** One step of RMSprop for all parameters; `buffers` is empty without momentum, `means` unless centred. */
-export declare function rmspropStep(parameters: Tensors, squares: Tensors, buffers: Tensors, means: Tensors, options: SquaresStep): void
+export declare function rmspropStep(parameters: Array<Tensor>, squares: Array<Tensor>, buffers: Array<Tensor>, means: Array<Tensor>, options: SquaresStep): void
 
 /** One step of Rprop for all parameters. */
-export declare function rpropStep(parameters: Tensors, previous: Tensors, sizes: Tensors, options: RpropStep): void
+export declare function rpropStep(parameters: Array<Tensor>, previous: Array<Tensor>, sizes: Array<Tensor>, options: RpropStep): void
 
 /** Options of [`rprop`]. */
 export interface RpropStep {
@@ -397,7 +397,7 @@ export interface RpropStep {
 }
 
 /** Multiplies all gradients by a number, in place. */
-export declare function scaleGradients(parameters: Tensors, factor: number): void
+export declare function scaleGradients(parameters: Array<Tensor>, factor: number): void
 
 /** Switches the recording of operations for gradients; returns what it was before. */
 export declare function setGradEnabled(enabled: boolean): boolean
@@ -406,7 +406,7 @@ export declare function setGradEnabled(enabled: boolean): boolean
 export declare function setNumThreads(threads: number): void
 
 /** One step of SGD for all parameters; `momenta` is empty without momentum, `steps` counts from 1. */
-export declare function sgdStep(parameters: Tensors, momenta: Tensors, steps: Array<number>, options: SgdStep): void
+export declare function sgdStep(parameters: Array<Tensor>, momenta: Array<Tensor>, steps: Array<number>, options: SgdStep): void
 
 /** Options of [`sgd_step`]. */
 export interface SgdStep {
@@ -437,3 +437,6 @@ export declare function stack(tensors: Array<Tensor>, dim?: number | undefined |
 
 /** `a` where the condition holds, `b` elsewhere, with broadcasting. */
 export declare function where(condition: Tensor, a: Tensor, b: Tensor): Tensor
+
+/** Zeros of the same shape, type and order in memory. */
+export declare function zerosLike(tensor: Tensor): Tensor

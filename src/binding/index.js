@@ -818,3 +818,4 @@ export { sgdStep }
 export { stack }
 export { where }
 export const __napiBindingTarget = __napiLoadedBindingTarget
+export const zerosLike = nativeBinding.zerosLike

@@ -11,9 +11,8 @@ use napi::bindgen_prelude::{BigInt64Array, Either, Either4, Float32Array, Float6
 use napi_derive::napi;
 
 type Data = Either4<Float32Array, Float64Array, BigInt64Array, Uint8Array>;
-type Dims = Option<Either<i64, Vec<i64>>>;
 
-fn list(dims: Dims) -> Option<Vec<i64>> {
+fn list(dims: Option<Either<i64, Vec<i64>>>) -> Option<Vec<i64>> {
     dims.map(|d| match d {
         Either::A(one) => vec![one],
         Either::B(many) => many,
@@ -281,13 +280,13 @@ impl Tensor {
 
     /// Sum over dimensions (default: all).
     #[napi(js_name = "sum")]
-    pub fn js_sum(&self, dims: Dims, keepdim: Option<bool>) -> Result<Tensor> {
+    pub fn js_sum(&self, dims: Option<Either<i64, Vec<i64>>>, keepdim: Option<bool>) -> Result<Tensor> {
         reduce::sum(self, list(dims).as_deref(), keepdim.unwrap_or(false))
     }
 
     /// Mean over dimensions (default: all).
     #[napi(js_name = "mean")]
-    pub fn js_mean(&self, dims: Dims, keepdim: Option<bool>) -> Result<Tensor> {
+    pub fn js_mean(&self, dims: Option<Either<i64, Vec<i64>>>, keepdim: Option<bool>) -> Result<Tensor> {
         reduce::mean(self, list(dims).as_deref(), keepdim.unwrap_or(false))
     }
 
