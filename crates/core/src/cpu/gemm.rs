@@ -6,7 +6,7 @@
 use super::dispatch::{Kernel, dispatch, isa};
 use super::scratch::with_scratch;
 use super::threads::{SharedPointer, num_threads, parallel_for};
-use super::tile::{Output, Tile};
+use super::tile::{Output, Tile, split_tiles};
 use super::vector::Real;
 use std::ops::Range;
 
@@ -333,7 +333,7 @@ impl<T: Real> Block<T> {
         let panels = self.n.div_ceil(width);
         let panel_len = width * self.k;
         let first = match self.direct {
-            true if self.n % width == 0 => return,
+            true if self.n.is_multiple_of(width) => return,
             true => panels - 1,
             false => 0,
         };
@@ -358,13 +358,7 @@ impl<T: Real> Block<T> {
         let panels = self.n.div_ceil(tile.columns);
         let row_limit = (A_BLOCK / self.k / tile.rows).max(1);
         let threads = if product.m * self.n * self.k <= SMALL_WORK { 1 } else { num_threads() };
-        // Blocks of rows, each packing its A once; columns are split only where rows do not suffice.
-        let row_tasks = match row_tiles {
-            tiles if tiles >= 16 * threads => tiles.div_ceil(row_limit).next_multiple_of(2 * threads),
-            tiles if tiles >= 4 * threads => tiles.div_ceil(row_limit).next_multiple_of(threads),
-            tiles => tiles.div_ceil(row_limit),
-        };
-        let column_tasks = if row_tasks < threads { (2 * threads).div_ceil(row_tasks).min(panels) } else { 1 };
+        let [row_tasks, column_tasks] = split_tiles(row_tiles, panels, row_limit, threads);
         let (a, b, c) = (Shared(a), Shared(b), SharedPointer::from_raw(c));
         parallel_for(row_tasks * column_tasks, |task| {
             let (row_task, column_task) = (task % row_tasks, task / row_tasks);
@@ -525,7 +519,7 @@ impl<T: Real> Kernel for Dot<'_, T> {
         }
         for half in [16, 8, 4, 2, 1] {
             for i in 0..half {
-                sums[i] = sums[i] + sums[i + half];
+                sums[i] += sums[i + half];
             }
         }
         sums[0]

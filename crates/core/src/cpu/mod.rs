@@ -2,9 +2,12 @@
 
 #[cfg(test)]
 mod cases;
+pub mod conv;
+mod depthwise;
 pub mod dispatch;
 pub mod elementwise;
 pub mod gemm;
+mod implicit;
 pub mod math;
 mod scratch;
 pub mod threads;

@@ -222,6 +222,18 @@ impl Tiled for f64 {
     }
 }
 
+/// How to share out a product of `row_tiles` × `panels` tiles: counts of row and column tasks. Each row task prepares
+/// its part of A once and takes at most `row_limit` tiles; columns are split only where rows do not keep all threads busy.
+pub fn split_tiles(row_tiles: usize, panels: usize, row_limit: usize, threads: usize) -> [usize; 2] {
+    let needed = row_tiles.div_ceil(row_limit.max(1));
+    let rows = match row_tiles {
+        tiles if tiles >= 16 * threads => needed.next_multiple_of(2 * threads),
+        tiles if tiles >= 4 * threads => needed.next_multiple_of(threads),
+        _ => needed,
+    };
+    [rows, if rows < threads { (2 * threads).div_ceil(rows).min(panels) } else { 1 }]
+}
+
 /// The shape of the AVX-512 tile in plain arrays, so that machines without AVX-512 test the drivers with its width.
 #[cfg(test)]
 pub fn wide_tile() -> &'static Tile<f32> {
