@@ -9,7 +9,6 @@ use super::gemm::{Matrix, Update, gemm};
 use super::implicit::Tap;
 use super::scratch::with_scratch;
 use super::threads::{SharedPointer, parallel_for};
-use super::tile::{Tile, Tiled};
 use super::vector::Real;
 use super::{depthwise, implicit};
 
@@ -205,7 +204,7 @@ fn sum_rows<T: Real>(rows: &[T], sums: &mut [T]) {
 mod tests {
     use super::super::cases::{Random, assert_close, with_threads};
     use super::super::dispatch::available_isas;
-    use super::super::tile::wide_tile;
+    use super::super::tile::{Tile, Tiled, wide_tile};
     use super::*;
 
     /// Plain loops in f64: y, dx, dw, db.
