@@ -89,6 +89,11 @@ impl Pass<'_> {
 
 /// Runs an operation and records it if gradients are on and an input requires one.
 pub fn apply(op: impl Op, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    // Behind the box this is compiled once, not once an operation.
+    apply_boxed(Box::new(op), inputs)
+}
+
+fn apply_boxed(op: Box<dyn Op>, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     for input in inputs {
         input.storage()?;
     }
@@ -99,7 +104,7 @@ pub fn apply(op: impl Op, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     if recording {
         let edges = inputs.iter().map(|t| Edge::to(t)).collect();
         let shapes = outputs.iter().map(|t| (t.layout().shape.clone(), t.dtype())).collect();
-        let node = Node::new(Box::new(op), edges, context.saved, shapes);
+        let node = Node::new(op, edges, context.saved, shapes);
         for (index, output) in outputs.iter().enumerate() {
             if output.dtype().is_float() && !context.constant.contains(&index) {
                 *output.inner.origin.borrow_mut() = Some((node.clone(), index));

@@ -65,6 +65,11 @@ pub fn parallel_for(tasks: usize, run: impl Fn(usize) + Sync) {
 /// parallel. The cuts depend on `len` and `min_chunk` alone, so a reduction that combines its pieces in order has the
 /// same bits for every thread count. At most [`MAX_RANGES`] pieces; none when `len` is 0.
 pub fn parallel_ranges(len: usize, min_chunk: usize, run: impl Fn(Range<usize>) + Sync) {
+    ranges(len, min_chunk, &run);
+}
+
+/// Behind the reference this is compiled once, not once a caller.
+fn ranges(len: usize, min_chunk: usize, run: &(dyn Fn(Range<usize>) + Sync)) {
     let chunk = range_chunk(len, min_chunk);
     parallel_for(len.div_ceil(chunk), |i| run(i * chunk..((i + 1) * chunk).min(len)));
 }

@@ -429,6 +429,26 @@ pub fn map_tensors<T: Element, R: Element, const N: usize, const WIDE: bool>(
             input.dtype().name()
         );
     }
+    let Plan { shape, strides, layouts } = plan(&inputs)?;
+    let mut out = Buffer::<R>::new(shape.iter().product())?;
+    let operands: [Operand<T>; N] = std::array::from_fn(|k| Operand {
+        data: inputs[k].storage_slice::<T>(),
+        offset: layouts[k].offset,
+        strides: &layouts[k].strides,
+    });
+    map::<_, _, N, WIDE>(&layouts[0].shape, operands, &mut out, f);
+    Ok(Tensor::from_buffer_strided(out, &shape, strides, dtype))
+}
+
+/// What [`map_tensors`] walks: the output's shape and strides, and each input's layout in the order of the output's
+/// memory, dimensions merged. Apart from the generic loop, so that it is compiled once.
+struct Plan {
+    shape: Dims,
+    strides: Dims,
+    layouts: Vec<Layout>,
+}
+
+fn plan(inputs: &[&Tensor]) -> Result<Plan> {
     let mut shape = Dims::from_slice(inputs[0].shape());
     for input in &inputs[1..] {
         shape = broadcast("elementwise", &shape, input.shape())?;
@@ -441,19 +461,12 @@ pub fn map_tensors<T: Element, R: Element, const N: usize, const WIDE: bool>(
     // Dimensions in the order of the output's memory, outermost first.
     let mut order: Vec<usize> = (0..shape.len()).collect();
     order.sort_by_key(|&d| std::cmp::Reverse((strides[d], shape[d])));
-    let mut layouts = Vec::with_capacity(N);
+    let mut layouts = Vec::with_capacity(inputs.len());
     for input in inputs {
         layouts.push(input.layout().expand(&shape)?.permute(&order));
     }
     Layout::collapse(&mut layouts);
-    let mut out = Buffer::<R>::new(shape.iter().product())?;
-    let operands: [Operand<T>; N] = std::array::from_fn(|k| Operand {
-        data: inputs[k].storage_slice::<T>(),
-        offset: layouts[k].offset,
-        strides: &layouts[k].strides,
-    });
-    map::<_, _, N, WIDE>(&layouts[0].shape, operands, &mut out, f);
-    Ok(Tensor::from_buffer_strided(out, &shape, strides, dtype))
+    Ok(Plan { shape, strides, layouts })
 }
 
 /// `out = f(inputs)` for tensors of one shape, outside the graph: one dense loop, after copies where memory orders differ.
@@ -515,8 +528,11 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
     one("log_sigmoid", normal(s), log_sigmoid, |x| -(-x).exp().ln_1p());
     one("silu", normal(s), silu, |x| x / (1.0 + (-x).exp()));
     let normal_below = |x: f64| 0.5 * (1.0 + libm::erf(x / 2f64.sqrt()));
-    let tanh_gelu = |x: f64| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh());
-    cases.push(case("gelu_exact", "", [normal(s)], |t| gelu_exact(&t[0])).equals(each(move |x| x[0] * normal_below(x[0]))));
+    let tanh_gelu =
+        |x: f64| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh());
+    cases.push(
+        case("gelu_exact", "", [normal(s)], |t| gelu_exact(&t[0])).equals(each(move |x| x[0] * normal_below(x[0]))),
+    );
     cases.push(case("gelu_tanh", "", [normal(s)], |t| gelu_tanh(&t[0])).equals(each(move |x| tanh_gelu(x[0]))));
 
     let mut with = |op, variant, input: Input, f: fn(&Tensor) -> Result<Tensor>, reference: fn(f64) -> f64| {
@@ -534,9 +550,15 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
     with("leaky_relu", "", nonzero(s), |x| leaky_relu_(x, 0.25), |x| if x > 0.0 { x } else { 0.25 * x });
     with("elu", "", nonzero(s), |x| elu_(x, 1.5), |x| if x > 0.0 { x } else { 1.5 * x.exp_m1() });
     with("softplus", "", normal(s), |x| softplus_(x, 2.0, 20.0), |x| (2.0 * x).exp().ln_1p() / 2.0);
-    with("softplus", "past the threshold", nonzero(s), |x| softplus_(x, 2.0, 0.2), |x| {
-        if 2.0 * x > 0.2 { x } else { (2.0 * x).exp().ln_1p() / 2.0 }
-    });
+    with(
+        "softplus",
+        "past the threshold",
+        nonzero(s),
+        |x| softplus_(x, 2.0, 0.2),
+        |x| {
+            if 2.0 * x > 0.2 { x } else { (2.0 * x).exp().ln_1p() / 2.0 }
+        },
+    );
 
     type Pair = fn(&Tensor, &Tensor) -> Result<Tensor>;
     let rows: [(&'static str, fn(&[usize]) -> Input, fn(&[usize]) -> Input, Pair, fn(f64, f64) -> f64); 8] = [
@@ -560,7 +582,8 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
     for (op, make_a, make_b, f, reference) in rows {
         for (variant, a, b) in broadcasts {
             let inputs = [make_a(a), make_b(b)];
-            cases.push(case(op, variant, inputs, move |t| f(&t[0], &t[1])).equals(each(move |x| reference(x[0], x[1]))));
+            cases
+                .push(case(op, variant, inputs, move |t| f(&t[0], &t[1])).equals(each(move |x| reference(x[0], x[1]))));
         }
     }
     use Comparison::*;
@@ -574,7 +597,9 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
             Greater => f64::from(x[0] > x[1]),
             GreaterEqual => f64::from(x[0] >= x[1]),
         };
-        cases.push(case("comparison", "floats", [normal(&[4, 3]), normal(&[3])], run).equals(each(reference)).drops_nan());
+        cases.push(
+            case("comparison", "floats", [normal(&[4, 3]), normal(&[3])], run).equals(each(reference)).drops_nan(),
+        );
         cases.push(case("comparison", "integers", [index(3, &[4, 5]), index(3, &[5])], run).equals(each(reference)));
     }
     cases

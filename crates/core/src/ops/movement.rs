@@ -317,11 +317,7 @@ pub(crate) fn copy_strided<T: std::marker::Copy + Send + Sync>(
     if from.numel() == 0 {
         return;
     }
-    let mut order: Vec<usize> = (0..to.ndim()).collect();
-    order.sort_by_key(|&d| std::cmp::Reverse((to.strides[d], to.shape[d])));
-    let mut pair = [from.permute(&order), to.permute(&order)];
-    Layout::collapse(&mut pair);
-    let [from, to] = pair;
+    let [from, to] = walk_of(from, to);
     let last = |l: &Layout| l.offset + l.shape.iter().zip(&l.strides).map(|(n, s)| (n - 1) * s).sum::<usize>();
     assert!(last(&from) < source.len() && last(&to) < out.len(), "a layout reaches beyond its storage");
     let n = to.ndim();
@@ -369,6 +365,15 @@ pub(crate) fn copy_strided<T: std::marker::Copy + Send + Sync>(
             }
         }
     });
+}
+
+/// Both layouts with dimensions in the order of the target's memory, merged where possible.
+fn walk_of(from: &Layout, to: &Layout) -> [Layout; 2] {
+    let mut order: Vec<usize> = (0..to.ndim()).collect();
+    order.sort_by_key(|&d| std::cmp::Reverse((to.strides[d], to.shape[d])));
+    let mut pair = [from.permute(&order), to.permute(&order)];
+    Layout::collapse(&mut pair);
+    pair
 }
 
 /// The same values as another type: floats are cut to integers towards zero; bool is "not 0".
@@ -654,14 +659,19 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
     let chosen = |x: &[f64]| if x[0] != 0.0 { x[1] } else { x[2] };
     vec![
         case("reshape", "a view", [normal(&[2, 3, 4])], |t| reshape(&t[0], &[6, -1])).equals(|a| a[0].values.clone()),
-        case("reshape", "after a permutation", [normal(&[2, 3, 4])], |t| reshape(&permute(&t[0], &[2, 0, 1])?, &[-1, 2])),
+        case("reshape", "after a permutation", [normal(&[2, 3, 4])], |t| {
+            reshape(&permute(&t[0], &[2, 0, 1])?, &[-1, 2])
+        }),
         case("reshape", "flatten", [normal(&[2, 3, 4, 5])], |t| flatten(&t[0], 1, -1)).equals(|a| a[0].values.clone()),
         case("reshape", "squeeze and unsqueeze", [normal(&[2, 1, 4])], |t| unsqueeze(&squeeze(&t[0], Some(1))?, -1))
             .equals(|a| a[0].values.clone()),
         case("permute", "", [normal(&[2, 3, 4, 5])], |t| permute(&t[0], &[2, 0, -1, 1])),
         case("permute", "transpose", [normal(&[3, 4])], |t| transpose(&t[0], 0, -1)).equals(|a| {
             let [rows, columns] = [a[0].shape[0], a[0].shape[1]];
-            (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c))).map(|(r, c)| a[0].values[r * columns + c]).collect()
+            (0..columns)
+                .flat_map(|c| (0..rows).map(move |r| (r, c)))
+                .map(|(r, c)| a[0].values[r * columns + c])
+                .collect()
         }),
         case("expand", "", [normal(&[3, 1])], |t| expand(&t[0], &[2, t[0].shape()[0], 4])),
         case("slice", "every second", [normal(&[3, 5])], |t| slice(&t[0], 1, 0, 3, 2))
@@ -671,13 +681,18 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
         case("slice", "select", [normal(&[3, 5])], |t| select(&t[0], 0, -2)),
         case("copy", "", [normal(&[2, 3, 4, 5])], |t| copy(&t[0])).equals(|a| a[0].values.clone()),
         case("copy", "row-major", [normal(&[2, 3, 4, 5])], |t| contiguous(&t[0])).equals(|a| a[0].values.clone()),
-        case("copy", "channels last", [normal(&[2, 3, 4, 5])], |t| channels_last(&t[0])).equals(|a| a[0].values.clone()),
+        case("copy", "channels last", [normal(&[2, 3, 4, 5])], |t| channels_last(&t[0]))
+            .equals(|a| a[0].values.clone()),
         case("copy", "a long transposition", [normal(&[40, 70])], |t| contiguous(&transpose(&t[0], 0, 1)?)),
-        case("to", "float to float", [normal(&[3, 5])], |t| to_dtype(&t[0], DType::F32)).tolerance(1e-6).without_gradient(),
+        case("to", "float to float", [normal(&[3, 5])], |t| to_dtype(&t[0], DType::F32))
+            .tolerance(1e-6)
+            .without_gradient(),
         case("to", "float to integer", [nonzero(&[3, 5])], |t| to_dtype(&t[0], DType::I64))
             .equals(each(|x| x[0].trunc()))
             .drops_nan(),
-        case("to", "float to truth", [nonzero(&[3, 5])], |t| to_dtype(&t[0], DType::Bool)).equals(each(|_| 1.0)).drops_nan(),
+        case("to", "float to truth", [nonzero(&[3, 5])], |t| to_dtype(&t[0], DType::Bool))
+            .equals(each(|_| 1.0))
+            .drops_nan(),
         case("cat", "rows", [normal(&[2, 3]), normal(&[4, 3]), normal(&[2, 3])], |t| cat(&[&t[0], &t[1], &t[2]], 0))
             .equals(joined(0)),
         case("cat", "channels of images", [normal(&[2, 3, 4, 5]), normal(&[2, 6, 4, 5])], |t| cat(&[&t[0], &t[1]], 1))
