@@ -9,6 +9,7 @@ pub mod elementwise;
 pub mod gemm;
 mod implicit;
 pub mod math;
+pub mod norm;
 mod scratch;
 pub mod threads;
 mod tile;

@@ -1,8 +1,11 @@
 //! The operations: one family a file. An elementwise operation is one row in `elementwise`; one with its own kernel
 //! is one file. Each checks its inputs in `forward`, and brings its gradient and the cases that test it.
 
+pub mod batch_norm;
 pub mod elementwise;
+pub mod matmul;
 pub mod movement;
+pub mod norm;
 pub mod random;
 pub mod reduce;
 pub mod update;

@@ -25,7 +25,7 @@ macro_rules! families {
     };
 }
 
-families! { elementwise movement reduce }
+families! { batch_norm elementwise matmul movement norm reduce }
 
 /// A call of an operation on generated inputs.
 pub struct Case {

@@ -1,0 +1,494 @@
+//! Loops of normalisation: moments, application and gradients, over channels (batch norm) and over rows (layer norm).
+//! Each reads memory once: a block is summed and centred while it is in cache, blocks are merged in float64.
+
+use super::dispatch::{Kernel, dispatch};
+use super::threads::{SharedPointer, parallel_ranges, range_chunk};
+use crate::dtype::{DType, Float};
+use std::ops::Range;
+
+/// Elements a task, at least.
+const GRAIN: usize = 16384;
+
+/// Elements summed in one go; a block of them (twice, with its gradient) fits the first cache.
+const BLOCK: usize = 4096;
+
+/// Memory [outer, channels, inner]. Channels-last images and matrices have `inner` 1.
+#[derive(Debug, Clone, Copy)]
+pub struct Channels {
+    pub outer: usize,
+    pub channels: usize,
+    pub inner: usize,
+}
+
+impl Channels {
+    /// Elements a channel.
+    pub fn count(&self) -> usize {
+        self.outer * self.inner
+    }
+
+    /// Outer indices worked on as one block.
+    fn rows(&self) -> usize {
+        if self.inner == 1 { (BLOCK / self.channels).clamp(8, 1024) } else { 1 }
+    }
+
+    fn blocks(&self) -> usize {
+        self.outer.div_ceil(self.rows())
+    }
+
+    fn elements(&self, block: usize) -> Range<usize> {
+        let step = self.channels * self.inner;
+        block * self.rows() * step..((block + 1) * self.rows()).min(self.outer) * step
+    }
+
+    fn grain(&self) -> usize {
+        GRAIN.div_ceil(self.rows() * self.channels * self.inner)
+    }
+}
+
+/// Mean and sum of squared distances from it, of each channel. In one pass over the memory, without the cancellation
+/// of E[x²] − E[x]²: blocks in two steps, merged by the rule of Chan, Golub and LeVeque (1979).
+pub fn channel_moments<T: Float>(x: &[T], shape: Channels) -> (Vec<f64>, Vec<f64>) {
+    assert_eq!(x.len(), shape.count() * shape.channels);
+    let merged = reduce_blocks(shape, |blocks, [mean, squares]| {
+        let (mut sum, mut square) = (vec![T::ZERO; shape.channels], vec![T::ZERO; shape.channels]);
+        let mut count = 0.0;
+        for block in blocks {
+            let part = &x[shape.elements(block)];
+            wide::<T, _>(Moments { x: part, inner: shape.inner, mean: &mut sum, squares: &mut square });
+            let added = (part.len() / shape.channels) as f64;
+            for c in 0..shape.channels {
+                merge((count, &mut mean[c], &mut squares[c]), (added, sum[c].to_f64(), square[c].to_f64()));
+            }
+            count += added;
+        }
+        count
+    });
+    let (mut mean, mut squares) = (vec![0.0; shape.channels], vec![0.0; shape.channels]);
+    let mut count = 0.0;
+    for (added, [part_mean, part_squares]) in merged {
+        for c in 0..shape.channels {
+            merge((count, &mut mean[c], &mut squares[c]), (added, part_mean[c], part_squares[c]));
+        }
+        count += added;
+    }
+    (mean, squares)
+}
+
+/// Adds the moments (count, mean, squared distances) of some elements to those of others.
+fn merge((count, mean, squares): (f64, &mut f64, &mut f64), (added, part_mean, part_squares): (f64, f64, f64)) {
+    let delta = part_mean - *mean;
+    let weight = added / (count + added);
+    *mean += delta * weight;
+    *squares += part_squares + delta * delta * count * weight;
+}
+
+/// Runs `reduce` on each range of blocks with two zeroed rows of one number a channel; what it returned and wrote, in
+/// the order of the blocks.
+fn reduce_blocks<R: Send + Default + Copy>(
+    shape: Channels,
+    reduce: impl Fn(Range<usize>, [&mut [f64]; 2]) -> R + Sync,
+) -> Vec<(R, [Vec<f64>; 2])> {
+    let chunk = range_chunk(shape.blocks(), shape.grain());
+    let mut slots = Vec::new();
+    slots.resize_with(shape.blocks().div_ceil(chunk), || {
+        (R::default(), [vec![0.0; shape.channels], vec![0.0; shape.channels]])
+    });
+    let shared = SharedPointer::new(&mut slots);
+    parallel_ranges(shape.blocks(), shape.grain(), |blocks| {
+        let slot = blocks.start / chunk;
+        // SAFETY: each range has a slot of its own.
+        let (result, [a, b]) = &mut unsafe { shared.slice(slot..slot + 1) }[0];
+        *result = reduce(blocks, [a, b]);
+    });
+    slots
+}
+
+/// float64 is for gradient checks: one compilation of its loops is enough.
+fn wide<T: Float, K: Kernel>(kernel: K) -> K::Output {
+    if T::DTYPE == DType::F32 { dispatch(kernel) } else { kernel.run() }
+}
+
+struct Moments<'a, T> {
+    x: &'a [T],
+    inner: usize,
+    mean: &'a mut [T],
+    squares: &'a mut [T],
+}
+
+impl<T: Float> Kernel for Moments<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Moments { x, inner, mean, squares } = self;
+        if inner > 1 {
+            for (c, plane) in x.chunks_exact(inner).enumerate() {
+                let center = T::from_f64(sum_of([plane], |[x]| x) / inner as f64);
+                mean[c] = center;
+                squares[c] = T::from_f64(sum_of([plane], |[x]| (x - center) * (x - center)));
+            }
+            return;
+        }
+        let channels = mean.len();
+        let scale = T::ONE / T::from_f64((x.len() / channels) as f64);
+        sum_columns([x], mean, |[x], _| x);
+        for m in mean.iter_mut() {
+            *m *= scale;
+        }
+        let mean = &mean[..channels];
+        sum_columns([x], squares, |[x], c| (x - mean[c]) * (x - mean[c]));
+    }
+}
+
+/// out[c] = Σ over rows of f(inputs[row, c], c); four rows at a time, so that the sums are loaded and stored less often.
+#[inline(always)]
+fn sum_columns<T: Float, const N: usize>(inputs: [&[T]; N], out: &mut [T], f: impl Fn([T; N], usize) -> T) {
+    let channels = out.len();
+    out.fill(T::ZERO);
+    let rows = inputs[0].len() / channels;
+    let row = |r: usize| -> [&[T]; N] { inputs.map(|x| &x[r * channels..(r + 1) * channels]) };
+    let mut r = 0;
+    while r + 4 <= rows {
+        let [a, b, c, d] = [row(r), row(r + 1), row(r + 2), row(r + 3)];
+        for i in 0..channels {
+            let at = |x: &[&[T]; N]| f(std::array::from_fn(|k| x[k][i]), i);
+            out[i] += (at(&a) + at(&b)) + (at(&c) + at(&d));
+        }
+        r += 4;
+    }
+    for r in r..rows {
+        let a = row(r);
+        for i in 0..channels {
+            out[i] += f(std::array::from_fn(|k| a[k][i]), i);
+        }
+    }
+}
+
+/// Σ f over the elements of slices of one length: lanes side by side, blocks in float64.
+#[inline(always)]
+fn sum_of<T: Float, const N: usize>(inputs: [&[T]; N], f: impl Fn([T; N]) -> T) -> f64 {
+    const LANES: usize = 32;
+    let length = inputs[0].len();
+    let mut total = 0.0;
+    for start in (0..length).step_by(BLOCK) {
+        let end = (start + BLOCK).min(length);
+        let block: [&[T]; N] = inputs.map(|x| &x[start..end]);
+        let whole = (end - start) / LANES * LANES;
+        let mut lanes = [T::ZERO; LANES];
+        for at in (0..whole).step_by(LANES) {
+            let part: [&[T]; N] = block.map(|x| &x[at..at + LANES]);
+            for l in 0..LANES {
+                lanes[l] += f(std::array::from_fn(|k| part[k][l]));
+            }
+        }
+        for i in whole..end - start {
+            lanes[i - whole] += f(std::array::from_fn(|k| block[k][i]));
+        }
+        let mut width = LANES / 2;
+        while width > 0 {
+            for l in 0..width {
+                lanes[l] = lanes[l] + lanes[l + width];
+            }
+            width /= 2;
+        }
+        total += lanes[0].to_f64();
+    }
+    total
+}
+
+/// y = (x − mean)·scale + shift, one of each a channel.
+pub fn channel_apply<T: Float>(x: &[T], shape: Channels, mean: &[T], scale: &[T], shift: &[T], y: &mut [T]) {
+    assert!(x.len() == y.len() && x.len() == shape.count() * shape.channels);
+    let shared = SharedPointer::new(y);
+    parallel_ranges(shape.blocks(), shape.grain(), |blocks| {
+        for block in blocks {
+            let range = shape.elements(block);
+            // SAFETY: blocks are disjoint.
+            let y = unsafe { shared.slice(range.clone()) };
+            let f = |[x]: [T; 1], [mean, scale, shift]: [T; 3]| (x - mean) * scale + shift;
+            wide::<T, _>(Apply { x: [&x[range]], y, inner: shape.inner, constants: [mean, scale, shift], f });
+        }
+    });
+}
+
+/// Of each channel: Σ gradient, and Σ gradient·(x − mean).
+pub fn channel_gradient_sums<T: Float>(x: &[T], gradient: &[T], shape: Channels, mean: &[T]) -> (Vec<f64>, Vec<f64>) {
+    assert!(x.len() == gradient.len() && x.len() == shape.count() * shape.channels);
+    let parts = reduce_blocks(shape, |blocks, [sums, products]| {
+        let (mut sum, mut product) = (vec![T::ZERO; shape.channels], vec![T::ZERO; shape.channels]);
+        for block in blocks {
+            let range = shape.elements(block);
+            wide::<T, _>(GradientSums {
+                x: &x[range.clone()],
+                gradient: &gradient[range],
+                inner: shape.inner,
+                mean,
+                sum: &mut sum,
+                product: &mut product,
+            });
+            for c in 0..shape.channels {
+                sums[c] += sum[c].to_f64();
+                products[c] += product[c].to_f64();
+            }
+        }
+    });
+    let (mut sums, mut products) = (vec![0.0; shape.channels], vec![0.0; shape.channels]);
+    for (_, [sum, product]) in parts {
+        for c in 0..shape.channels {
+            sums[c] += sum[c];
+            products[c] += product[c];
+        }
+    }
+    (sums, products)
+}
+
+struct GradientSums<'a, T> {
+    x: &'a [T],
+    gradient: &'a [T],
+    inner: usize,
+    mean: &'a [T],
+    sum: &'a mut [T],
+    product: &'a mut [T],
+}
+
+impl<T: Float> Kernel for GradientSums<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let GradientSums { x, gradient, inner, mean, sum, product } = self;
+        if inner > 1 {
+            for (c, (x, g)) in x.chunks_exact(inner).zip(gradient.chunks_exact(inner)).enumerate() {
+                sum[c] = T::from_f64(sum_of([g], |[g]| g));
+                product[c] = T::from_f64(sum_of([x, g], |[x, g]| g * (x - mean[c])));
+            }
+            return;
+        }
+        let mean = &mean[..sum.len()];
+        sum_columns([gradient], sum, |[g], _| g);
+        sum_columns([x, gradient], product, |[x, g], c| g * (x - mean[c]));
+    }
+}
+
+/// out = a·gradient + b·(x − mean) + c, one of each a channel: the gradient of x through batch statistics.
+pub fn channel_gradient<T: Float>(x: &[T], gradient: &[T], shape: Channels, [mean, a, b, c]: [&[T]; 4], out: &mut [T]) {
+    assert!(x.len() == out.len() && gradient.len() == out.len() && x.len() == shape.count() * shape.channels);
+    let shared = SharedPointer::new(out);
+    parallel_ranges(shape.blocks(), shape.grain(), |blocks| {
+        for block in blocks {
+            let range = shape.elements(block);
+            // SAFETY: blocks are disjoint.
+            let y = unsafe { shared.slice(range.clone()) };
+            wide::<T, _>(Apply {
+                x: [&x[range.clone()], &gradient[range]],
+                y,
+                inner: shape.inner,
+                constants: [mean, a, b, c],
+                f: |[x, g]: [T; 2], [mean, a, b, c]: [T; 4]| a * g + (b * (x - mean) + c),
+            });
+        }
+    });
+}
+
+/// y = f(inputs, constants of the channel).
+struct Apply<'a, T, F, const N: usize, const K: usize> {
+    x: [&'a [T]; N],
+    y: &'a mut [T],
+    inner: usize,
+    constants: [&'a [T]; K],
+    f: F,
+}
+
+impl<T: Float, F: Fn([T; N], [T; K]) -> T, const N: usize, const K: usize> Kernel for Apply<'_, T, F, N, K> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Apply { x, y, inner, constants, f } = self;
+        let channels = constants[0].len();
+        if inner > 1 {
+            for (p, y) in y.chunks_exact_mut(inner).enumerate() {
+                let constants: [T; K] = std::array::from_fn(|k| constants[k][p % channels]);
+                let x: [&[T]; N] = x.map(|x| &x[p * inner..(p + 1) * inner]);
+                for i in 0..inner {
+                    y[i] = f(std::array::from_fn(|k| x[k][i]), constants);
+                }
+            }
+            return;
+        }
+        let constants = constants.map(|c| &c[..channels]);
+        for (r, y) in y.chunks_exact_mut(channels).enumerate() {
+            let x: [&[T]; N] = x.map(|x| &x[r * channels..(r + 1) * channels]);
+            for i in 0..channels {
+                y[i] = f(std::array::from_fn(|k| x[k][i]), std::array::from_fn(|k| constants[k][i]));
+            }
+        }
+    }
+}
+
+/// Each row of `inner` elements to mean 0 (if `centered`) and mean square 1, then times weight plus bias, one of each an
+/// element of the row. Leaves the mean of each row (0 if not centered) and 1/√(mean square + epsilon).
+#[derive(Clone, Copy)]
+pub struct Rows<'a, T> {
+    pub x: &'a [T],
+    pub inner: usize,
+    pub centered: bool,
+    pub epsilon: f64,
+    pub weight: Option<&'a [T]>,
+    pub bias: Option<&'a [T]>,
+}
+
+pub fn row_normalize<T: Float>(rows: Rows<T>, y: &mut [T], mean: &mut [T], inverse: &mut [T]) {
+    let Rows { x, inner, .. } = rows;
+    assert!(x.len() == y.len() && mean.len() * inner == x.len() && inverse.len() == mean.len());
+    let (y, shared_mean, shared_inverse) =
+        (SharedPointer::new(y), SharedPointer::new(mean), SharedPointer::new(inverse));
+    parallel_ranges(mean.len(), GRAIN.div_ceil(inner), |range| {
+        // SAFETY: each range of rows has parts of its own.
+        let (y, mean, inverse) = unsafe {
+            let elements = range.start * inner..range.end * inner;
+            (y.slice(elements), shared_mean.slice(range.clone()), shared_inverse.slice(range.clone()))
+        };
+        wide::<T, _>(NormalizeRows {
+            rows: Rows { x: &x[range.start * inner..range.end * inner], ..rows },
+            y,
+            mean,
+            inverse,
+        });
+    });
+}
+
+struct NormalizeRows<'a, T> {
+    rows: Rows<'a, T>,
+    y: &'a mut [T],
+    mean: &'a mut [T],
+    inverse: &'a mut [T],
+}
+
+impl<T: Float> Kernel for NormalizeRows<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Rows { x, inner, centered, epsilon, weight, bias } = self.rows;
+        let count = inner as f64;
+        for (r, (x, y)) in x.chunks_exact(inner).zip(self.y.chunks_exact_mut(inner)).enumerate() {
+            let mean = if centered { T::from_f64(sum_of([x], |[x]| x) / count) } else { T::ZERO };
+            let square = sum_of([x], |[x]| (x - mean) * (x - mean)) / count;
+            let inverse = T::from_f64(1.0 / (square + epsilon).sqrt());
+            (self.mean[r], self.inverse[r]) = (mean, inverse);
+            match (weight, bias) {
+                (Some(w), Some(b)) => {
+                    let (w, b) = (&w[..inner], &b[..inner]);
+                    for i in 0..inner {
+                        y[i] = (x[i] - mean) * inverse * w[i] + b[i];
+                    }
+                }
+                (Some(w), None) => {
+                    let w = &w[..inner];
+                    for i in 0..inner {
+                        y[i] = (x[i] - mean) * inverse * w[i];
+                    }
+                }
+                (None, bias) => {
+                    for i in 0..inner {
+                        y[i] = (x[i] - mean) * inverse + bias.map_or(T::ZERO, |b| b[i]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The way back through [`row_normalize`], from what it left (`bias` of `rows` is not read).
+/// Returns the gradients of weight and bias: Σ over rows of gradient·x̂ and of gradient.
+pub fn row_gradient<T: Float>(
+    rows: Rows<T>,
+    [gradient, mean, inverse]: [&[T]; 3],
+    out: &mut [T],
+) -> (Vec<f64>, Vec<f64>) {
+    let Rows { x, inner, .. } = rows;
+    assert!(x.len() == out.len() && gradient.len() == x.len() && mean.len() * inner == x.len());
+    let shape = Channels { outer: mean.len(), channels: inner, inner: 1 };
+    let out = SharedPointer::new(out);
+    let parts = reduce_blocks(shape, |blocks, [weight_sums, bias_sums]| {
+        let (mut weight_sum, mut bias_sum) = (vec![T::ZERO; inner], vec![T::ZERO; inner]);
+        for block in blocks {
+            let elements = shape.elements(block);
+            let lines = elements.start / inner..elements.end / inner;
+            wide::<T, _>(RowsGradient {
+                rows: Rows { x: &x[elements.clone()], ..rows },
+                gradient: &gradient[elements.clone()],
+                mean: &mean[lines.clone()],
+                inverse: &inverse[lines],
+                // SAFETY: blocks are disjoint.
+                out: unsafe { out.slice(elements) },
+                weight_sum: &mut weight_sum,
+                bias_sum: &mut bias_sum,
+            });
+            for i in 0..inner {
+                weight_sums[i] += weight_sum[i].to_f64();
+                bias_sums[i] += bias_sum[i].to_f64();
+            }
+        }
+    });
+    let (mut weight, mut bias) = (vec![0.0; inner], vec![0.0; inner]);
+    for (_, [weight_part, bias_part]) in parts {
+        for i in 0..inner {
+            weight[i] += weight_part[i];
+            bias[i] += bias_part[i];
+        }
+    }
+    (weight, bias)
+}
+
+struct RowsGradient<'a, T> {
+    rows: Rows<'a, T>,
+    gradient: &'a [T],
+    mean: &'a [T],
+    inverse: &'a [T],
+    out: &'a mut [T],
+    weight_sum: &'a mut [T],
+    bias_sum: &'a mut [T],
+}
+
+impl<T: Float> Kernel for RowsGradient<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Rows { x, inner, centered, weight, .. } = self.rows;
+        self.weight_sum.fill(T::ZERO);
+        self.bias_sum.fill(T::ZERO);
+        let (weight_sum, bias_sum) = (&mut self.weight_sum[..inner], &mut self.bias_sum[..inner]);
+        let count = inner as f64;
+        for (r, out) in self.out.chunks_exact_mut(inner).enumerate() {
+            let x = &x[r * inner..(r + 1) * inner];
+            let g = &self.gradient[r * inner..(r + 1) * inner];
+            let (m, s) = (self.mean[r], self.inverse[r]);
+            for i in 0..inner {
+                bias_sum[i] += g[i];
+                weight_sum[i] += g[i] * ((x[i] - m) * s);
+            }
+            // Before the weight: gradient·weight is the gradient of x̂.
+            let [sum, product] = match weight {
+                Some(w) => [
+                    if centered { sum_of([g, w], |[g, w]| g * w) } else { 0.0 },
+                    sum_of([x, g, w], |[x, g, w]| g * w * (x - m)),
+                ],
+                None => [if centered { sum_of([g], |[g]| g) } else { 0.0 }, sum_of([x, g], |[x, g]| g * (x - m))],
+            };
+            let scale = s.to_f64();
+            let shift = T::from_f64(sum / count * scale);
+            let slope = T::from_f64(product / count * scale * scale * scale);
+            match weight {
+                Some(w) => {
+                    let w = &w[..inner];
+                    for i in 0..inner {
+                        out[i] = g[i] * w[i] * s - shift - (x[i] - m) * slope;
+                    }
+                }
+                None => {
+                    for i in 0..inner {
+                        out[i] = g[i] * s - shift - (x[i] - m) * slope;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Products of matrices: PyTorch's `matmul` with its rules for vectors and batches, and the linear layer.
+
+use crate::cpu::gemm::{Batch, Matrix, Update, gemm, gemm_batched};
+use crate::dtype::Element;
+use crate::error::Result;
+use crate::op::{Context, Op, Pass, apply_one};
+use crate::ops::{movement, reduce};
+use crate::shape::{Dims, Layout, broadcast};
+use crate::storage::Buffer;
+use crate::tensor::Tensor;
+use crate::{bail, dispatch_float, ensure};
+
+/// The product of matrices [..., m, k] · [..., k, n] = [..., m, n] with the leading dimensions broadcast.
+/// A vector on the left is a row, one on the right a column; that dimension is not in the result.
+pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    check(a, b)?;
+    if a.ndim() == 1 {
+        let product = matmul(&movement::unsqueeze(a, 0)?, b)?;
+        return movement::squeeze(&product, Some(if b.ndim() == 1 { 0 } else { -2 }));
+    }
+    if b.ndim() == 1 {
+        return movement::squeeze(&matmul(a, &movement::unsqueeze(b, 1)?)?, Some(-1));
+    }
+    let (rows, columns) = (a.shape()[a.ndim() - 2], b.shape()[b.ndim() - 1]);
+    let inner = b.shape()[b.ndim() - 2];
+    let batch = broadcast("matmul", &a.shape()[..a.ndim() - 2], &b.shape()[..b.ndim() - 2])?;
+    let shaped = |last: [usize; 2]| Dims::from_iter(batch.iter().copied().chain(last));
+    if b.ndim() == 2 {
+        // One matrix for the whole batch: all rows of the batch are rows of one product.
+        let flat = movement::reshape_to(a, &[batch.iter().product::<usize>() * rows, inner])?;
+        return movement::reshape_to(&apply_one(Matmul, &[&flat, b])?, &shaped([rows, columns]));
+    }
+    let (a, b) = (movement::expand(a, &shaped([rows, inner]))?, movement::expand(b, &shaped([inner, columns]))?);
+    apply_one(Matmul, &[&a, &b])
+}
+
+fn check(a: &Tensor, b: &Tensor) -> Result<()> {
+    ensure!(
+        a.ndim() > 0 && b.ndim() > 0,
+        Shape,
+        "matmul: needs vectors or matrices, not shapes {:?} and {:?}",
+        a.shape(),
+        b.shape()
+    );
+    let (k, l) = (a.shape()[a.ndim() - 1], b.shape()[b.ndim().saturating_sub(2)]);
+    ensure!(
+        k == l,
+        Shape,
+        "matmul: {:?} and {:?} do not fit: {k} columns on the left meet {l} rows on the right",
+        a.shape(),
+        b.shape()
+    );
+    same_dtype("matmul", a, b)
+}
+
+fn same_dtype(op: &str, a: &Tensor, b: &Tensor) -> Result<()> {
+    if a.dtype() != b.dtype() {
+        bail!(Dtype, "{op}: {} and {} do not mix; convert one with .to(…)", a.dtype().name(), b.dtype().name());
+    }
+    Ok(())
+}
+
+/// Both inputs have the same leading dimensions (any strides, 0 included).
+struct Matmul;
+
+impl Op for Matmul {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [a, b] = [inputs[0], inputs[1]];
+        // The gradient of each is made of the other.
+        for (input, other) in [(a, 1), (b, 0)] {
+            if context.needs(other) {
+                context.save(input)?;
+            } else {
+                movement::save_shape(input, context)?;
+            }
+        }
+        let lead = a.ndim() - 2;
+        let [m, k, n] = [a.shape()[lead], a.shape()[lead + 1], b.shape()[lead + 1]];
+        let mut shape = Dims::from_slice(a.shape());
+        shape[lead + 1] = n;
+        Ok(vec![dispatch_float!(a.dtype(), "matmul", T => {
+            let mut out = Buffer::<T>::new(shape.iter().product())?;
+            let target = Layout::contiguous(&shape);
+            let mut batch = [a.layout(), b.layout(), &target].map(|layout| Layout {
+                shape: Dims::from_slice(&layout.shape[..lead]),
+                strides: Dims::from_slice(&layout.strides[..lead]),
+                offset: 0,
+            });
+            Layout::collapse(&mut batch);
+            let [in_a, in_b, in_out] = &batch;
+            // Two batch axes at a time; further ones in a loop.
+            let outer = in_a.ndim().saturating_sub(2);
+            let axes = |layout: &Layout, missing: usize| {
+                let mut axes = [missing; 2];
+                axes[2 - (layout.ndim() - outer)..].copy_from_slice(&layout.strides[outer..]);
+                axes
+            };
+            let mut counts = [1; 2];
+            counts[2 - (in_a.ndim() - outer)..].copy_from_slice(&in_a.shape[outer..]);
+            let loops = if out.is_empty() { &[0] } else { &in_a.shape[..outer] };
+            movement::each_index(loops, |index| {
+                let start = |layout: &Layout| index.iter().zip(&layout.strides).map(|(i, s)| i * s).sum::<usize>();
+                let sizes = Batch { counts, a_strides: axes(in_a, 0), b_strides: axes(in_b, 0), c_strides: axes(in_out, 0) };
+                let (a, b) = (last_two::<T>(a, start(in_a)), last_two::<T>(b, start(in_b)));
+                gemm_batched(sizes, [m, n, k], 1.0, a, b, Update::Overwrite, &mut out[start(in_out)..], n);
+            });
+            Tensor::from_buffer(out, &shape)
+        })])
+    }
+
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let [a, b] = [&pass.saved[0], &pass.saved[1]];
+        let gradient = pass.grad();
+        let da = pass.needs(0).then(|| apply_one(Matmul, &[gradient, &movement::transpose(b, -2, -1)?])).transpose()?;
+        let db = pass.needs(1).then(|| apply_one(Matmul, &[&movement::transpose(a, -2, -1)?, gradient])).transpose()?;
+        Ok(vec![da, db])
+    }
+}
+
+/// The matrix of the last two dimensions that begins `start` elements behind the first.
+fn last_two<T: Element>(tensor: &Tensor, start: usize) -> Matrix<'_, T> {
+    let [row_stride, column_stride] = *tensor.strides().last_chunk().expect("two dimensions");
+    // An empty tensor may begin behind the end of its storage.
+    let data = tensor.storage_slice::<T>().get(tensor.layout().offset + start..).unwrap_or(&[]);
+    Matrix { data, row_stride, column_stride }
+}
+
+/// x · weightᵀ + bias: [..., in] with weight [out, in] and bias [out] gives [..., out].
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    ensure!(
+        x.ndim() >= 1 && weight.ndim() == 2 && x.shape()[x.ndim() - 1] == weight.shape()[1],
+        Shape,
+        "linear: input {:?} does not fit weight {:?}: the last dimension of the input must be weight's second (in features)",
+        x.shape(),
+        weight.shape()
+    );
+    same_dtype("linear", x, weight)?;
+    let [outputs, features] = [weight.shape()[0], weight.shape()[1]];
+    if let Some(bias) = bias {
+        ensure!(
+            bias.shape() == [outputs],
+            Shape,
+            "linear: bias {:?} does not fit weight {:?}: it needs one value for each of the {outputs} outputs",
+            bias.shape(),
+            weight.shape()
+        );
+        same_dtype("linear", x, bias)?;
+    }
+    let lead = &x.shape()[..x.ndim() - 1];
+    let flat = movement::reshape_to(x, &[lead.iter().product(), features])?;
+    let inputs: Vec<&Tensor> = [&flat, weight].into_iter().chain(bias).collect();
+    let y = apply_one(Linear { bias: bias.is_some() }, &inputs)?;
+    movement::reshape_to(&y, &Dims::from_iter(lead.iter().copied().chain([outputs])))
+}
+
+/// Inputs [rows, in], weight [out, in] and perhaps bias [out].
+struct Linear {
+    bias: bool,
+}
+
+impl Op for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [x, weight] = [inputs[0], inputs[1]];
+        for (input, other) in [(x, 1), (weight, 0)] {
+            if context.needs(other) {
+                context.save(input)?;
+            } else {
+                movement::save_shape(input, context)?;
+            }
+        }
+        let [rows, features, outputs] = [x.shape()[0], x.shape()[1], weight.shape()[0]];
+        let bias = inputs.get(2).map(|bias| movement::contiguous(&bias.detach()?)).transpose()?;
+        Ok(vec![dispatch_float!(x.dtype(), "linear", T => {
+            let mut out = Buffer::<T>::new(rows * outputs)?;
+            let update = bias.as_ref().map_or(Update::Overwrite, |bias| Update::Bias(bias.slice::<T>()));
+            gemm([rows, outputs, features], 1.0, last_two::<T>(x, 0), last_two::<T>(weight, 0).transposed(), update, &mut out, outputs);
+            Tensor::from_buffer(out, &[rows, outputs])
+        })])
+    }
+
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let [x, weight, gradient] = [&pass.saved[0], &pass.saved[1], pass.grad()];
+        let mut gradients = vec![
+            pass.needs(0).then(|| apply_one(Matmul, &[gradient, weight])).transpose()?,
+            pass.needs(1).then(|| apply_one(Matmul, &[&movement::transpose(gradient, 0, 1)?, x])).transpose()?,
+        ];
+        if self.bias {
+            gradients.push(pass.needs(2).then(|| reduce::sum(gradient, Some(&[0]), false)).transpose()?);
+        }
+        Ok(gradients)
+    }
+}
+
+#[cfg_attr(feature = "node", napi_derive::napi)]
+impl Tensor {
+    /// The product of matrices [..., m, k] · [..., k, n] with the leading dimensions broadcast; a vector on the left is a
+    /// row, one on the right a column.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn matmul(&self, other: &Tensor) -> Result<Tensor> {
+        matmul(self, other)
+    }
+
+    /// This · weightᵀ + bias: [..., in] with weight [out, in] and bias [out] gives [..., out].
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        linear(self, weight, bias)
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<crate::ops::suite::Case> {
+    use crate::ops::suite::*;
+    fn product(arrays: &[Array]) -> Vec<f64> {
+        let [a, b] = [&arrays[0], &arrays[1]];
+        let lead = a.shape.len().max(b.shape.len()) - 2;
+        let [m, k, n] = [a.shape[a.shape.len() - 2], a.shape[a.shape.len() - 1], b.shape[b.shape.len() - 1]];
+        let batch = |shape: &[usize]| shape[..shape.len() - 2].to_vec();
+        let mut shape = broadcast("", &batch(&a.shape), &batch(&b.shape)).expect("batches that broadcast").to_vec();
+        shape.extend([m, n]);
+        let mut out = Vec::new();
+        each_index(&shape, |index| {
+            let mut at = (index.to_vec(), index.to_vec());
+            let terms = (0..k).map(|l| {
+                (at.0[lead + 1], at.1[lead]) = (l, l);
+                a.at(&at.0[lead + 2 - a.shape.len()..]) * b.at(&at.1[lead + 2 - b.shape.len()..])
+            });
+            out.push(terms.sum());
+        });
+        out
+    }
+    let run = |t: &[Tensor]| matmul(&t[0], &t[1]);
+    let dense = |a: &[Array]| -> Vec<f64> {
+        let [features, outputs] = [a[1].shape[1], a[1].shape[0]];
+        let row = |r: usize, o: usize| -> f64 {
+            (0..features).map(|i| a[0].values[r * features + i] * a[1].values[o * features + i]).sum()
+        };
+        let rows: usize = a[0].shape[..a[0].shape.len() - 1].iter().product();
+        let bias = |o: usize| a.get(2).map_or(0.0, |b| b.values[o]);
+        (0..rows).flat_map(|r| (0..outputs).map(move |o| (r, o))).map(|(r, o)| row(r, o) + bias(o)).collect()
+    };
+    vec![
+        case("matmul", "matrices", [normal(&[3, 5]), normal(&[5, 4])], run).equals(product),
+        case("matmul", "larger matrices", [normal(&[13, 40]), normal(&[40, 35])], run).equals(product),
+        case("matmul", "batches", [normal(&[2, 3, 5]), normal(&[2, 5, 4])], run).equals(product),
+        case("matmul", "a batch and a matrix", [normal(&[2, 3, 5]), normal(&[5, 4])], run).equals(product),
+        case("matmul", "a matrix and a batch", [normal(&[3, 5]), normal(&[2, 5, 4])], run).equals(product),
+        case("matmul", "broadcast batches", [normal(&[2, 1, 3, 5]), normal(&[7, 5, 4])], run).equals(product),
+        case("matmul", "three batch axes", [normal(&[2, 6, 1, 3, 5]), normal(&[2, 1, 7, 5, 4])], run).equals(product),
+        case("matmul", "two vectors", [normal(&[5]), normal(&[5])], run)
+            .equals(|a| vec![a[0].values.iter().zip(&a[1].values).map(|(a, b)| a * b).sum()]),
+        case("matmul", "a vector and a matrix", [normal(&[5]), normal(&[5, 4])], run),
+        case("matmul", "a matrix and a vector", [normal(&[3, 5]), normal(&[5])], run),
+        case("matmul", "a batch and a vector", [normal(&[2, 3, 5]), normal(&[5])], run),
+        case("linear", "", [normal(&[3, 5]), normal(&[4, 5]), normal(&[4])], |t| linear(&t[0], &t[1], Some(&t[2])))
+            .equals(dense),
+        case("linear", "without bias", [normal(&[3, 5]), normal(&[4, 5])], |t| linear(&t[0], &t[1], None))
+            .equals(dense),
+        case("linear", "one sample", [normal(&[5]), normal(&[4, 5]), normal(&[4])], |t| {
+            linear(&t[0], &t[1], Some(&t[2]))
+        })
+        .equals(dense),
+        case("linear", "of tokens", [normal(&[2, 3, 5]), normal(&[4, 5]), normal(&[4])], |t| {
+            linear(&t[0], &t[1], Some(&t[2]))
+        })
+        .equals(dense),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtype::DType;
+
+    #[test]
+    fn errors_name_both_shapes() {
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32).unwrap();
+        let message = |result: Result<Tensor>| result.err().expect("an error").message().to_string();
+        let text = message(matmul(&zeros(&[2, 3]), &zeros(&[4, 5])));
+        assert!(text.contains("[2, 3]") && text.contains("[4, 5]"), "{text}");
+        let text = message(linear(&zeros(&[2, 3]), &zeros(&[5, 4]), None));
+        assert!(text.contains("[2, 3]") && text.contains("[5, 4]"), "{text}");
+        let text = message(linear(&zeros(&[2, 3]), &zeros(&[5, 3]), Some(&zeros(&[3]))));
+        assert!(text.contains("[5, 3]") && text.contains("[3]"), "{text}");
+        assert_eq!(matmul(&zeros(&[]), &zeros(&[2])).unwrap_err().code(), "ERR_SHAPE");
+        let double = Tensor::zeros(&[3, 2], DType::F64).unwrap();
+        assert_eq!(matmul(&zeros(&[2, 3]), &double).unwrap_err().code(), "ERR_DTYPE");
+    }
+}
