@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { Generator, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, emaUpdate, enterScope, exitScope, forceInstructionSet, fromData, full, getNumThreads, gradientNorm, haveGradients, isGradEnabled, larsStep, lionStep, memory, nadamStep, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setGradEnabled, setNumThreads, sgdStep, stack, where } = nativeBinding
+const { Generator, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, emaUpdate, enterScope, exitScope, forceInstructionSet, fromData, full, getNumThreads, gradientNorm, haveGradients, isGradEnabled, larsStep, lionStep, memory, nadamStep, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setGradEnabled, setNumThreads, sgdStep, stack, where, zerosLike } = nativeBinding
 export { Generator }
 export { Tensor }
 export { adadeltaStep }
@@ -817,5 +817,5 @@ export { setNumThreads }
 export { sgdStep }
 export { stack }
 export { where }
+export { zerosLike }
 export const __napiBindingTarget = __napiLoadedBindingTarget
-export const zerosLike = nativeBinding.zerosLike
