@@ -102,17 +102,71 @@ fn apply_boxed(op: Box<dyn Op>, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let mut context = Context { recording, needs, saved: Vec::new(), constant: SmallVec::new() };
     let outputs = guard(op.name(), || op.forward(inputs, &mut context))?;
     if recording {
-        let edges = inputs.iter().map(|t| Edge::to(t)).collect();
-        let shapes = outputs.iter().map(|t| (t.layout().shape.clone(), t.dtype())).collect();
-        let node = Node::new(op, edges, context.saved, shapes);
-        for (index, output) in outputs.iter().enumerate() {
-            if output.dtype().is_float() && !context.constant.contains(&index) {
-                *output.inner.origin.borrow_mut() = Some((node.clone(), index));
-                output.inner.requires_grad.set(true);
-            }
-        }
+        record(op, inputs, &outputs, context);
     }
     Ok(outputs)
+}
+
+fn record(op: Box<dyn Op>, inputs: &[&Tensor], outputs: &[Tensor], context: Context) {
+    let edges = inputs.iter().map(|t| Edge::to(t)).collect();
+    let shapes = outputs.iter().map(|t| (t.layout().shape.clone(), t.dtype())).collect();
+    let node = Node::new(op, edges, context.saved, shapes);
+    for (index, output) in outputs.iter().enumerate() {
+        if output.dtype().is_float() && !context.constant.contains(&index) {
+            *output.inner.origin.borrow_mut() = Some((node.clone(), index));
+            output.inner.requires_grad.set(true);
+        }
+    }
+}
+
+/// Runs a kernel that has no derivative of its own: what a backward pass calls for the gradients of its inputs.
+/// It is recorded, so that a second derivative through it is ERR_UNSUPPORTED instead of silently zero.
+pub fn once(
+    name: &'static str,
+    inputs: &[&Tensor],
+    kernel: impl FnOnce(&[&Tensor]) -> Result<Vec<Tensor>>,
+) -> Result<Vec<Tensor>> {
+    for input in inputs {
+        input.storage()?;
+    }
+    let needs: SmallVec<[bool; 4]> = inputs.iter().map(|t| t.requires_grad()).collect();
+    let recording = autograd::is_enabled() && needs.contains(&true);
+    let outputs = autograd::no_grad(|| guard(name, || kernel(inputs)))?;
+    if recording {
+        let context = Context { recording, needs, saved: Vec::new(), constant: SmallVec::new() };
+        record(Box::new(Once(name)), inputs, &outputs, context);
+    }
+    Ok(outputs)
+}
+
+/// As [`once`], for a kernel with one result.
+pub fn once_one(
+    name: &'static str,
+    inputs: &[&Tensor],
+    kernel: impl FnOnce(&[&Tensor]) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let mut outputs = once(name, inputs, |inputs| Ok(vec![kernel(inputs)?]))?;
+    Ok(outputs.pop().expect("one result"))
+}
+
+/// The record of a kernel that cannot be differentiated again.
+struct Once(&'static str);
+
+impl Op for Once {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn forward(&self, _: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        Err(Error::Internal(format!("{}: recorded after it ran, never run", self.0)))
+    }
+
+    fn backward(&self, _: &Pass) -> Result<Vec<Option<Tensor>>> {
+        Err(Error::Unsupported(format!(
+            "{}: its second derivative is not available; write it with add, mul, exp and other operations that have one",
+            self.0
+        )))
+    }
 }
 
 /// As [`apply`], for an operation with one result.

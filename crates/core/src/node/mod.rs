@@ -10,7 +10,7 @@ use crate::cpu::threads;
 use crate::error::Error;
 use crate::tensor::Tensor;
 use crate::{autograd, scope, storage};
-use napi::bindgen_prelude::ClassInstance;
+use napi::bindgen_prelude::{ClassInstance, Either};
 use napi::{Env, JsError};
 use napi_derive::napi;
 use std::cell::Cell;
@@ -27,6 +27,14 @@ pub(crate) type Result<T> = crate::error::Result<T>;
 /// An error of N-API itself.
 pub(crate) fn border(error: napi::Error) -> Error {
     Error::Internal(format!("N-API: {}", error.reason))
+}
+
+/// One dimension or a list of them; none given means all.
+pub(crate) fn dims(dims: Option<Either<i64, Vec<i64>>>) -> Option<Vec<i64>> {
+    dims.map(|d| match d {
+        Either::A(one) => vec![one],
+        Either::B(many) => many,
+    })
 }
 
 thread_local! {

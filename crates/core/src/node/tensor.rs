@@ -12,13 +12,6 @@ use napi_derive::napi;
 
 type Data = Either4<Float32Array, Float64Array, BigInt64Array, Uint8Array>;
 
-fn list(dims: Option<Either<i64, Vec<i64>>>) -> Option<Vec<i64>> {
-    dims.map(|d| match d {
-        Either::A(one) => vec![one],
-        Either::B(many) => many,
-    })
-}
-
 /// A number as a tensor beside `like`: of its type, or float32 where a fraction meets integers.
 fn operand(like: &Tensor, other: Either<&Tensor, f64>) -> Result<Tensor> {
     match other {
@@ -281,13 +274,13 @@ impl Tensor {
     /// Sum over dimensions (default: all).
     #[napi(js_name = "sum")]
     pub fn js_sum(&self, dims: Option<Either<i64, Vec<i64>>>, keepdim: Option<bool>) -> Result<Tensor> {
-        reduce::sum(self, list(dims).as_deref(), keepdim.unwrap_or(false))
+        reduce::sum(self, super::dims(dims).as_deref(), keepdim.unwrap_or(false))
     }
 
     /// Mean over dimensions (default: all).
     #[napi(js_name = "mean")]
     pub fn js_mean(&self, dims: Option<Either<i64, Vec<i64>>>, keepdim: Option<bool>) -> Result<Tensor> {
-        reduce::mean(self, list(dims).as_deref(), keepdim.unwrap_or(false))
+        reduce::mean(self, super::dims(dims).as_deref(), keepdim.unwrap_or(false))
     }
 
     /// x · Φ(x); `approximate` "none" (default) or "tanh" (Hendrycks & Gimpel 2016).

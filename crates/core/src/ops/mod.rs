@@ -3,6 +3,9 @@
 
 pub mod batch_norm;
 pub mod elementwise;
+pub mod extreme;
+pub mod index;
+pub(crate) mod lines;
 pub mod matmul;
 pub mod movement;
 pub mod norm;

@@ -20,12 +20,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// One row a family of operations: the name of its file, whose `cases()` are run by a test of that name.
 macro_rules! families {
     ($($family:ident)*) => {
-        $(#[test] fn $family() { check(stringify!($family), ops::$family::cases()); })*
+        mod family { $(#[test] fn $family() { super::check(stringify!($family), crate::ops::$family::cases()); })* }
         fn all_cases() -> Vec<Case> { [$(ops::$family::cases()),*].into_iter().flatten().collect() }
     };
 }
 
-families! { batch_norm elementwise matmul movement norm reduce }
+families! { batch_norm elementwise extreme index matmul movement norm reduce }
 
 /// A call of an operation on generated inputs.
 pub struct Case {
