@@ -1,6 +1,7 @@
 //! Timings of the CPU kernels alone: `cargo bench --no-default-features --bench kernels -- [filter] [--threads N] [--isa NAME]`.
 #![allow(clippy::print_stdout)]
 
+use stable_pretraining_core::cpu::conv::Conv2d;
 use stable_pretraining_core::cpu::dispatch::{Isa, force_isa, isa};
 use stable_pretraining_core::cpu::gemm::{Matrix, Update, gemm};
 use stable_pretraining_core::cpu::threads::{num_threads, parallel_for, set_num_threads};
@@ -25,7 +26,7 @@ fn main() {
     let wanted = |name: &str| name.contains(&filter);
 
     if wanted("threads") {
-        let seconds = median_seconds(|| (0..1000).for_each(|_| parallel_for(num_threads(), |_| {})));
+        let [seconds, _] = median_seconds(|| (0..1000).for_each(|_| parallel_for(num_threads(), |_| {})));
         println!("{:<44} {:>9.2} µs a call", "threads, empty job", seconds * 1e3);
     }
     for (m, n, k) in [
@@ -58,14 +59,55 @@ fn main() {
             report(&name, seconds, 2.0 * (m * n * k) as f64);
         }
     }
+    let square = |channels: usize, size: usize| Conv2d {
+        batch: 64,
+        in_channels: channels,
+        out_channels: channels,
+        height: size,
+        width: size,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1, 1],
+        dilation: [1, 1],
+        groups: 1,
+    };
+    let stem = Conv2d { in_channels: 3, ..square(64, 32) };
+    let halving = Conv2d { out_channels: 128, stride: [2, 2], ..square(64, 32) };
+    let shortcut = Conv2d { kernel: [1, 1], padding: [0, 0], ..halving };
+    let pointwise = Conv2d { kernel: [1, 1], padding: [0, 0], ..square(64, 32) };
+    let depthwise = Conv2d { groups: 64, ..square(64, 32) };
+    for (name, conv) in [
+        ("64→64@32²", square(64, 32)),
+        ("128→128@16²", square(128, 16)),
+        ("256→256@8²", square(256, 8)),
+        ("512→512@4²", square(512, 4)),
+        ("stem 3→64@32²", stem),
+        ("64→128@32² stride 2", halving),
+        ("1×1 64→128@32² stride 2", shortcut),
+        ("1×1 64→64@32²", pointwise),
+        ("depthwise 64@32²", depthwise),
+    ] {
+        let flops = 2.0 * (conv.output_len() * conv.in_group() * conv.kernel[0] * conv.kernel[1]) as f64;
+        let (x, weight, y) = (numbers(conv.input_len()), numbers(conv.weight_len()), numbers(conv.output_len()));
+        let (mut dx, mut dw, mut out) = (x.clone(), weight.clone(), y.clone());
+        let case = |direction: &str, run: &mut dyn FnMut()| {
+            let name = format!("conv {name} {direction}");
+            if wanted(&name) {
+                report(&name, median_seconds(run), flops);
+            }
+        };
+        case("forward", &mut || conv.forward(&x, &weight, None, &mut out));
+        case("input gradient", &mut || conv.input_gradient(&y, &weight, &mut dx));
+        case("weight gradient", &mut || conv.weight_gradient(&x, &y, &mut dw));
+    }
 }
 
 fn numbers(len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 7919) % 1024) as f32 / 512.0 - 1.0).collect()
 }
 
-/// The median of repetitions that take about a second together, after one to warm up.
-fn median_seconds(mut run: impl FnMut()) -> f64 {
+/// Median and fastest of repetitions that take about a second together, after one to warm up.
+fn median_seconds(mut run: impl FnMut()) -> [f64; 2] {
     run();
     let start = Instant::now();
     let mut seconds = Vec::new();
@@ -75,11 +117,17 @@ fn median_seconds(mut run: impl FnMut()) -> f64 {
         seconds.push(start.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);
-    // The fastest stands beside the median: on a shared machine it is the figure without the neighbours.
-    println!("{:>54} fastest {:.3} ms", "", seconds[0] * 1e3);
-    seconds[seconds.len() / 2]
+    [seconds[seconds.len() / 2], seconds[0]]
 }
 
-fn report(name: &str, seconds: f64, flops: f64) {
-    println!("{name:<44} {:>9.3} ms {:>8.1} GFLOP/s", seconds * 1e3, flops / seconds / 1e9);
+/// The fastest stands beside the median: on a shared machine it is the figure without the neighbours.
+fn report(name: &str, [median, fastest]: [f64; 2], flops: f64) {
+    let rate = |seconds: f64| flops / seconds / 1e9;
+    println!(
+        "{name:<44} median {:>9.3} ms {:>7.1} GFLOP/s, fastest {:>9.3} ms {:>7.1} GFLOP/s",
+        median * 1e3,
+        rate(median),
+        fastest * 1e3,
+        rate(fastest)
+    );
 }

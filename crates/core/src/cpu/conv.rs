@@ -9,7 +9,9 @@ use super::gemm::{Matrix, Update, gemm};
 use super::implicit::Tap;
 use super::scratch::with_scratch;
 use super::threads::{SharedPointer, parallel_for};
+use super::tile::Tiled;
 use super::vector::Real;
+use super::winograd::{Filters, Winograd};
 use super::{depthwise, implicit};
 
 /// The sizes of a convolution, as `torch.nn.Conv2d` names them. Pairs are (vertical, horizontal).
@@ -70,6 +72,11 @@ impl Conv2d {
             let update = bias.map_or(Update::Overwrite, Update::Bias);
             let weight = Matrix::row_major(weight, k).transposed();
             gemm([m, n, k], T::ONE, Matrix::row_major(x, k), weight, update, y, n);
+        } else if let (Some((winograd, filters)), Some(x), Some(weight), Some(y)) =
+            (self.winograd_forward().filter(paying), T::as_f32(x), T::as_f32(weight), T::as_f32_mut(y))
+        {
+            let bias = bias.and_then(T::as_f32);
+            winograd.run(isa(), f32::tile(isa()), x, weight, filters, bias, y);
         } else if self.is_depthwise() {
             depthwise::forward(self, x, weight, bias, y);
         } else {
@@ -90,6 +97,10 @@ impl Conv2d {
             let [m, n, k] = [self.pixels(), self.in_channels, self.out_channels];
             let (dy, weight) = (Matrix::row_major(dy, k), Matrix::row_major(weight, n));
             gemm([m, n, k], T::ONE, dy, weight, Update::Overwrite, dx, n);
+        } else if let (Some((winograd, filters)), Some(dy), Some(weight), Some(dx)) =
+            (self.winograd_input_gradient().filter(paying), T::as_f32(dy), T::as_f32(weight), T::as_f32_mut(dx))
+        {
+            winograd.run(isa(), f32::tile(isa()), dy, weight, filters, None, dx);
         } else if self.is_depthwise() {
             depthwise::input_gradient(self, dy, weight, dx);
         } else {
@@ -106,7 +117,11 @@ impl Conv2d {
         if dw.is_empty() {
             return;
         }
-        if self.is_depthwise() {
+        if let (Some((winograd, _)), Some(x), Some(dy), Some(dw)) =
+            (self.winograd_forward().filter(paying), T::as_f32(x), T::as_f32(dy), T::as_f32_mut(dw))
+        {
+            winograd.weight_gradient(isa(), f32::tile(isa()), x, dy, dw);
+        } else if self.is_depthwise() {
             depthwise::weight_gradient(self, x, dy, dw);
         } else {
             implicit::weight_gradient(T::tile(isa()), self, x, dy, dw);
@@ -155,6 +170,34 @@ impl Conv2d {
         self.groups == 1 && self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0]
     }
 
+    /// The forward pass by Winograd, where it is a 3×3 of stride 1.
+    pub(super) fn winograd_forward(&self) -> Option<(Winograd, Filters)> {
+        let fits = self.kernel == [3, 3] && self.stride == [1, 1] && self.dilation == [1, 1] && self.groups == 1;
+        let winograd = Winograd {
+            batch: self.batch,
+            source: [self.height, self.width],
+            channels: self.in_channels,
+            padding: self.padding,
+            target: self.output_size(),
+            columns: self.out_channels,
+        };
+        fits.then_some((winograd, Filters { column: self.in_channels * 9, channel: 9, backwards: false }))
+    }
+
+    /// The gradient of the input is the convolution of dy with the filters turned round.
+    pub(super) fn winograd_input_gradient(&self) -> Option<(Winograd, Filters)> {
+        let (forward, filters) = self.winograd_forward()?;
+        let turned = Winograd {
+            source: forward.target,
+            channels: forward.columns,
+            padding: [2usize.checked_sub(self.padding[0])?, 2usize.checked_sub(self.padding[1])?],
+            target: forward.source,
+            columns: forward.channels,
+            ..forward
+        };
+        Some((turned, Filters { column: filters.channel, channel: filters.column, backwards: true }))
+    }
+
     fn is_depthwise(&self) -> bool {
         self.groups > 1 && self.groups == self.in_channels && self.groups == self.out_channels
     }
@@ -168,6 +211,10 @@ impl Conv2d {
             assert_eq!(len, want, "length of {name} of {self:?}");
         }
     }
+}
+
+fn paying((winograd, _): &(Winograd, Filters)) -> bool {
+    winograd.pays()
 }
 
 /// Sums the rows of [rows, sums.len()]; blocks of rows in parallel, cut by the shape alone and added in order.
@@ -201,14 +248,14 @@ fn sum_rows<T: Real>(rows: &[T], sums: &mut [T]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::cases::{Random, assert_close, with_threads};
     use super::super::dispatch::available_isas;
     use super::super::tile::{Tile, Tiled, wide_tile};
     use super::*;
 
     /// Plain loops in f64: y, dx, dw, db.
-    fn reference<T: Real>(conv: &Conv2d, x: &[T], w: &[T], bias: &[T], dy: &[T]) -> [Vec<f64>; 4] {
+    pub fn reference<T: Real>(conv: &Conv2d, x: &[T], w: &[T], bias: &[T], dy: &[T]) -> [Vec<f64>; 4] {
         let [height, width] = conv.output_size();
         let [mut y, mut dx, mut dw, mut db] = [dy.len(), x.len(), w.len(), bias.len()].map(|len| vec![0.0f64; len]);
         let (ig, og) = (conv.in_group(), conv.out_group());

@@ -384,24 +384,16 @@ impl<T: Real> Block<T> {
         let panel_len = tile.rows * self.k;
         // Packing A pays when enough columns use it.
         let in_place = depth_stride == 1 && columns.len() <= 4;
-        with_scratch(if in_place { 0 } else { rows.len() * panel_len }, |packed_a: &mut [T]| {
+        // Rows that end within a tile are packed even then: nothing lies beyond the last.
+        let whole = if in_place { rows.end.min(product.m / tile.rows).max(rows.start) } else { rows.start };
+        with_scratch((rows.end - whole) * panel_len, |packed_a: &mut [T]| {
             // SAFETY: rows, columns and depth lie within the operands; edges are cut to the matrix.
             unsafe {
                 let a_block = a.add(self.depth * depth_stride);
-                if !in_place {
-                    for (panel, to) in rows.clone().zip(packed_a.chunks_exact_mut(panel_len.max(1))) {
-                        let at = panel * tile.rows;
-                        let lines = tile.rows.min(product.m - at);
-                        pack_panel(
-                            a_block.add(at * row_stride),
-                            row_stride,
-                            depth_stride,
-                            lines,
-                            self.k,
-                            tile.rows,
-                            to,
-                        );
-                    }
+                for (panel, to) in (whole..rows.end).zip(packed_a.chunks_exact_mut(panel_len.max(1))) {
+                    let at = panel * tile.rows;
+                    let lines = tile.rows.min(product.m - at);
+                    pack_panel(a_block.add(at * row_stride), row_stride, depth_stride, lines, self.k, tile.rows, to);
                 }
                 for panel in columns {
                     let at = panel * tile.columns;
@@ -415,8 +407,8 @@ impl<T: Real> Block<T> {
                         (false, _) => (packed_b.as_ptr().add(panel * tile.columns * self.k), tile.columns),
                     };
                     let bias = product.bias.get();
-                    for (index, row) in rows.clone().enumerate() {
-                        let row = row * tile.rows;
+                    for panel in rows.clone() {
+                        let row = panel * tile.rows;
                         let out = Output {
                             c: c.add(row * product.c_stride + self.column + at),
                             stride: product.c_stride,
@@ -430,10 +422,11 @@ impl<T: Real> Block<T> {
                                 bias.add(self.column + at)
                             },
                         };
-                        if in_place {
+                        if panel < whole {
                             (tile.by_rows)(self.k, a_block.add(row * row_stride), row_stride, b_panel, b_stride, &out);
                         } else {
-                            (tile.packed)(self.k, packed_a.as_ptr().add(index * panel_len), 0, b_panel, b_stride, &out);
+                            let a_panel = packed_a.as_ptr().add((panel - whole) * panel_len);
+                            (tile.packed)(self.k, a_panel, 0, b_panel, b_stride, &out);
                         }
                     }
                 }

@@ -442,7 +442,8 @@ unsafe fn block<T: Real>(
     let deepest = gather.chunks.iter().map(|chunk| chunk.depth).max().unwrap_or(0);
     let stride = padded_stride(deepest);
     let panel_len = gather.depth * tile.columns;
-    with_scratch(range.len() * stride, |rows: &mut [T]| {
+    // The last tile reads whole, beyond the rows.
+    with_scratch(range.len().next_multiple_of(tile.rows) * stride, |rows: &mut [T]| {
         for (index, chunk) in gather.chunks.iter().enumerate() {
             gather.fill(source, group, chunk, range.clone(), rows, stride);
             for column in (0..width).step_by(tile.columns) {

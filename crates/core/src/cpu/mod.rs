@@ -14,3 +14,4 @@ mod scratch;
 pub mod threads;
 mod tile;
 mod vector;
+mod winograd;

@@ -12,7 +12,7 @@ pub struct Tile<T> {
     pub columns: usize,
     /// A is a packed panel: element (i, p) at `p * rows + i`, rows beyond the matrix present. `a_stride` is not read.
     pub packed: Run<T>,
-    /// A lies in rows: element (i, p) at `i * a_stride + p`. Rows beyond `out.rows` are not read.
+    /// A lies in rows: element (i, p) at `i * a_stride + p`, all `rows` of them readable.
     pub by_rows: Run<T>,
     /// A lies in columns: element (i, p) at `p * a_stride + i`, all `rows` of them readable.
     pub by_columns: Run<T>,
@@ -62,20 +62,30 @@ unsafe fn multiply<V: Vector, const FULL: usize, const ROWS: usize, const VECTOR
     b_stride: usize,
     out: &Output<V::Scalar>,
 ) {
-    // SAFETY: the caller promises readable operands, a writable part of C and the instruction set. In BY_ROWS, rows
-    // beyond the matrix read its last row instead.
+    // SAFETY: the caller promises readable operands, a writable part of C and the instruction set.
     unsafe {
         let mut sums = [[V::splat(V::Scalar::ZERO); VECTORS]; ROWS];
-        let row: [*const V::Scalar; ROWS] =
-            std::array::from_fn(|i| if ORDER == BY_ROWS { a.add(i.min(out.rows - 1) * a_stride) } else { a });
-        let mut a = a;
-        let mut b = b;
-        for p in 0..k {
-            let panel: [V; VECTORS] = std::array::from_fn(|j| V::load(b.add(j * V::LANES)));
+        // Rows are reached from every third by adding the stride once or twice, as addresses of x86 can: a pointer for
+        // each row would not fit the registers.
+        let mut bases: [*const V::Scalar; ROWS] = [a; ROWS];
+        for i in 0..ROWS {
+            bases[i] = a.wrapping_add(i / 3 * 3 * a_stride);
+        }
+        let (mut a, mut b) = (a, b);
+        for _ in 0..k {
+            let mut panel = [V::splat(V::Scalar::ZERO); VECTORS];
+            for j in 0..VECTORS {
+                panel[j] = V::load(b.add(j * V::LANES));
+            }
             for i in 0..ROWS {
-                let factor = V::splat(if ORDER == BY_ROWS { *row[i].add(p) } else { *a.add(i) });
+                let factor = V::splat(if ORDER == BY_ROWS { *bases[i].add(i % 3 * a_stride) } else { *a.add(i) });
                 for j in 0..VECTORS {
                     sums[i][j] = factor.mul_add(panel[j], sums[i][j]);
+                }
+            }
+            if ORDER == BY_ROWS {
+                for i in 0..ROWS {
+                    bases[i] = bases[i].wrapping_add(1);
                 }
             }
             a = a.wrapping_add(if ORDER == PACKED { FULL } else { a_stride });
@@ -88,14 +98,16 @@ unsafe fn multiply<V: Vector, const FULL: usize, const ROWS: usize, const VECTOR
                     store_row(sums[i], i, out);
                 }
             } else {
-                for (i, &row) in sums.iter().enumerate().take(out.rows) {
+                let spilled = sums;
+                for (i, &row) in spilled.iter().enumerate().take(out.rows) {
                     store_row(row, i, out);
                 }
             }
         } else {
             // The edge of the matrix: through a small buffer, with the same operations on each element.
             let mut line = [V::Scalar::ZERO; 64];
-            for (i, row) in sums.iter().enumerate().take(out.rows) {
+            let spilled = sums;
+            for (i, row) in spilled.iter().enumerate().take(out.rows) {
                 for j in 0..VECTORS {
                     row[j].store(line.as_mut_ptr().add(j * V::LANES));
                 }
@@ -258,7 +270,8 @@ mod tests {
             let a = |i: usize, p: usize| number(i * 101 + p * 7);
             let (rows_stride, columns_stride) = (k + 1, tile.rows + 2);
             let packed: Vec<T> = (0..k * tile.rows).map(|at| a(at % tile.rows, at / tile.rows)).collect();
-            let by_rows: Vec<T> = (0..rows * rows_stride).map(|at| a(at / rows_stride, at % rows_stride)).collect();
+            let by_rows: Vec<T> =
+                (0..tile.rows * rows_stride).map(|at| a(at / rows_stride, at % rows_stride)).collect();
             let by_columns: Vec<T> =
                 (0..(k + 1) * columns_stride).map(|at| a(at % columns_stride, at / columns_stride)).collect();
             for (run, data, stride) in [

@@ -24,6 +24,9 @@ pub trait Real:
     const ONE: Self;
     fn to_f64(self) -> f64;
     fn from_f64(value: f64) -> Self;
+    /// The slice, if its numbers are f32: for algorithms that exist in float32 only.
+    fn as_f32(values: &[Self]) -> Option<&[f32]>;
+    fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]>;
 }
 
 impl Real for f32 {
@@ -35,6 +38,12 @@ impl Real for f32 {
     fn from_f64(value: f64) -> f32 {
         value as f32
     }
+    fn as_f32(values: &[f32]) -> Option<&[f32]> {
+        Some(values)
+    }
+    fn as_f32_mut(values: &mut [f32]) -> Option<&mut [f32]> {
+        Some(values)
+    }
 }
 
 impl Real for f64 {
@@ -45,6 +54,12 @@ impl Real for f64 {
     }
     fn from_f64(value: f64) -> f64 {
         value
+    }
+    fn as_f32(_: &[f64]) -> Option<&[f32]> {
+        None
+    }
+    fn as_f32_mut(_: &mut [f64]) -> Option<&mut [f32]> {
+        None
     }
 }
 
@@ -94,9 +109,11 @@ pub unsafe fn with_vectors<K: VectorKernel>(isa: Isa, kernel: K) -> K::Output {
 
 /// Fixed-width arrays left to the autovectoriser: the vectors of machines without intrinsics here, and a stand-in of any
 /// width in tests.
+#[cfg(any(test, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 #[derive(Clone, Copy)]
 pub struct Lanes<T, const N: usize>([T; N]);
 
+#[cfg(any(test, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 impl<T: Real, const N: usize> Vector for Lanes<T, N> {
     type Scalar = T;
     const LANES: usize = N;

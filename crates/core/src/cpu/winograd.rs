@@ -1,0 +1,774 @@
+//! 3×3 convolution of stride 1 by Winograd's F(4×4, 3×3): 36 multiplications for 16 outputs instead of 144.
+//! Forward and both gradients, float32, channels last. It is longer than most files because the five transforms, their
+//! blocking and their tests belong together.
+//!
+//! Source: Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks" (arXiv:1509.09308); the points of
+//! interpolation are 0, ±√½, ±√2, ∞ instead of their 0, ±1, ±2, ∞, which makes the error a third in the output and
+//! a quarter in the gradient of the weight. A one-dimensional step is `y = Aᵀ[(G·g) ⊙ (Bᵀ·d)]`.
+//!
+//! A tile is 4×4 outputs and the 6×6 inputs they see. For each of the 36 places of a transformed tile there is a matrix
+//! product over channels; blocks of tiles are small enough for the caches.
+
+use super::dispatch::Isa;
+use super::scratch::with_scratch;
+use super::threads::{SharedPointer, num_threads, parallel_for};
+use super::tile::{Output, Tile};
+use super::vector::{Vector, VectorKernel, with_vectors};
+use std::ops::Range;
+
+/// Outputs of a tile along an axis, inputs it sees, places of a transformed tile.
+const OUT: usize = 4;
+const IN: usize = 6;
+const PLACES: usize = IN * IN;
+
+/// Longest run of channels summed in registers.
+const K_BLOCK: usize = 288;
+
+/// A 3×3 convolution of stride 1 between two images, in either direction.
+#[derive(Clone, Copy, Debug)]
+pub struct Winograd {
+    pub batch: usize,
+    /// Height, width and channels of the image that is read; channels are a multiple of 16.
+    pub source: [usize; 2],
+    pub channels: usize,
+    /// Zeros around it.
+    pub padding: [usize; 2],
+    /// Height, width and channels of the image that is written; channels are a multiple of 16.
+    pub target: [usize; 2],
+    pub columns: usize,
+}
+
+/// How the nine numbers of a filter lie: for target channel o and source channel c at `o * column + c * channel`,
+/// in order or backwards.
+#[derive(Clone, Copy)]
+pub struct Filters {
+    pub column: usize,
+    pub channel: usize,
+    pub backwards: bool,
+}
+
+impl Winograd {
+    /// Whether this beats a direct product: enough channels to pay for the transforms, enough tiles to pay for the
+    /// filters', and not too much of the tiles outside the image.
+    pub fn pays(&self) -> bool {
+        let pixels = self.batch * self.target[0] * self.target[1];
+        let whole = self.channels.is_multiple_of(16) && self.columns.is_multiple_of(16);
+        whole
+            && self.channels.min(self.columns) >= 32
+            && self.tiles() >= 8
+            && self.tiles() * PLACES * 3 <= pixels * 9 * 2
+    }
+
+    /// target = source ∗ filters + bias.
+    pub fn run(
+        &self,
+        isa: Isa,
+        tile: &'static Tile<f32>,
+        source: &[f32],
+        weight: &[f32],
+        filters: Filters,
+        bias: Option<&[f32]>,
+        target: &mut [f32],
+    ) {
+        assert!(isa.is_available());
+        let panels = self.columns.div_ceil(tile.columns);
+        let panel_len = self.channels * tile.columns;
+        with_scratch(PLACES * panels * panel_len, |transformed: &mut [f32]| {
+            let shared = SharedPointer::new(transformed);
+            // Sixteen channels of a panel at a time, so that few panels keep many threads busy.
+            let slices = self.channels / 16;
+            parallel_for(panels * slices, |task| {
+                let (panel, slice) = (task / slices, task % slices);
+                let kernel = FilterTransform {
+                    weight,
+                    filters,
+                    columns: panel * tile.columns..((panel + 1) * tile.columns).min(self.columns),
+                    channels: slice * 16..(slice + 1) * 16,
+                    width: tile.columns,
+                    place_stride: panels * panel_len,
+                    to: shared.get().wrapping_add(panel * panel_len),
+                };
+                // SAFETY: the instruction set is available, and the kernel writes its own part only.
+                unsafe { with_vectors(isa, kernel) };
+            });
+            self.multiply(isa, tile, source, transformed, bias, target);
+        });
+    }
+
+    /// Block by block: transform the input, 36 products, transform back.
+    fn multiply(
+        &self,
+        isa: Isa,
+        tile: &'static Tile<f32>,
+        source: &[f32],
+        filters: &[f32],
+        bias: Option<&[f32]>,
+        target: &mut [f32],
+    ) {
+        let panels = self.columns.div_ceil(tile.columns);
+        let panel_len = self.channels * tile.columns;
+        let threads = num_threads();
+        let groups = self.tiles().div_ceil(tile.rows);
+        let limit = (self.block_tiles() / tile.rows).max(1);
+        let blocks = match groups.div_ceil(limit) {
+            few if few < threads => few,
+            many => many.next_multiple_of(threads).min(groups),
+        };
+        // Columns are split only where tiles do not keep all threads busy: each split transforms the input again.
+        let splits = if blocks < threads { (2 * threads).div_ceil(blocks).min(panels) } else { 1 };
+        let shared = SharedPointer::new(target);
+        parallel_for(blocks * splits, |task| {
+            let (block, split) = (task % blocks, task / blocks);
+            let tiles =
+                groups * block / blocks * tile.rows..(groups * (block + 1) / blocks * tile.rows).min(self.tiles());
+            let panels_here = panels * split / splits..panels * (split + 1) / splits;
+            let columns = panels_here.start * tile.columns..(panels_here.end * tile.columns).min(self.columns);
+            let input_stride = odd_lines(tiles.len() * self.channels);
+            let output_stride = odd_lines(tiles.len() * columns.len());
+            // The last tile of a product reads whole, beyond the rows.
+            let slack = tile.rows * self.channels;
+            with_scratch(PLACES * input_stride + slack, |input: &mut [f32]| {
+                with_scratch(PLACES * self.channels, |patch: &mut [f32]| {
+                    let kernel = InputTransform {
+                        winograd: self,
+                        image: source,
+                        tiles: tiles.clone(),
+                        patch,
+                        place_stride: input_stride,
+                        to: input.as_mut_ptr(),
+                    };
+                    // SAFETY: the instruction set is available.
+                    unsafe { with_vectors(isa, kernel) };
+                });
+                with_scratch(PLACES * output_stride, |output: &mut [f32]| {
+                    for place in 0..PLACES {
+                        let input = &input[place * input_stride..];
+                        let output = &mut output[place * output_stride..][..tiles.len() * columns.len()];
+                        let filters = &filters[(place * panels + panels_here.start) * panel_len..]
+                            [..panels_here.len() * panel_len];
+                        product(tile, tiles.len(), input, self.channels, filters, output, columns.len());
+                    }
+                    let kernel = OutputTransform {
+                        winograd: self,
+                        image: shared.get(),
+                        columns: columns.clone(),
+                        bias,
+                        tiles: tiles.clone(),
+                        place_stride: output_stride,
+                        from: output,
+                    };
+                    // SAFETY: the instruction set is available; the pixels of these tiles and columns are this task's own.
+                    unsafe { with_vectors(isa, kernel) };
+                });
+            });
+        });
+    }
+
+    /// dw [target channel, source channel, 3, 3] = Σ over pixels of dy · source at each tap.
+    pub fn weight_gradient(&self, isa: Isa, tile: &'static Tile<f32>, source: &[f32], dy: &[f32], dw: &mut [f32]) {
+        assert!(isa.is_available());
+        let (channels, columns, tiles) = (self.channels, self.columns, self.tiles());
+        let panels = columns.div_ceil(tile.columns);
+        // Tiles summed at a time: by the shape alone, so that sums keep their order for any number of threads.
+        let step = ((8 << 20) / (PLACES * 4 * (channels + columns))).clamp(96, 256).min(tiles);
+        let input_stride = odd_lines(step * channels);
+        let panel_len = step * tile.columns;
+        let gradient_stride = odd_lines(panels * panel_len);
+        with_scratch(PLACES * channels * columns, |sums: &mut [f32]| {
+            // The last rows of a product read up to a tile beyond the channels.
+            with_scratch(PLACES * input_stride + tile.rows, |input: &mut [f32]| {
+                with_scratch(PLACES * gradient_stride, |gradient: &mut [f32]| {
+                    for first in (0..tiles).step_by(step) {
+                        let range = first..tiles.min(first + step);
+                        let to = [SharedPointer::new(input), SharedPointer::new(gradient)];
+                        let group = 8;
+                        parallel_for(range.len().div_ceil(group), |task| {
+                            let at = task * group;
+                            let tiles = range.start + at..range.end.min(range.start + at + group);
+                            let gradient = GradientTransform {
+                                winograd: self,
+                                image: dy,
+                                tiles: tiles.clone(),
+                                place_stride: gradient_stride,
+                                panel_len,
+                                width: tile.columns,
+                                to: to[1].get().wrapping_add(at * tile.columns),
+                            };
+                            // SAFETY: the instruction set is available; these tiles' lines are this task's own.
+                            unsafe { with_vectors(isa, gradient) };
+                            with_scratch(PLACES * channels, |patch: &mut [f32]| {
+                                let input = InputTransform {
+                                    winograd: self,
+                                    image: source,
+                                    tiles,
+                                    patch,
+                                    place_stride: input_stride,
+                                    to: to[0].get().wrapping_add(at * channels),
+                                };
+                                // SAFETY: as above.
+                                unsafe { with_vectors(isa, input) };
+                            });
+                        });
+                        let (input, gradient, sums) = (&*input, &*gradient, SharedPointer::new(sums));
+                        let slices = channels.div_ceil(64);
+                        parallel_for(PLACES * slices, |task| {
+                            let (place, slice) = (task % PLACES, task / PLACES);
+                            let row_tiles = channels.div_ceil(tile.rows);
+                            let rows = row_tiles * slice / slices * tile.rows
+                                ..(row_tiles * (slice + 1) / slices * tile.rows).min(channels);
+                            for panel in 0..panels {
+                                let b = gradient[place * gradient_stride + panel * panel_len..].as_ptr();
+                                for row in rows.clone().step_by(tile.rows) {
+                                    let a = input[place * input_stride + row..].as_ptr();
+                                    let column = panel * tile.columns;
+                                    let at = (place * channels + row) * columns + column;
+                                    // SAFETY: A and B hold a line for each tile of the range, A with `tile.rows` numbers
+                                    // more; the rows of the sums are this task's own.
+                                    unsafe {
+                                        let out = Output {
+                                            c: sums.get().add(at),
+                                            stride: columns,
+                                            rows: tile.rows.min(channels - row),
+                                            columns: tile.columns.min(columns - column),
+                                            alpha: 1.0,
+                                            accumulate: range.start > 0,
+                                            bias: std::ptr::null(),
+                                        };
+                                        (tile.by_columns)(range.len(), a, channels, b, tile.columns, &out);
+                                    }
+                                }
+                            }
+                        });
+                    }
+                })
+            });
+            let dw = SharedPointer::new(dw);
+            parallel_for(columns / 16, |task| {
+                let kernel = FilterGradient {
+                    channels,
+                    columns: task * 16..(task + 1) * 16,
+                    place_stride: channels * columns,
+                    row_stride: columns,
+                    from: sums,
+                    to: dw.get(),
+                };
+                // SAFETY: the instruction set is available; the filters of these columns are this task's own.
+                unsafe { with_vectors(isa, kernel) };
+            });
+        });
+    }
+
+    /// Tiles along each axis.
+    fn grid(&self) -> [usize; 2] {
+        self.target.map(|size| size.div_ceil(OUT))
+    }
+
+    fn tiles(&self) -> usize {
+        self.batch * self.grid()[0] * self.grid()[1]
+    }
+
+    /// Image and the first output row and column of a tile.
+    fn tile_position(&self, tile: usize) -> (usize, [usize; 2]) {
+        let [rows, columns] = self.grid();
+        (tile / columns / rows, [tile / columns % rows * OUT, tile % columns * OUT])
+    }
+
+    /// Tiles in a block: as many as a second-level cache holds with their products, if that is enough for the filters to
+    /// be read rarely; else so many that reading the filters costs little beside reading the tiles again.
+    fn block_tiles(&self) -> usize {
+        let bytes = PLACES * size_of::<f32>() * (self.channels + self.columns);
+        match (448 << 10) / bytes {
+            few if few < 24 => ((8 << 20) / bytes).clamp(24, 96),
+            many => many.min(96),
+        }
+    }
+}
+
+/// `out` [rows, width] = `a` [rows, depth] · panels of filters. `a` goes on to a whole number of tiles.
+fn product(tile: &Tile<f32>, rows: usize, a: &[f32], depth: usize, filters: &[f32], out: &mut [f32], width: usize) {
+    assert!(a.len() >= rows.next_multiple_of(tile.rows) * depth);
+    let parts = depth.div_ceil(K_BLOCK);
+    for part in 0..parts {
+        let range = depth * part / parts..depth * (part + 1) / parts;
+        for column in (0..width).step_by(tile.columns) {
+            let b = filters[column * depth + range.start * tile.columns..].as_ptr();
+            for row in (0..rows).step_by(tile.rows) {
+                let out = Output {
+                    c: out[row * width + column..].as_mut_ptr(),
+                    stride: width,
+                    rows: tile.rows.min(rows - row),
+                    columns: tile.columns.min(width - column),
+                    alpha: 1.0,
+                    accumulate: part > 0,
+                    bias: std::ptr::null(),
+                };
+                // SAFETY: rows of A and lines of the panel hold `range.len()` steps; the tile lies in `out`.
+                unsafe {
+                    (tile.by_rows)(range.len(), a[row * depth + range.start..].as_ptr(), depth, b, tile.columns, &out)
+                };
+            }
+        }
+    }
+}
+
+/// A distance of whole cache lines whose count is odd: the 36 places never compete for one set of a cache.
+fn odd_lines(len: usize) -> usize {
+    (len.div_ceil(16) | 1) * 16
+}
+
+/// √½ and √2: the points of interpolation beside 0 and ∞.
+const P: f32 = std::f32::consts::FRAC_1_SQRT_2;
+const Q: f32 = std::f32::consts::SQRT_2;
+
+/// a · factor + b.
+#[inline(always)]
+unsafe fn fma<V: Vector<Scalar = f32>>(a: V, factor: f32, b: V) -> V {
+    // SAFETY: the caller promises the instruction set.
+    unsafe { a.mul_add(V::splat(factor), b) }
+}
+
+/// Bᵀ·d, six inputs of a line to six places.
+#[inline(always)]
+unsafe fn input_line<V: Vector<Scalar = f32>>(d: [V; 6]) -> [V; 6] {
+    // SAFETY: the caller promises the instruction set.
+    unsafe {
+        let even = fma(d[2], -2.0, d[4]);
+        let odd = fma(d[1], -2.0, d[3]);
+        let even2 = fma(d[2], -0.5, d[4]);
+        let odd2 = fma(d[1], -0.5, d[3]);
+        [
+            fma(d[2], -2.5, d[0].add(d[4])),
+            fma(odd, P, even),
+            fma(odd, -P, even),
+            fma(odd2, Q, even2),
+            fma(odd2, -Q, even2),
+            fma(d[3], -2.5, d[1].add(d[5])),
+        ]
+    }
+}
+
+/// Aᵀ·m, six places of a line to four outputs.
+#[inline(always)]
+unsafe fn output_line<V: Vector<Scalar = f32>>(m: [V; 6]) -> [V; 4] {
+    // SAFETY: the caller promises the instruction set.
+    unsafe {
+        let (sum, difference) = (m[1].add(m[2]), m[1].sub(m[2]));
+        let (sum2, difference2) = (m[3].add(m[4]), m[3].sub(m[4]));
+        [
+            m[0].add(sum).add(sum2),
+            fma(difference2, Q, difference.mul(V::splat(P))),
+            fma(sum2, 2.0, sum.mul(V::splat(0.5))),
+            fma(difference2, 2.0 * Q, fma(difference, 0.5 * P, m[5])),
+        ]
+    }
+}
+
+/// A·y, four gradients of a line to six places.
+#[inline(always)]
+unsafe fn gradient_line<V: Vector<Scalar = f32>>(y: [V; 4]) -> [V; 6] {
+    // SAFETY: the caller promises the instruction set.
+    unsafe {
+        let even = fma(y[2], 0.5, y[0]);
+        let odd = fma(y[3], 0.5, y[1]);
+        let even2 = fma(y[2], 2.0, y[0]);
+        let odd2 = fma(y[3], 2.0, y[1]);
+        [y[0], fma(odd, P, even), fma(odd, -P, even), fma(odd2, Q, even2), fma(odd2, -Q, even2), y[3]]
+    }
+}
+
+/// G·g, three taps of a line to six places.
+#[inline(always)]
+unsafe fn filter_line<V: Vector<Scalar = f32>>(g: [V; 3]) -> [V; 6] {
+    // SAFETY: the caller promises the instruction set.
+    unsafe {
+        let even = fma(g[2], 0.5, g[0]).mul(V::splat(-2.0 / 3.0));
+        let even2 = fma(g[2], 2.0, g[0]).mul(V::splat(1.0 / 6.0));
+        const ODD: f32 = -2.0 / 3.0 * P;
+        const ODD2: f32 = 1.0 / 6.0 * Q;
+        [g[0], fma(g[1], ODD, even), fma(g[1], -ODD, even), fma(g[1], ODD2, even2), fma(g[1], -ODD2, even2), g[2]]
+    }
+}
+
+/// Gᵀ·u, six places of a line to three taps.
+#[inline(always)]
+unsafe fn filter_gradient_line<V: Vector<Scalar = f32>>(u: [V; 6]) -> [V; 3] {
+    // SAFETY: the caller promises the instruction set.
+    unsafe {
+        let (sum, difference) = (u[1].add(u[2]), u[1].sub(u[2]));
+        let (sum2, difference2) = (u[3].add(u[4]), u[3].sub(u[4]));
+        [
+            fma(sum2, 1.0 / 6.0, fma(sum, -2.0 / 3.0, u[0])),
+            fma(difference2, Q / 6.0, difference.mul(V::splat(-2.0 / 3.0 * P))),
+            fma(sum2, 2.0 / 6.0, fma(sum, -1.0 / 3.0, u[5])),
+        ]
+    }
+}
+
+/// A two-dimensional transform: `$line` on each of `$from` columns, then on each of the rows that makes. It is a macro and
+/// no function of closures: a closure is compiled without the features of its caller, and its intrinsics become calls.
+macro_rules! both_axes {
+    ($from:literal, |$i:ident, $j:ident| $read:expr, $line:ident, |$k:ident, $l:ident, $value:ident| $write:expr) => {{
+        let mut columns = [$line([V::splat(0.0); $from]); $from];
+        for $j in 0..$from {
+            let mut column = [V::splat(0.0); $from];
+            for $i in 0..$from {
+                column[$i] = $read;
+            }
+            columns[$j] = $line(column);
+        }
+        for $k in 0..columns[0].len() {
+            let mut row = [V::splat(0.0); $from];
+            for j in 0..$from {
+                row[j] = columns[j][$k];
+            }
+            let row = $line(row);
+            for $l in 0..row.len() {
+                let $value = row[$l];
+                $write
+            }
+        }
+    }};
+}
+
+/// G·g·Gᵀ for a panel of target channels and a range of source channels; element (place, c, o) of the panel at
+/// `place * place_stride + c * width + o`.
+struct FilterTransform<'a> {
+    weight: &'a [f32],
+    filters: Filters,
+    columns: Range<usize>,
+    channels: Range<usize>,
+    width: usize,
+    place_stride: usize,
+    to: *mut f32,
+}
+
+impl VectorKernel for FilterTransform<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<V: Vector<Scalar = f32>>(self) {
+        let mut taps = [[0.0f32; 64]; 9];
+        for c in self.channels {
+            for (o, column) in self.columns.clone().enumerate() {
+                let from = column * self.filters.column + c * self.filters.channel;
+                let filter: &[f32] = &self.weight[from..from + 9];
+                for tap in 0..9 {
+                    taps[tap][o] = filter[if self.filters.backwards { 8 - tap } else { tap }];
+                }
+            }
+            for o in (0..self.width).step_by(V::LANES) {
+                // SAFETY: panels are whole vectors wide and at most 64; the place lies in the scratch.
+                unsafe {
+                    both_axes!(3, |i, j| V::load(taps[i * 3 + j].as_ptr().add(o)), filter_line, |i, j, value| {
+                        value.store(self.to.add((i * IN + j) * self.place_stride + c * self.width + o))
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Bᵀ·d·B for a range of tiles; element (place, tile, c) at `place * place_stride + (tile - first) * channels + c`.
+struct InputTransform<'a> {
+    winograd: &'a Winograd,
+    image: &'a [f32],
+    tiles: Range<usize>,
+    /// Room for a 6×6 patch with its border of zeros.
+    patch: &'a mut [f32],
+    place_stride: usize,
+    to: *mut f32,
+}
+
+impl VectorKernel for InputTransform<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<V: Vector<Scalar = f32>>(self) {
+        let Winograd { source: [height, width], channels, padding, .. } = *self.winograd;
+        let patch = self.patch;
+        for (index, tile) in self.tiles.clone().enumerate() {
+            let (image, position) = self.winograd.tile_position(tile);
+            let image = &self.image[image * height * width * channels..][..height * width * channels];
+            let inside = |d: usize, size: usize| position[d] >= padding[d] && position[d] - padding[d] + IN <= size;
+            let (from, row_stride) = if inside(0, height) && inside(1, width) {
+                let pixel = (position[0] - padding[0]) * width + position[1] - padding[1];
+                (image[pixel * channels..].as_ptr(), width * channels)
+            } else {
+                for (at, pixel) in patch.chunks_exact_mut(channels).enumerate() {
+                    let y = (position[0] + at / IN).wrapping_sub(padding[0]);
+                    let x = (position[1] + at % IN).wrapping_sub(padding[1]);
+                    if y < height && x < width {
+                        pixel.copy_from_slice(&image[(y * width + x) * channels..][..channels]);
+                    } else {
+                        pixel.fill(0.0);
+                    }
+                }
+                (patch.as_ptr(), IN * channels)
+            };
+            let to = self.to.wrapping_add(index * channels);
+            for c in (0..channels).step_by(V::LANES) {
+                // SAFETY: the patch lies in the image or its padded copy; channels are whole vectors.
+                unsafe {
+                    both_axes!(
+                        6,
+                        |i, j| V::load(from.add(i * row_stride + j * channels + c)),
+                        input_line,
+                        |i, j, value| value.store(to.add((i * IN + j) * self.place_stride + c))
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Aᵀ·m·A for a range of tiles and columns, into an image; element (place, tile, column) at
+/// `place * place_stride + (tile - first) * columns.len() + column - columns.start`.
+struct OutputTransform<'a> {
+    winograd: &'a Winograd,
+    image: *mut f32,
+    columns: Range<usize>,
+    bias: Option<&'a [f32]>,
+    tiles: Range<usize>,
+    place_stride: usize,
+    from: &'a [f32],
+}
+
+impl VectorKernel for OutputTransform<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<V: Vector<Scalar = f32>>(self) {
+        let [height, width] = self.winograd.target;
+        let channels = self.winograd.columns;
+        for (index, tile) in self.tiles.clone().enumerate() {
+            let (image, [y, x]) = self.winograd.tile_position(tile);
+            let (rows, columns) = (OUT.min(height - y), OUT.min(width - x));
+            let pixel = (image * height + y) * width + x;
+            let from = self.from[index * self.columns.len()..].as_ptr();
+            for column in (0..self.columns.len()).step_by(V::LANES) {
+                // SAFETY: the columns are whole vectors; only pixels inside the image are written.
+                unsafe {
+                    let bias = match self.bias {
+                        Some(bias) => V::load(bias.as_ptr().add(self.columns.start + column)),
+                        None => V::splat(0.0),
+                    };
+                    let to = self.image.add(pixel * channels + self.columns.start + column);
+                    both_axes!(
+                        6,
+                        |i, j| V::load(from.add((i * IN + j) * self.place_stride + column)),
+                        output_line,
+                        |i, j, value| if i < rows && j < columns {
+                            value.add(bias).store(to.add((i * width + j) * channels));
+                        }
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A·dy·Aᵀ for a range of tiles, as panels; element (place, tile, o) at
+/// `place * place_stride + o / width * panel_len + (tile - first) * width + o % width`.
+struct GradientTransform<'a> {
+    winograd: &'a Winograd,
+    image: &'a [f32],
+    tiles: Range<usize>,
+    place_stride: usize,
+    panel_len: usize,
+    width: usize,
+    to: *mut f32,
+}
+
+impl VectorKernel for GradientTransform<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<V: Vector<Scalar = f32>>(self) {
+        let Winograd { target: [height, width], columns: channels, .. } = *self.winograd;
+        // The columns of the last panel that no channel fills, and pixels beyond the image, are zeros.
+        for (index, tile) in self.tiles.clone().enumerate() {
+            let (image, [y, x]) = self.winograd.tile_position(tile);
+            let (rows, columns) = (OUT.min(height - y), OUT.min(width - x));
+            let from = self.image[((image * height + y) * width + x) * channels..].as_ptr();
+            for o in (0..channels.next_multiple_of(self.width)).step_by(V::LANES) {
+                // SAFETY: only pixels inside the image are read; channels and panels are whole vectors.
+                unsafe {
+                    let to = self.to.add(o / self.width * self.panel_len + index * self.width + o % self.width);
+                    both_axes!(
+                        4,
+                        |i, j| match i < rows && j < columns && o < channels {
+                            true => V::load(from.add((i * width + j) * channels + o)),
+                            false => V::splat(0.0),
+                        },
+                        gradient_line,
+                        |i, j, value| value.store(to.add((i * IN + j) * self.place_stride))
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Gᵀ·u·G for a range of target channels: from sums [place, source channel, target channel] to filters.
+struct FilterGradient<'a> {
+    channels: usize,
+    columns: Range<usize>,
+    place_stride: usize,
+    row_stride: usize,
+    from: &'a [f32],
+    to: *mut f32,
+}
+
+impl VectorKernel for FilterGradient<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<V: Vector<Scalar = f32>>(self) {
+        let mut taps = [[0.0f32; 64]; 9];
+        for c in 0..self.channels {
+            for first in self.columns.clone().step_by(V::LANES) {
+                let from = self.from[c * self.row_stride + first..].as_ptr();
+                // SAFETY: sixteen columns are whole vectors; the filters lie in the weight's gradient.
+                unsafe {
+                    both_axes!(
+                        6,
+                        |i, j| V::load(from.add((i * IN + j) * self.place_stride)),
+                        filter_gradient_line,
+                        |i, j, value| value.store(taps[i * 3 + j].as_mut_ptr())
+                    );
+                    for lane in 0..V::LANES {
+                        let to = self.to.add(((first + lane) * self.channels + c) * 9);
+                        for tap in 0..9 {
+                            *to.add(tap) = taps[tap][lane];
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cases::{Random, assert_close, with_threads};
+    use super::super::conv::Conv2d;
+    use super::super::conv::tests::reference;
+    use super::super::dispatch::available_isas;
+    use super::super::tile::{Tiled, wide_tile};
+    use super::super::vector::Lanes;
+    use super::*;
+
+    fn shapes() -> Vec<Conv2d> {
+        let base = Conv2d {
+            batch: 2,
+            in_channels: 32,
+            out_channels: 48,
+            height: 8,
+            width: 8,
+            kernel: [3, 3],
+            stride: [1, 1],
+            padding: [1, 1],
+            dilation: [1, 1],
+            groups: 1,
+        };
+        vec![
+            base,
+            Conv2d { batch: 3, in_channels: 16, out_channels: 16, height: 7, width: 10, ..base },
+            Conv2d { batch: 1, in_channels: 320, out_channels: 64, height: 4, width: 4, ..base },
+            Conv2d { in_channels: 48, out_channels: 80, height: 5, width: 17, padding: [0, 2], ..base },
+            Conv2d { batch: 70, height: 4, width: 6, ..base },
+            Conv2d { batch: 1, height: 3, width: 3, padding: [0, 0], ..base },
+        ]
+    }
+
+    /// All three directions against plain loops in f64, and the same bits with other numbers of threads.
+    fn check(isa: Isa, tile: &'static Tile<f32>, conv: &Conv2d, random: &mut Random) {
+        let x: Vec<f32> = random.numbers(conv.input_len());
+        let w: Vec<f32> = random.numbers(conv.weight_len());
+        let bias: Vec<f32> = random.numbers(conv.out_channels);
+        let dy: Vec<f32> = random.numbers(conv.output_len());
+        let want = reference(conv, &x, &w, &bias, &dy);
+        let (forward, forward_filters) = conv.winograd_forward().expect("a 3×3 of stride 1");
+        let (backward, backward_filters) = conv.winograd_input_gradient().expect("a padding of at most 2");
+        let run = |threads| {
+            with_threads(threads, || {
+                let [mut y, mut dx, mut dw] = [dy.len(), x.len(), w.len()].map(|len| vec![f32::NAN; len]);
+                forward.run(isa, tile, &x, &w, forward_filters, Some(&bias), &mut y);
+                backward.run(isa, tile, &dy, &w, backward_filters, None, &mut dx);
+                forward.weight_gradient(isa, tile, &x, &dy, &mut dw);
+                [y, dx, dw]
+            })
+        };
+        let got = run(1);
+        for ((name, got), want) in ["y", "dx", "dw"].iter().zip(&got).zip(&want) {
+            assert_close(got, want, 5e-6, &(name, conv));
+        }
+        for threads in [2, 7] {
+            for (first, again) in got.iter().zip(&run(threads)) {
+                assert!(
+                    first.iter().zip(again).all(|(x, y)| x.to_bits() == y.to_bits()),
+                    "{conv:?}, {threads} threads"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn all_directions_match_plain_loops_for_every_isa_and_thread_count() {
+        let mut random = Random(9);
+        for conv in shapes() {
+            for &isa in available_isas() {
+                check(isa, f32::tile(isa), &conv, &mut random);
+                check(isa, wide_tile(), &conv, &mut random);
+            }
+        }
+    }
+
+    /// The transforms at the width of AVX-512 against those of four lanes.
+    #[test]
+    fn transforms_do_not_depend_on_the_width_of_vectors() {
+        let mut random = Random(13);
+        let conv = shapes()[1];
+        let (winograd, filters) = conv.winograd_forward().expect("a 3×3 of stride 1");
+        let tiles = 1..winograd.tiles() - 1;
+        let image: Vec<f32> = random.numbers(conv.input_len());
+        let places: Vec<f32> = random.numbers(PLACES * 4096);
+        fn compare(len: usize, run: impl Fn(bool, &mut [f32])) {
+            let [mut narrow, mut wide] = [vec![0.0f32; len], vec![0.0f32; len]];
+            run(false, &mut narrow);
+            run(true, &mut wide);
+            assert_eq!(narrow, wide);
+            assert!(narrow.iter().any(|&x| x != 0.0));
+        }
+        macro_rules! run {
+            ($wide:expr, $kernel:expr) => {
+                // SAFETY: both kinds of vector run everywhere, and the buffers have the sizes of the places.
+                unsafe {
+                    match $wide {
+                        true => $kernel.run::<Lanes<f32, 16>>(),
+                        false => $kernel.run::<Lanes<f32, 4>>(),
+                    }
+                }
+            };
+        }
+        let winograd = &winograd;
+        compare(PLACES * 4096, |wide, to| {
+            let mut patch = vec![0.0; PLACES * conv.in_channels];
+            let (patch, to) = (&mut patch[..], to.as_mut_ptr());
+            run!(wide, InputTransform { winograd, image: &image, tiles: tiles.clone(), patch, place_stride: 4096, to });
+        });
+        compare(PLACES * 4096, |wide, to| {
+            let (image, panel_len, to) = (&places[..], 16 * 32, to.as_mut_ptr());
+            let tiles = tiles.clone();
+            run!(wide, GradientTransform { winograd, image, tiles, place_stride: 4096, panel_len, width: 32, to });
+        });
+        compare(conv.output_len(), |wide, to| {
+            let (image, bias) = (to.as_mut_ptr(), Some(&places[..]));
+            let (columns, tiles, from) = (0..conv.out_channels, tiles.clone(), &places[..]);
+            run!(wide, OutputTransform { winograd, image, columns, bias, tiles, place_stride: 4096, from });
+        });
+        compare(PLACES * 4096, |wide, to| {
+            let (weight, columns, channels, to) = (&places[..], 0..16, 0..conv.in_channels, to.as_mut_ptr());
+            run!(wide, FilterTransform { weight, filters, columns, channels, width: 32, place_stride: 4096, to });
+        });
+        compare(conv.weight_len(), |wide, to| {
+            let (channels, columns, from, to) = (conv.in_channels, 0..16, &places[..], to.as_mut_ptr());
+            run!(wide, FilterGradient { channels, columns, place_stride: 4096, row_stride: 16, from, to });
+        });
+    }
+}
