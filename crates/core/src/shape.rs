@@ -72,7 +72,7 @@ impl Layout {
 
     /// Whether the elements fill one unbroken run of storage, in whatever order of dimensions.
     pub fn is_dense(&self) -> bool {
-        if self.is_contiguous() {
+        if self.is_contiguous() || self.numel() == 0 {
             return true;
         }
         let mut order: SmallVec<[usize; 6]> = (0..self.ndim()).collect();

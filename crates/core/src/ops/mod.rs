@@ -2,6 +2,8 @@
 //! is one file. Each checks its inputs in `forward`, and brings its gradient and the cases that test it.
 
 pub mod batch_norm;
+pub mod conv;
+mod conv_product;
 pub mod elementwise;
 pub mod extreme;
 pub mod index;

@@ -25,7 +25,18 @@ macro_rules! families {
     };
 }
 
-families! { batch_norm elementwise extreme index matmul movement norm reduce }
+families! {
+    batch_norm
+    conv
+    conv_product
+    elementwise
+    extreme
+    index
+    matmul
+    movement
+    norm
+    reduce
+}
 
 /// A call of an operation on generated inputs.
 pub struct Case {

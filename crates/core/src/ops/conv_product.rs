@@ -1,0 +1,172 @@
+//! The three products of an image, a filter and the gradient of a convolution's result: each gives one of them from the
+//! two others, and each is the gradient of the others, so that gradients of gradients come for free. Images lie channels
+//! last.
+
+use crate::cpu::conv::Conv2d;
+use crate::dispatch_float;
+use crate::dtype::Element;
+use crate::error::Result;
+use crate::op::{Context, Op, Pass, apply_one};
+use crate::ops::{movement, reduce};
+use crate::storage::Buffer;
+use crate::tensor::Tensor;
+
+/// What is the same in the three operations.
+#[derive(Clone, Copy)]
+pub(crate) struct Filter {
+    pub stride: [usize; 2],
+    pub padding: [usize; 2],
+    pub dilation: [usize; 2],
+    pub groups: usize,
+}
+
+impl Filter {
+    /// For images [B, C, H, W] and filters [out, C / groups, kernel height, kernel width].
+    fn sizes(self, image: &[usize], weight: &[usize]) -> Conv2d {
+        Conv2d {
+            batch: image[0],
+            in_channels: image[1],
+            out_channels: weight[0],
+            height: image[2],
+            width: image[3],
+            kernel: [weight[2], weight[3]],
+            stride: self.stride,
+            padding: self.padding,
+            dilation: self.dilation,
+            groups: self.groups,
+        }
+    }
+}
+
+/// Saves what the gradient of the other input is made of; of the rest only the shape.
+fn save_pair(inputs: &[&Tensor], context: &mut Context) -> Result<()> {
+    for (input, other) in [(inputs[0], 1), (inputs[1], 0)] {
+        if context.needs(other) { context.save(input)? } else { movement::save_shape(input, context)? }
+    }
+    Ok(())
+}
+
+fn image(buffer: Buffer<impl Element>, shape: [usize; 4], like: &Tensor) -> Tensor {
+    Tensor::from_buffer_strided(buffer, &shape, Tensor::strides_for(&shape, true), like.dtype())
+}
+
+/// Inputs: an image (channels last), a filter (row-major), perhaps a bias. Result: the image's cross-correlation.
+pub(crate) struct Convolution {
+    pub filter: Filter,
+    pub bias: bool,
+}
+
+impl Op for Convolution {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [x, weight] = [inputs[0], inputs[1]];
+        save_pair(inputs, context)?;
+        let sizes = self.filter.sizes(x.shape(), weight.shape());
+        let [height, width] = sizes.output_size();
+        let bias = self.bias.then(|| movement::contiguous(&inputs[2].detach()?)).transpose()?;
+        Ok(vec![dispatch_float!(x.dtype(), "conv2d", T => {
+            let mut y = Buffer::<T>::new(sizes.output_len())?;
+            sizes.forward(x.slice::<T>(), weight.slice::<T>(), bias.as_ref().map(|b| b.slice::<T>()), &mut y);
+            image(y, [sizes.batch, sizes.out_channels, height, width], x)
+        })])
+    }
+
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let [x, weight] = [&pass.saved[0], &pass.saved[1]];
+        let gradient = movement::channels_last(pass.grad())?;
+        let size = [x.shape()[2], x.shape()[3]];
+        let dx = || apply_one(TransposedConvolution { filter: self.filter, size }, &[&gradient, weight]);
+        let dw = || apply_one(FilterGradient::of(self.filter, weight), &[x, &gradient]);
+        let mut gradients = vec![pass.needs(0).then(dx).transpose()?, pass.needs(1).then(dw).transpose()?];
+        if self.bias {
+            gradients.push(pass.needs(2).then(|| reduce::sum(&gradient, Some(&[0, 2, 3]), false)).transpose()?);
+        }
+        Ok(gradients)
+    }
+}
+
+/// Inputs: the gradient of a convolution's result (channels last), its filter (row-major). Result: that of its image.
+pub(crate) struct TransposedConvolution {
+    pub filter: Filter,
+    /// Height and width of the image.
+    pub size: [usize; 2],
+}
+
+impl Op for TransposedConvolution {
+    fn name(&self) -> &'static str {
+        "convTranspose2d"
+    }
+
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [dy, weight] = [inputs[0], inputs[1]];
+        save_pair(inputs, context)?;
+        let shape = [dy.shape()[0], weight.shape()[1] * self.filter.groups, self.size[0], self.size[1]];
+        let sizes = self.filter.sizes(&shape, weight.shape());
+        Ok(vec![dispatch_float!(dy.dtype(), "convTranspose2d", T => {
+            let mut dx = Buffer::<T>::new(sizes.input_len())?;
+            sizes.input_gradient(dy.slice::<T>(), weight.slice::<T>(), &mut dx);
+            image(dx, shape, dy)
+        })])
+    }
+
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let [dy, weight] = [&pass.saved[0], &pass.saved[1]];
+        let gradient = movement::channels_last(pass.grad())?;
+        let d_dy = || apply_one(Convolution { filter: self.filter, bias: false }, &[&gradient, weight]);
+        let dw = || apply_one(FilterGradient::of(self.filter, weight), &[&gradient, dy]);
+        Ok(vec![pass.needs(0).then(d_dy).transpose()?, pass.needs(1).then(dw).transpose()?])
+    }
+}
+
+/// Inputs: a convolution's image and the gradient of its result (both channels last). Result: that of its filter.
+struct FilterGradient {
+    filter: Filter,
+    shape: [usize; 4],
+}
+
+impl FilterGradient {
+    fn of(filter: Filter, weight: &Tensor) -> FilterGradient {
+        FilterGradient { filter, shape: weight.shape().try_into().expect("a filter has four dimensions") }
+    }
+}
+
+impl Op for FilterGradient {
+    fn name(&self) -> &'static str {
+        "conv2dFilterGradient"
+    }
+
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [x, dy] = [inputs[0], inputs[1]];
+        save_pair(inputs, context)?;
+        let sizes = self.filter.sizes(x.shape(), &self.shape);
+        Ok(vec![dispatch_float!(x.dtype(), "conv2d", T => {
+            let mut dw = Buffer::<T>::new(sizes.weight_len())?;
+            sizes.weight_gradient(x.slice::<T>(), dy.slice::<T>(), &mut dw);
+            Tensor::from_buffer(dw, &self.shape)
+        })])
+    }
+
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let [x, dy] = [&pass.saved[0], &pass.saved[1]];
+        let gradient = movement::contiguous(pass.grad())?;
+        let size = [x.shape()[2], x.shape()[3]];
+        let dx = || apply_one(TransposedConvolution { filter: self.filter, size }, &[dy, &gradient]);
+        let d_dy = || apply_one(Convolution { filter: self.filter, bias: false }, &[x, &gradient]);
+        Ok(vec![pass.needs(0).then(dx).transpose()?, pass.needs(1).then(d_dy).transpose()?])
+    }
+}
+
+#[cfg(test)]
+pub fn cases() -> Vec<crate::ops::suite::Case> {
+    use crate::ops::suite::*;
+    vec![case("conv2dFilterGradient", "", [normal(&[2, 3, 6, 7]), normal(&[2, 4, 4, 5])], |t| {
+        let filter = Filter { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 };
+        let [x, dy] = [movement::channels_last(&t[0])?, movement::channels_last(&t[1])?];
+        let fits = x.shape()[0] == dy.shape()[0] && (0..2).all(|d| x.shape()[2 + d] == dy.shape()[2 + d] + 2);
+        crate::ensure!(fits, Shape, "the result of a 3×3 filter, not {:?} from {:?}", dy.shape(), x.shape());
+        apply_one(FilterGradient { filter, shape: [dy.shape()[1], x.shape()[1], 3, 3] }, &[&x, &dy])
+    })]
+}
