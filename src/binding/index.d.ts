@@ -139,6 +139,23 @@ export declare class Tensor {
   rsub(other: number): Tensor
   /** other / this. */
   rdiv(other: number): Tensor
+  /**
+   * (x − mean)/√(variance + eps) · weight + bias for each channel of [B, C] or [B, C, …]; all of shape [C]. In training
+   * with the batch's own statistics, of which `momentum` (default 0.1) goes into the running ones; eps defaults to 1e-5.
+   */
+  batchNorm(runningMean?: Tensor | undefined | null, runningVar?: Tensor | undefined | null, weight?: Tensor | undefined | null, bias?: Tensor | undefined | null, training?: boolean | undefined | null, momentum?: number | undefined | null, eps?: number | undefined | null): Tensor
+  /**
+   * Cross-correlation of images [B, C, H, W] with filters [out, C / groups, kernel height, kernel width], plus a bias
+   * [out]. stride (1), padding (0, or 'same' or 'valid') and dilation (1): a number or [vertical, horizontal].
+   */
+  conv2d(weight: Tensor, bias?: Tensor | undefined | null, stride?: number | Array<number>, padding?: number | Array<number> | 'same' | 'valid', dilation?: number | Array<number>, groups?: number): Tensor
+  /** Cross-correlation of [B, C, L] with filters [out, C / groups, kernel], plus a bias [out]. */
+  conv1d(weight: Tensor, bias?: Tensor | undefined | null, stride?: number | undefined | null, padding?: number | undefined | null, dilation?: number | undefined | null, groups?: number | undefined | null): Tensor
+  /**
+   * The transpose of `conv2d`: [B, C, H, W] with filters [C, out / groups, kernel height, kernel width] gives
+   * [B, out, (H − 1)·stride − 2·padding + dilation·(kernel − 1) + outputPadding + 1, …].
+   */
+  convTranspose2d(weight: Tensor, bias?: Tensor | undefined | null, stride?: Pair | undefined | null, padding?: Pair | undefined | null, outputPadding?: Pair | undefined | null, groups?: number | undefined | null, dilation?: Pair | undefined | null): Tensor
   /** −x */
   neg(): Tensor
   /** Absolute value; its derivative at 0 is 0. */
@@ -187,6 +204,41 @@ export declare class Tensor {
   geluExact(): Tensor
   /** x · Φ(x) with Φ approximated by tanh (Hendrycks & Gimpel 2016) */
   geluTanh(): Tensor
+  /** The largest element over dimensions (default: all). Elements that tie share the gradient evenly; a NaN wins. */
+  amax(dim?: number | Array<number> | undefined | null, keepdim?: boolean | undefined | null): Tensor
+  /** The smallest element over dimensions (default: all). Elements that tie share the gradient evenly; a NaN wins. */
+  amin(dim?: number | Array<number> | undefined | null, keepdim?: boolean | undefined | null): Tensor
+  /** Where the largest element lies along a dimension (default: in row-major order), int64. */
+  argmax(dim?: number | undefined | null, keepdim?: boolean | undefined | null): Tensor
+  /** Where the smallest element lies along a dimension (default: in row-major order), int64. */
+  argmin(dim?: number | undefined | null, keepdim?: boolean | undefined | null): Tensor
+  /** The largest element; or, along a dimension, `[values, indices]`. A NaN wins. */
+  max<D extends number | undefined = undefined>(dim?: D, keepdim?: boolean): D extends number ? [values: Tensor, indices: Tensor] : Tensor
+  /** The smallest element; or, along a dimension, `[values, indices]`. A NaN wins. */
+  min<D extends number | undefined = undefined>(dim?: D, keepdim?: boolean): D extends number ? [values: Tensor, indices: Tensor] : Tensor
+  /** Rows (along `dim`) of those indices (int64 [n]), in that order. */
+  indexSelect(dim: number, index: Tensor): Tensor
+  /** This with row i of `source` added to row `index[i]`, along `dim`. */
+  indexAdd(dim: number, index: Tensor, source: Tensor): Tensor
+  /** The element that the index (int64) names along `dim`, at each place of the index. */
+  gather(dim: number, index: Tensor): Tensor
+  /** This with each element of `source` added at the place that the index (int64, of its shape) names along `dim`. */
+  scatterAdd(dim: number, index: Tensor, source: Tensor): Tensor
+  /** Rows of this weight [entries, dim] by indices (int64) of any shape: [..index, dim]. */
+  embedding(index: Tensor): Tensor
+  /** int64 [..this, classes]: 1 at each index, else 0. By default one class more than the largest index. */
+  oneHot(classes?: number | undefined | null): Tensor
+  /** Indices of the elements that are not 0, in row-major order: int64 [n, dimensions]. */
+  nonzero(): Tensor
+  /** The elements where the mask holds (both broadcast), in row-major order: [n]. */
+  maskedSelect(mask: Tensor): Tensor
+  /**
+   * The product of matrices [..., m, k] · [..., k, n] with the leading dimensions broadcast; a vector on the left is a
+   * row, one on the right a column.
+   */
+  matmul(other: Tensor): Tensor
+  /** This · weightᵀ + bias: [..., in] with weight [out, in] and bias [out] gives [..., out]. */
+  linear(weight: Tensor, bias?: Tensor | undefined | null): Tensor
   /** Two dimensions exchanged; a view. */
   transpose(a: number, b: number): Tensor
   /** The transpose of a matrix; a view. */
@@ -209,6 +261,18 @@ export declare class Tensor {
   clone(): Tensor
   /** `value` where the mask (bool or uint8, broadcast) holds. */
   maskedFill(mask: Tensor, value: number): Tensor
+  /**
+   * The last dimensions (`normalizedShape`) of each sample to mean 0 and variance 1, times weight plus bias of that
+   * shape; eps defaults to 1e-5.
+   */
+  layerNorm(normalizedShape: Array<number>, weight?: Tensor | undefined | null, bias?: Tensor | undefined | null, eps?: number | undefined | null): Tensor
+  /** x/√(mean of x² + eps) · weight over the last dimensions (`normalizedShape`); eps defaults to the type's own. */
+  rmsNorm(normalizedShape: Array<number>, weight?: Tensor | undefined | null, eps?: number | undefined | null): Tensor
+  /**
+   * Groups of channels of each sample of [B, C, …] to mean 0 and variance 1, times weight plus bias ([C]); eps defaults
+   * to 1e-5.
+   */
+  groupNorm(numGroups: number, weight?: Tensor | undefined | null, bias?: Tensor | undefined | null, eps?: number | undefined | null): Tensor
 }
 
 /** One step of Adadelta for all parameters. */
