@@ -440,7 +440,7 @@ impl<T: Real> Block<T> {
 ///
 /// # Safety
 /// The lines can be read at `line * line_stride + p * depth_stride`; `to` holds `width * depth` elements.
-unsafe fn pack_panel<T: Real>(
+pub unsafe fn pack_panel<T: Real>(
     from: *const T,
     line_stride: usize,
     depth_stride: usize,

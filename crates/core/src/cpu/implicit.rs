@@ -5,6 +5,7 @@
 //! each input pixel of one stride phase) and the gradient of the weight (the output's rows as columns).
 
 use super::conv::Conv2d;
+use super::gemm::pack_panel;
 use super::scratch::with_scratch;
 use super::threads::{SharedPointer, num_threads, parallel_for};
 use super::tile::{Output, Tile, split_tiles};
@@ -136,27 +137,26 @@ fn weight_part<T: Real>(
     dy: &[T],
     sums: &mut [T],
 ) {
-    /// Pixels summed in registers.
-    const PIXELS: usize = 128;
     let out_group = conv.out_group();
     let panels = out_group.div_ceil(tile.columns);
     let stride = padded_stride(chunk.depth.next_multiple_of(tile.rows));
+    // Pixels summed in registers, by the shape alone.
+    let pixels_at_once = ((64 << 10) / stride).clamp(128, 384);
     if range.is_empty() {
         sums.fill(T::ZERO);
     }
-    with_scratch(PIXELS * stride, |rows: &mut [T]| {
-        with_scratch(PIXELS * panels * tile.columns, |packed: &mut [T]| {
-            for first in range.clone().step_by(PIXELS) {
-                let pixels = PIXELS.min(range.end - first);
+    with_scratch(pixels_at_once * stride, |rows: &mut [T]| {
+        with_scratch(pixels_at_once * panels * tile.columns, |packed: &mut [T]| {
+            for first in range.clone().step_by(pixels_at_once) {
+                let pixels = pixels_at_once.min(range.end - first);
                 gather.fill(x, group, chunk, first..first + pixels, rows, stride);
-                for (panel, to) in packed.chunks_exact_mut(PIXELS * tile.columns).enumerate().take(panels) {
-                    let from = panel * tile.columns;
-                    let width = tile.columns.min(out_group - from);
-                    for (pixel, to) in to.chunks_exact_mut(tile.columns).enumerate().take(pixels) {
-                        let at = (first + pixel) * conv.out_channels + group * out_group + from;
-                        to[..width].copy_from_slice(&dy[at..at + width]);
-                        to[width..].fill(T::ZERO);
-                    }
+                let panel_len = pixels_at_once * tile.columns;
+                for (panel, to) in packed.chunks_exact_mut(panel_len).enumerate().take(panels) {
+                    let column = panel * tile.columns;
+                    let from = &dy[first * conv.out_channels + group * out_group + column..];
+                    let (lines, to) = (tile.columns.min(out_group - column), &mut to[..pixels * tile.columns]);
+                    // SAFETY: each of the pixels has `lines` channels from here on.
+                    unsafe { pack_panel(from.as_ptr(), 1, conv.out_channels, lines, pixels, tile.columns, to) };
                 }
                 for panel in 0..panels {
                     let column = panel * tile.columns;
@@ -170,7 +170,7 @@ fn weight_part<T: Real>(
                             accumulate: first > range.start,
                             bias: std::ptr::null(),
                         };
-                        let b = packed[panel * PIXELS * tile.columns..].as_ptr();
+                        let b = packed[panel * panel_len..].as_ptr();
                         // SAFETY: `rows` holds `pixels` lines of at least `row + tile.rows` numbers, the panel as many
                         // lines of its width, and the sums the stated part of C.
                         unsafe { (tile.by_columns)(pixels, rows[row..].as_ptr(), stride, b, tile.columns, &out) };
@@ -273,7 +273,7 @@ impl Gather {
             }
         }
         if chunks.is_empty() {
-            // A phase that no tap meets: its product is zeros, and they must be written.
+            // A phase that no tap meets.
             chunks.push(Chunk { start: 0, depth: 0, segments: Vec::new() });
         }
         Gather { batch: conv.batch, source, channels, group, grid, step, order, depth, chunks }
@@ -316,7 +316,7 @@ impl Gather {
                 let from = pixel * self.channels + group * self.group + segment.channel;
                 let (first, end) = (first as usize * segment.len, end as usize * segment.len);
                 to[..first].fill(T::ZERO);
-                to[first..end].copy_from_slice(&source[from..from + end - first]);
+                copy_short(&source[from..from + end - first], &mut to[first..end]);
                 to[end..].fill(T::ZERO);
             }
             column += 1;
@@ -327,6 +327,20 @@ impl Gather {
                 }
             }
         }
+    }
+}
+
+/// Copies slices of one length; short ones by two overlapping vectors, which a call to `memcpy` would dwarf.
+#[inline(always)]
+fn copy_short<T: Real>(from: &[T], to: &mut [T]) {
+    if let (Some(first), Some(last)) = (from.first_chunk::<8>(), from.last_chunk::<8>())
+        && from.len() <= 16
+    {
+        let end = to.len();
+        to[..8].copy_from_slice(first);
+        to[end - 8..].copy_from_slice(last);
+    } else {
+        to.copy_from_slice(from);
     }
 }
 
@@ -406,6 +420,12 @@ fn multiply<T: Real>(
                 unsafe {
                     let c = out.get().add(range.start * target.channels + channel);
                     block(tile, gather, group, source, range, b, width, bias, c, target.channels);
+                }
+            } else if gather.depth == 0 {
+                for row in range {
+                    let at = target.pixel(gather.grid, row) * target.channels + channel;
+                    // SAFETY: each pixel belongs to one row, and each row to one task.
+                    unsafe { out.slice(at..at + width).fill(T::ZERO) };
                 }
             } else {
                 with_scratch(range.len() * width, |dense: &mut [T]| {

@@ -71,6 +71,12 @@ unsafe fn multiply<V: Vector, const FULL: usize, const ROWS: usize, const VECTOR
         for i in 0..ROWS {
             bases[i] = a.wrapping_add(i / 3 * 3 * a_stride);
         }
+        // C is far away in a large product; its lines come while the sums are made.
+        for i in 0..ROWS {
+            let c = out.c.wrapping_add(i * out.stride);
+            V::prefetch(c);
+            V::prefetch(c.wrapping_add(VECTORS * V::LANES - 1));
+        }
         let (mut a, mut b) = (a, b);
         for _ in 0..k {
             let mut panel = [V::splat(V::Scalar::ZERO); VECTORS];

@@ -80,6 +80,17 @@ pub trait Vector: Copy {
     unsafe fn mul(self, other: Self) -> Self;
     /// `self * factor + addend`: rounded once where the instruction set has it, else twice.
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// Asks for the cache line at any address, valid or not, where the processor can be asked.
+    #[inline(always)]
+    unsafe fn prefetch(at: *const Self::Scalar) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: part of the baseline; a prefetch never faults.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast())
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
 }
 
 /// A kernel written in [`Vector`] operations on `f32`; `run` must be `#[inline(always)]`.

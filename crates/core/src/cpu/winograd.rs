@@ -243,16 +243,15 @@ impl Winograd {
                 })
             });
             let dw = SharedPointer::new(dw);
-            parallel_for(columns / 16, |task| {
+            parallel_for(channels / 16, |task| {
                 let kernel = FilterGradient {
-                    channels,
-                    columns: task * 16..(task + 1) * 16,
+                    winograd: self,
+                    channels: task * 16..(task + 1) * 16,
                     place_stride: channels * columns,
-                    row_stride: columns,
                     from: sums,
                     to: dw.get(),
                 };
-                // SAFETY: the instruction set is available; the filters of these columns are this task's own.
+                // SAFETY: the instruction set is available; the filters of these channels are this task's own.
                 unsafe { with_vectors(isa, kernel) };
             });
         });
@@ -605,12 +604,11 @@ impl VectorKernel for GradientTransform<'_> {
     }
 }
 
-/// Gᵀ·u·G for a range of target channels: from sums [place, source channel, target channel] to filters.
+/// Gᵀ·u·G for sixteen source channels: from sums [place, source channel, target channel] to filters.
 struct FilterGradient<'a> {
-    channels: usize,
-    columns: Range<usize>,
+    winograd: &'a Winograd,
+    channels: Range<usize>,
     place_stride: usize,
-    row_stride: usize,
     from: &'a [f32],
     to: *mut f32,
 }
@@ -619,25 +617,34 @@ impl VectorKernel for FilterGradient<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = f32>>(self) {
-        let mut taps = [[0.0f32; 64]; 9];
-        for c in 0..self.channels {
-            for first in self.columns.clone().step_by(V::LANES) {
-                let from = self.from[c * self.row_stride + first..].as_ptr();
-                // SAFETY: sixteen columns are whole vectors; the filters lie in the weight's gradient.
+        let Winograd { channels, columns, .. } = *self.winograd;
+        // Filters of one vector of target channels, so that they are written in runs: [target, source, tap].
+        let mut filters = [0.0f32; 16 * 16 * 9];
+        let mut lanes = [0.0f32; 16];
+        for first in (0..columns).step_by(V::LANES) {
+            for (index, c) in self.channels.clone().enumerate() {
+                let from = self.from[c * columns + first..].as_ptr();
+                // SAFETY: target channels are whole vectors of at most 16 lanes.
                 unsafe {
                     both_axes!(
                         6,
                         |i, j| V::load(from.add((i * IN + j) * self.place_stride)),
                         filter_gradient_line,
-                        |i, j, value| value.store(taps[i * 3 + j].as_mut_ptr())
-                    );
-                    for lane in 0..V::LANES {
-                        let to = self.to.add(((first + lane) * self.channels + c) * 9);
-                        for tap in 0..9 {
-                            *to.add(tap) = taps[tap][lane];
+                        |i, j, value| {
+                            value.store(lanes.as_mut_ptr());
+                            for lane in 0..V::LANES {
+                                filters[(lane * 16 + index) * 9 + i * 3 + j] = lanes[lane];
+                            }
                         }
-                    }
+                    );
                 }
+            }
+            let len = self.channels.len() * 9;
+            for lane in 0..V::LANES {
+                let at = ((first + lane) * channels + self.channels.start) * 9;
+                // SAFETY: the caller promises that these filters are written by nobody else.
+                let to = unsafe { std::slice::from_raw_parts_mut(self.to.add(at), len) };
+                to.copy_from_slice(&filters[lane * 16 * 9..][..len]);
             }
         }
     }
@@ -767,8 +774,8 @@ mod tests {
             run!(wide, FilterTransform { weight, filters, columns, channels, width: 32, place_stride: 4096, to });
         });
         compare(conv.weight_len(), |wide, to| {
-            let (channels, columns, from, to) = (conv.in_channels, 0..16, &places[..], to.as_mut_ptr());
-            run!(wide, FilterGradient { channels, columns, place_stride: 4096, row_stride: 16, from, to });
+            let (channels, from, to) = (0..conv.in_channels, &places[..], to.as_mut_ptr());
+            run!(wide, FilterGradient { winograd, channels, place_stride: 4096, from, to });
         });
     }
 }
