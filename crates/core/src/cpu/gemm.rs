@@ -165,7 +165,7 @@ const K_BLOCK: usize = 256;
 /// Elements of A packed at a time by a thread: half of a small L2.
 const A_BLOCK: usize = 192 * K_BLOCK;
 /// Elements of B packed at a time by all threads together.
-const B_BLOCK: usize = 4096 * K_BLOCK;
+const B_BLOCK: usize = 8192 * K_BLOCK;
 
 /// One product on raw pointers. Every operand was checked by whoever makes it.
 #[derive(Clone, Copy)]
@@ -288,17 +288,20 @@ impl<T: Real> Product<T> {
         let tile = self.tile;
         let [m, n, k] = [self.m, self.n, self.k];
         let k_step = k.div_ceil(k.div_ceil(K_BLOCK));
+        // As much of k at a time as fits: fewer, longer jobs for the threads.
         let n_step = (B_BLOCK / k_step / tile.columns * tile.columns).min(n.next_multiple_of(tile.columns));
+        let depth_step = (B_BLOCK / n_step / k_step).max(1).min(k.div_ceil(k_step)) * k_step;
         // Packing B pays when enough rows use it.
         let direct = self.b_strides[1] == 1 && m <= 2 * tile.rows;
-        with_scratch(if direct { tile.columns } else { n_step } * k_step, |packed_b: &mut [T]| {
+        with_scratch(if direct { tile.columns } else { n_step } * depth_step, |packed_b: &mut [T]| {
             for column in (0..n).step_by(n_step) {
-                for depth in (0..k).step_by(k_step) {
+                for depth in (0..k).step_by(depth_step) {
                     let block = Block {
                         product: *self,
                         tile,
                         depth,
-                        k: k_step.min(k - depth),
+                        k: depth_step.min(k - depth),
+                        k_step,
                         column,
                         n: n_step.min(n - column),
                         direct,
@@ -320,6 +323,8 @@ struct Block<T: 'static> {
     tile: &'static Tile<T>,
     depth: usize,
     k: usize,
+    /// How much of k a tile sums in registers.
+    k_step: usize,
     column: usize,
     n: usize,
     /// B is read where it lies; only a last narrow panel is packed.
@@ -356,7 +361,7 @@ impl<T: Real> Block<T> {
         let (tile, product) = (self.tile, &self.product);
         let row_tiles = product.m.div_ceil(tile.rows);
         let panels = self.n.div_ceil(tile.columns);
-        let row_limit = (A_BLOCK / self.k / tile.rows).max(1);
+        let row_limit = (A_BLOCK / self.k_step / tile.rows).max(1);
         let threads = if product.m * self.n * self.k <= SMALL_WORK { 1 } else { num_threads() };
         let [row_tasks, column_tasks] = split_tiles(row_tiles, panels, row_limit, threads);
         let (a, b, c) = (Shared(a), Shared(b), SharedPointer::from_raw(c));
@@ -381,52 +386,57 @@ impl<T: Real> Block<T> {
     ) {
         let (tile, product) = (self.tile, &self.product);
         let [row_stride, depth_stride] = product.a_strides;
-        let panel_len = tile.rows * self.k;
         // Packing A pays when enough columns use it.
         let in_place = depth_stride == 1 && columns.len() <= 4;
         // Rows that end within a tile are packed even then: nothing lies beyond the last.
         let whole = if in_place { rows.end.min(product.m / tile.rows).max(rows.start) } else { rows.start };
-        with_scratch((rows.end - whole) * panel_len, |packed_a: &mut [T]| {
-            // SAFETY: rows, columns and depth lie within the operands; edges are cut to the matrix.
-            unsafe {
-                let a_block = a.add(self.depth * depth_stride);
-                for (panel, to) in (whole..rows.end).zip(packed_a.chunks_exact_mut(panel_len.max(1))) {
-                    let at = panel * tile.rows;
-                    let lines = tile.rows.min(product.m - at);
-                    pack_panel(a_block.add(at * row_stride), row_stride, depth_stride, lines, self.k, tile.rows, to);
-                }
-                for panel in columns {
-                    let at = panel * tile.columns;
-                    let width = tile.columns.min(self.n - at);
-                    let (b_panel, b_stride) = match (self.direct, width == tile.columns) {
-                        (true, true) => {
-                            let stride = product.b_strides[0];
-                            (b.add(self.depth * stride + self.column + at), stride)
-                        }
-                        (true, false) => (packed_b.as_ptr(), tile.columns),
-                        (false, _) => (packed_b.as_ptr().add(panel * tile.columns * self.k), tile.columns),
-                    };
-                    let bias = product.bias.get();
-                    for panel in rows.clone() {
-                        let row = panel * tile.rows;
-                        let out = Output {
-                            c: c.add(row * product.c_stride + self.column + at),
-                            stride: product.c_stride,
-                            rows: tile.rows.min(product.m - row),
-                            columns: width,
-                            alpha: product.alpha,
-                            accumulate: product.accumulate || self.depth > 0,
-                            bias: if bias.is_null() || self.depth > 0 {
-                                std::ptr::null()
-                            } else {
-                                bias.add(self.column + at)
-                            },
+        with_scratch((rows.end - whole) * tile.rows * self.k_step, |packed_a: &mut [T]| {
+            for start in (0..self.k).step_by(self.k_step) {
+                let (k, depth) = (self.k_step.min(self.k - start), self.depth + start);
+                let panel_len = tile.rows * k;
+                // SAFETY: rows, columns and depth lie within the operands; edges are cut to the matrix.
+                unsafe {
+                    let a_block = a.add(depth * depth_stride);
+                    for (panel, to) in (whole..rows.end).zip(packed_a.chunks_exact_mut(panel_len)) {
+                        let at = panel * tile.rows;
+                        let lines = tile.rows.min(product.m - at);
+                        pack_panel(a_block.add(at * row_stride), row_stride, depth_stride, lines, k, tile.rows, to);
+                    }
+                    for panel in columns.clone() {
+                        let at = panel * tile.columns;
+                        let width = tile.columns.min(self.n - at);
+                        let in_panel = start * tile.columns;
+                        let (b_panel, b_stride) = match (self.direct, width == tile.columns) {
+                            (true, true) => {
+                                let stride = product.b_strides[0];
+                                (b.add(depth * stride + self.column + at), stride)
+                            }
+                            (true, false) => (packed_b.as_ptr().add(in_panel), tile.columns),
+                            (false, _) => {
+                                (packed_b.as_ptr().add(panel * tile.columns * self.k + in_panel), tile.columns)
+                            }
                         };
-                        if panel < whole {
-                            (tile.by_rows)(self.k, a_block.add(row * row_stride), row_stride, b_panel, b_stride, &out);
-                        } else {
-                            let a_panel = packed_a.as_ptr().add((panel - whole) * panel_len);
-                            (tile.packed)(self.k, a_panel, 0, b_panel, b_stride, &out);
+                        let bias = match product.bias.get() {
+                            bias if bias.is_null() || depth > 0 => std::ptr::null(),
+                            bias => bias.add(self.column + at),
+                        };
+                        for panel in rows.clone() {
+                            let row = panel * tile.rows;
+                            let out = Output {
+                                c: c.add(row * product.c_stride + self.column + at),
+                                stride: product.c_stride,
+                                rows: tile.rows.min(product.m - row),
+                                columns: width,
+                                alpha: product.alpha,
+                                accumulate: product.accumulate || depth > 0,
+                                bias,
+                            };
+                            if panel < whole {
+                                (tile.by_rows)(k, a_block.add(row * row_stride), row_stride, b_panel, b_stride, &out);
+                            } else {
+                                let a_panel = packed_a.as_ptr().add((panel - whole) * panel_len);
+                                (tile.packed)(k, a_panel, 0, b_panel, b_stride, &out);
+                            }
                         }
                     }
                 }
