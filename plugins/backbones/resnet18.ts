@@ -1,0 +1,18 @@
+/** ResNet-18 under torchvision's parameter names (He et al. 2016, arXiv:1512.03385). */
+import { defineBackbone, nn, z } from 'stable-pretraining'
+
+export default defineBackbone({
+  name: 'resnet18',
+  targets: ['torchvision.models.resnet18'],
+  description: 'Residual network of 18 layers; [batch, 3, height, width] to [batch, 512].',
+  config: z.object({
+    lowResolution: z
+      .boolean()
+      .default(false)
+      .describe('for images of about 32 pixels: a 3×3 stem with stride 1 and no max-pool'),
+  }),
+  build({ config }) {
+    const module = nn.resnet18(config)
+    return { module, dim: module.dim }
+  },
+})

@@ -1,0 +1,163 @@
+/** Losses on the covariance of embeddings: VICReg, Barlow Twins, TiCo, whitening. */
+import { SptError } from '../errors.js'
+import { Module } from '../nn/index.js'
+import { cat, eye, noGrad, type Tensor, zeros } from '../tensor/index.js'
+import { mseLoss } from './elementwise.js'
+import { cosineSimilarity } from './similarity.js'
+
+export interface VarianceCovarianceOptions {
+  stdCoeff?: number
+  covCoeff?: number
+  epsilon?: number
+}
+
+/** The variance and the covariance term of VICReg for one view [N, dim], each times its coefficient. */
+export function varianceCovariance(
+  z: Tensor,
+  { stdCoeff = 25, covCoeff = 1, epsilon = 1e-4 }: VarianceCovarianceOptions = {},
+): { variance: Tensor; covariance: Tensor } {
+  const [count, dim] = matrixSizes('VICReg', z)
+  const centred = z.sub(z.mean(0, true))
+  const std = centred.square().sum(0).div(count - 1).add(epsilon).sqrt() // [dim]
+  const covariance = centred.t().matmul(centred).div(count - 1) // [dim, dim]
+  return {
+    variance: std.rsub(1).relu().mean().mul(stdCoeff / 2),
+    covariance: covariance.mul(offDiagonalMask(dim)).square().sum().mul(covCoeff / dim),
+  }
+}
+
+/** The regularisation of VICReg without the invariance term. */
+export class VCRegLoss extends Module {
+  readonly options: Required<VarianceCovarianceOptions>
+
+  constructor({ stdCoeff = 25, covCoeff = 1, epsilon = 1e-4 }: VarianceCovarianceOptions = {}) {
+    super()
+    this.options = { stdCoeff, covCoeff, epsilon }
+  }
+
+  forward(z: Tensor): Tensor {
+    const { variance, covariance } = varianceCovariance(z, this.options)
+    return variance.add(covariance)
+  }
+}
+
+export interface VICRegOptions extends VarianceCovarianceOptions {
+  simCoeff?: number
+}
+
+/** VICReg (Bardes et al. 2022, arXiv:2105.04906, eq. 6); the variance term is halved per view, its mean over two views. */
+export class VICRegLoss extends Module {
+  readonly options: Required<VICRegOptions>
+
+  constructor({ simCoeff = 25, stdCoeff = 25, covCoeff = 1, epsilon = 1e-4 }: VICRegOptions = {}) {
+    super()
+    this.options = { simCoeff, stdCoeff, covCoeff, epsilon }
+  }
+
+  forward(first: Tensor, second: Tensor): Tensor {
+    const terms = this.terms(first, second)
+    return Object.values(terms).reduce((sum, term) => sum.add(term))
+  }
+
+  /** The five terms, each times its coefficient. */
+  terms(first: Tensor, second: Tensor): Record<string, Tensor> {
+    const a = varianceCovariance(first, this.options)
+    const b = varianceCovariance(second, this.options)
+    return {
+      invariance: mseLoss(first, second).mul(this.options.simCoeff),
+      varianceFirst: a.variance,
+      varianceSecond: b.variance,
+      covarianceFirst: a.covariance,
+      covarianceSecond: b.covariance,
+    }
+  }
+}
+
+/** Barlow Twins (Zbontar et al. 2021, arXiv:2103.03230, eq. 1) of two views [N, dim]. */
+export class BarlowTwinsLoss extends Module {
+  readonly lambd: number
+
+  constructor({ lambd = 5e-3 } = {}) {
+    super()
+    this.lambd = lambd
+  }
+
+  forward(first: Tensor, second: Tensor): Tensor {
+    const [count, dim] = matrixSizes('BarlowTwinsLoss', first)
+    const correlation = standardise(first, count).t().matmul(standardise(second, count)).div(count) // [dim, dim]
+    const identity = eye(dim)
+    const weights = identity.mul(1 - this.lambd).add(this.lambd) // 1 on the diagonal, λ elsewhere
+    return correlation.sub(identity).square().mul(weights).sum()
+  }
+}
+
+/** TiCo (Zhu et al. 2022, arXiv:2206.10698, eq. 8); the running covariance is state and is checkpointed. */
+export class TiCoLoss extends Module {
+  readonly beta: number
+  readonly rho: number
+  covariance: Tensor
+
+  constructor(dim: number, { beta = 0.9, rho = 20 } = {}) {
+    super()
+    this.beta = beta
+    this.rho = rho
+    this.covariance = this.registerBuffer('covariance', zeros([dim, dim]))
+  }
+
+  forward(first: Tensor, second: Tensor): Tensor {
+    const [a, b] = [first.normalize(), second.normalize()] // [N, dim]
+    noGrad(() => {
+      const both = cat([a.detach(), b.detach()], 0)
+      const centred = both.sub(both.mean(0, true))
+      const current = centred.t().matmul(centred).div((both.shape[0] ?? 2) - 1)
+      this.covariance.copy_(this.covariance.mul(this.beta).add(current.mul(1 - this.beta)))
+    })
+    const invariance = cosineSimilarity(a, b).mean().mul(-2).add(2)
+    const spread = a.matmul(this.covariance.detach().clone()).mul(a).sum(1).mean()
+    return invariance.add(spread.mul(this.rho))
+  }
+}
+
+/** ZCA whitening of [N, dim]: (z − mean)·V·diag(max(w, eps)^−½)·Vᵀ with the unbiased covariance V·diag(w)·Vᵀ. */
+export function eigenWhiten(z: Tensor, { eps = 1e-3 } = {}): Tensor {
+  const [count] = matrixSizes('eigenWhiten', z)
+  const centred = z.sub(z.mean(0, true))
+  const covariance = centred.t().matmul(centred).div(count - 1)
+  const { eigenvalues, eigenvectors } = covariance.eigh()
+  const scaled = eigenvectors.mul(eigenvalues.clamp(eps, null).rsqrt()) // columns times w^-½
+  return centred.matmul(scaled.matmul(eigenvectors.t()))
+}
+
+/** W-MSE (Ermolov et al. 2021, arXiv:2007.06346): both views whitened together, unit length, mean squared error. */
+export function whitenedMse(first: Tensor, second: Tensor, { eps = 1e-3 } = {}): Tensor {
+  const white = eigenWhiten(cat([first, second], 0), { eps }).normalize()
+  const [a, b] = white.split(first.shape[0] ?? 0) as [Tensor, Tensor]
+  return mseLoss(a, b)
+}
+
+/** The elements of a square matrix off its diagonal, row by row: [n·(n − 1)]. */
+export function offDiagonal(matrix: Tensor): Tensor {
+  const [rows, columns] = matrixSizes('offDiagonal', matrix)
+  if (rows !== columns) throw new SptError('ERR_SHAPE', `offDiagonal: [${rows}, ${columns}] is not square`)
+  // Without its last element the flat matrix is rows of n + 1 that begin on the diagonal.
+  const flat = matrix.contiguous().reshape([-1]).narrow(0, 0, rows * rows - 1)
+  return flat.reshape([rows - 1, rows + 1]).narrow(1, 1, rows).reshape([-1])
+}
+
+function offDiagonalMask(dim: number): Tensor {
+  return eye(dim).rsub(1)
+}
+
+/** (z − mean) / (unbiased std + 1e-5) over the batch. */
+function standardise(z: Tensor, count: number): Tensor {
+  const centred = z.sub(z.mean(0, true))
+  return centred.div(centred.square().sum(0, true).div(count - 1).sqrt().add(1e-5))
+}
+
+function matrixSizes(name: string, z: Tensor): [number, number] {
+  const [rows, columns] = z.shape
+  if (rows === undefined || columns === undefined || z.ndim !== 2) {
+    throw new SptError('ERR_SHAPE', `${name}: expected [samples, dim], got [${z.shape.join(', ')}]`)
+  }
+  return [rows, columns]
+}

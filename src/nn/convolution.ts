@@ -1,0 +1,123 @@
+/** Convolutions over one and two axes, and the transposed one over two. */
+import { SptError } from '../errors.js'
+import { conv1d, convTranspose2d, empty, type Tensor } from '../tensor/index.js'
+import { calculateFans, kaimingUniform_, uniform_ } from './init.js'
+import { Module, parameter } from './module.js'
+
+type Pair = [number, number]
+/** One number for both axes, or [vertical, horizontal]. */
+export type Size2d = number | Pair
+
+export interface ConvolutionOptions<Size> {
+  stride?: Size
+  padding?: Size
+  dilation?: Size
+  groups?: number
+  bias?: boolean
+}
+
+/** Cross-correlation of [batch, inChannels, height, width]; the weight is [out, in / groups, kernel height, kernel width]. */
+export class Conv2d extends Module {
+  readonly stride: Pair
+  readonly padding: Pair
+  readonly dilation: Pair
+  readonly groups: number
+  weight: Tensor
+  bias: Tensor | null
+
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: Size2d,
+    { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true }: ConvolutionOptions<Size2d> = {},
+  ) {
+    super()
+    checkGroups(inChannels, outChannels, groups)
+    this.stride = pair(stride)
+    this.padding = pair(padding)
+    this.dilation = pair(dilation)
+    this.groups = groups
+    this.weight = parameter(empty([outChannels, inChannels / groups, ...pair(kernelSize)]))
+    this.bias = bias ? parameter(empty([outChannels])) : null
+    resetConvolution(this.weight, this.bias)
+  }
+
+  forward(input: Tensor): Tensor {
+    return input.conv2d(this.weight, this.bias, this.stride, this.padding, this.dilation, this.groups)
+  }
+}
+
+/** Cross-correlation of [batch, inChannels, length]; the weight is [out, in / groups, kernel]. */
+export class Conv1d extends Module {
+  readonly options: { stride: number; padding: number; dilation: number; groups: number }
+  weight: Tensor
+  bias: Tensor | null
+
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number,
+    { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true }: ConvolutionOptions<number> = {},
+  ) {
+    super()
+    checkGroups(inChannels, outChannels, groups)
+    this.options = { stride, padding, dilation, groups }
+    this.weight = parameter(empty([outChannels, inChannels / groups, kernelSize]))
+    this.bias = bias ? parameter(empty([outChannels])) : null
+    resetConvolution(this.weight, this.bias)
+  }
+
+  forward(input: Tensor): Tensor {
+    return conv1d(input, this.weight, this.bias, this.options)
+  }
+}
+
+/** The gradient of a Conv2d as a layer; the weight is [in, out / groups, kernel height, kernel width]. */
+export class ConvTranspose2d extends Module {
+  readonly options: { stride: Pair; padding: Pair; outputPadding: Pair; dilation: Pair; groups: number }
+  weight: Tensor
+  bias: Tensor | null
+
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: Size2d,
+    options: ConvolutionOptions<Size2d> & { outputPadding?: Size2d } = {},
+  ) {
+    super()
+    const { stride = 1, padding = 0, outputPadding = 0, dilation = 1, groups = 1, bias = true } = options
+    checkGroups(inChannels, outChannels, groups)
+    this.options = {
+      stride: pair(stride),
+      padding: pair(padding),
+      outputPadding: pair(outputPadding),
+      dilation: pair(dilation),
+      groups,
+    }
+    this.weight = parameter(empty([inChannels, outChannels / groups, ...pair(kernelSize)]))
+    this.bias = bias ? parameter(empty([outChannels])) : null
+    resetConvolution(this.weight, this.bias)
+  }
+
+  forward(input: Tensor): Tensor {
+    return convTranspose2d(input, this.weight, this.bias, this.options)
+  }
+}
+
+/** One number twice, or the two as they are. */
+export function pair(size: Size2d): Pair {
+  return typeof size === 'number' ? [size, size] : size
+}
+
+/** PyTorch's start values: weight and bias uniform in ±1/√fan_in. */
+function resetConvolution(weight: Tensor, bias: Tensor | null): void {
+  kaimingUniform_(weight, { a: Math.sqrt(5) })
+  const { fanIn } = calculateFans(weight)
+  const bound = fanIn > 0 ? 1 / Math.sqrt(fanIn) : 0
+  if (bias) uniform_(bias, -bound, bound)
+}
+
+function checkGroups(inChannels: number, outChannels: number, groups: number): void {
+  if (inChannels % groups === 0 && outChannels % groups === 0) return
+  throw new SptError('ERR_ARGUMENT', `groups is ${groups}, but ${inChannels} → ${outChannels} channels do not divide by it`)
+}

@@ -1,0 +1,127 @@
+/** Start values of parameters, as torch.nn.init has them. All change their tensor in place and return it. */
+import { SptError } from '../errors.js'
+import { type Generator, noGrad, rand, randn, scope, type Tensor, where } from '../tensor/index.js'
+
+export interface RandomOptions {
+  /** The source of random numbers; the global one of `manualSeed` by default. */
+  generator?: Generator | undefined
+}
+
+export function constant_(tensor: Tensor, value: number): Tensor {
+  return noGrad(() => tensor.fill_(value))
+}
+
+export function zeros_(tensor: Tensor): Tensor {
+  return constant_(tensor, 0)
+}
+
+export function ones_(tensor: Tensor): Tensor {
+  return constant_(tensor, 1)
+}
+
+/** Uniform numbers in [low, high). */
+export function uniform_(tensor: Tensor, low = 0, high = 1, { generator }: RandomOptions = {}): Tensor {
+  return assign(tensor, () => rand(tensor.shape, { generator }).mul(high - low).add(low))
+}
+
+export function normal_(tensor: Tensor, mean = 0, std = 1, { generator }: RandomOptions = {}): Tensor {
+  return assign(tensor, () => randn(tensor.shape, { generator }).mul(std).add(mean))
+}
+
+/** A normal distribution cut at `low` and `high`: what falls outside is drawn again, at most 16 times, then clamped. */
+export function truncNormal_(
+  tensor: Tensor,
+  { mean = 0, std = 1, low = -2, high = 2, generator }: RandomOptions & TruncatedNormal = {},
+): Tensor {
+  return assign(tensor, () => {
+    const draw = () => randn(tensor.shape, { generator }).mul(std).add(mean)
+    let value = draw()
+    // Beyond 6 standard deviations a float32 sample never falls.
+    const rounds = Math.min((mean - low) / std, (high - mean) / std) > 6 ? 0 : 16
+    for (let round = 0; round < rounds; round += 1) value = where(value.lt(low).maximum(value.gt(high)), draw(), value)
+    return value.clamp(low, high)
+  })
+}
+
+export interface TruncatedNormal {
+  mean?: number
+  std?: number
+  low?: number
+  high?: number
+}
+
+export type Nonlinearity = 'linear' | 'sigmoid' | 'tanh' | 'relu' | 'leaky_relu' | 'selu'
+
+/** The factor by which a nonlinearity shrinks the standard deviation (He et al. 2015; Klambauer et al. 2017 for selu). */
+export function calculateGain(nonlinearity: Nonlinearity, negativeSlope = 0.01): number {
+  const gains = { linear: 1, sigmoid: 1, tanh: 5 / 3, relu: Math.SQRT2, selu: 3 / 4 }
+  return nonlinearity === 'leaky_relu' ? Math.sqrt(2 / (1 + negativeSlope ** 2)) : gains[nonlinearity]
+}
+
+export interface KaimingOptions extends RandomOptions {
+  /** Negative slope of the leaky ReLU. */
+  a?: number
+  mode?: 'fan_in' | 'fan_out'
+  nonlinearity?: Nonlinearity
+}
+
+/** Uniform with variance gain² / fan (He et al. 2015, arXiv:1502.01852). */
+export function kaimingUniform_(tensor: Tensor, options: KaimingOptions = {}): Tensor {
+  const bound = Math.sqrt(3) * kaimingStd(tensor, options)
+  return uniform_(tensor, -bound, bound, options)
+}
+
+/** Normal with variance gain² / fan. */
+export function kaimingNormal_(tensor: Tensor, options: KaimingOptions = {}): Tensor {
+  return normal_(tensor, 0, kaimingStd(tensor, options), options)
+}
+
+/** Uniform with variance 2·gain² / (fan_in + fan_out) (Glorot & Bengio 2010). */
+export function xavierUniform_(tensor: Tensor, gain = 1, options: RandomOptions = {}): Tensor {
+  const bound = Math.sqrt(3) * xavierStd(tensor, gain)
+  return uniform_(tensor, -bound, bound, options)
+}
+
+export function xavierNormal_(tensor: Tensor, gain = 1, options: RandomOptions = {}): Tensor {
+  return normal_(tensor, 0, xavierStd(tensor, gain), options)
+}
+
+/** Rows (or columns, if there are more rows) that are orthonormal, times `gain` (Saxe et al. 2014). */
+export function orthogonal_(tensor: Tensor, gain = 1, { generator }: RandomOptions = {}): Tensor {
+  const [rows = 1, ...rest] = tensor.shape
+  const columns = rest.reduce((product, size) => product * size, 1)
+  return assign(tensor, () => {
+    const tall = randn([Math.max(rows, columns), Math.min(rows, columns)], { generator })
+    const { q } = tall.qr()
+    return (rows < columns ? q.t() : q).mul(gain).reshape(tensor.shape)
+  })
+}
+
+/** Inputs and outputs that one unit of a weight [out, in, …] is connected to. @throws ERR_SHAPE below two axes. */
+export function calculateFans(tensor: Tensor): { fanIn: number; fanOut: number } {
+  const [outputs, inputs, ...window] = tensor.shape
+  if (outputs === undefined || inputs === undefined) {
+    throw new SptError('ERR_SHAPE', `fan in and fan out need two axes or more, got [${tensor.shape.join(', ')}]`)
+  }
+  const area = window.reduce((product, size) => product * size, 1)
+  return { fanIn: inputs * area, fanOut: outputs * area }
+}
+
+function kaimingStd(tensor: Tensor, { a = 0, mode = 'fan_in', nonlinearity = 'leaky_relu' }: KaimingOptions): number {
+  const { fanIn, fanOut } = calculateFans(tensor)
+  const fan = mode === 'fan_in' ? fanIn : fanOut
+  // A layer without inputs has no weights to set.
+  return fan === 0 ? 0 : calculateGain(nonlinearity, a) / Math.sqrt(fan)
+}
+
+function xavierStd(tensor: Tensor, gain: number): number {
+  const { fanIn, fanOut } = calculateFans(tensor)
+  return gain * Math.sqrt(2 / (fanIn + fanOut))
+}
+
+function assign(tensor: Tensor, values: () => Tensor): Tensor {
+  scope(() => {
+    noGrad(() => tensor.copy_(values()))
+  })
+  return tensor
+}

@@ -1,0 +1,156 @@
+/** Batch, layer, group and root-mean-square normalisation. */
+import { SptError } from '../errors.js'
+import { ones, type Tensor, zeros } from '../tensor/index.js'
+import { Module, parameter } from './module.js'
+
+export interface BatchNormOptions {
+  eps?: number
+  /** Share of the new batch in the running statistics. */
+  momentum?: number
+  affine?: boolean
+  trackRunningStats?: boolean
+}
+
+/** Normalises each channel over the batch and all positions; the running variance is the unbiased one, as in PyTorch. */
+abstract class BatchNorm extends Module {
+  readonly numFeatures: number
+  readonly eps: number
+  readonly momentum: number
+  weight: Tensor | null
+  bias: Tensor | null
+  runningMean: Tensor | null = null
+  runningVar: Tensor | null = null
+  numBatchesTracked: Tensor | null = null
+
+  constructor(
+    numFeatures: number,
+    { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true }: BatchNormOptions = {},
+  ) {
+    super()
+    this.numFeatures = numFeatures
+    this.eps = eps
+    this.momentum = momentum
+    this.weight = affine ? parameter(ones([numFeatures])) : null
+    this.bias = affine ? parameter(zeros([numFeatures])) : null
+    if (trackRunningStats) {
+      this.runningMean = this.registerBuffer('runningMean', zeros([numFeatures]))
+      this.runningVar = this.registerBuffer('runningVar', ones([numFeatures]))
+      this.numBatchesTracked = this.registerBuffer('numBatchesTracked', zeros([], { dtype: 'int64' }))
+    }
+  }
+
+  protected abstract readonly axes: readonly number[]
+
+  forward(input: Tensor): Tensor {
+    if (!this.axes.includes(input.ndim) || input.shape[1] !== this.numFeatures) {
+      throw new SptError(
+        'ERR_SHAPE',
+        `${this.constructor.name} of ${this.numFeatures} channels takes ${this.axes.join(' or ')} axes with the channels ` +
+          `second, got [${input.shape.join(', ')}]`,
+      )
+    }
+    const useBatch = this.training || !this.runningMean
+    const { runningMean, runningVar, numBatchesTracked: count } = this
+    if (this.training) count?.add_(1)
+    return input.batchNorm(runningMean, runningVar, this.weight, this.bias, useBatch, this.momentum, this.eps)
+  }
+}
+
+/** Of [batch, features] or [batch, channels, length]. */
+export class BatchNorm1d extends BatchNorm {
+  protected readonly axes = [2, 3]
+}
+
+/** Of [batch, channels, height, width]. */
+export class BatchNorm2d extends BatchNorm {
+  protected readonly axes = [4]
+}
+
+export interface LayerNormOptions {
+  eps?: number
+  elementwiseAffine?: boolean
+  bias?: boolean
+}
+
+/** Normalises over the last axes, whose sizes are `normalizedShape`. */
+export class LayerNorm extends Module {
+  readonly normalizedShape: number[]
+  readonly eps: number
+  weight: Tensor | null
+  bias: Tensor | null
+
+  constructor(
+    normalizedShape: number | number[],
+    { eps = 1e-5, elementwiseAffine = true, bias = true }: LayerNormOptions = {},
+  ) {
+    super()
+    this.normalizedShape = [normalizedShape].flat()
+    this.eps = eps
+    this.weight = elementwiseAffine ? parameter(ones(this.normalizedShape)) : null
+    this.bias = elementwiseAffine && bias ? parameter(zeros(this.normalizedShape)) : null
+  }
+
+  forward(input: Tensor): Tensor {
+    return input.layerNorm(this.normalizedShape, this.weight, this.bias, this.eps)
+  }
+}
+
+/** Layer norm over the channel axis of [batch, channels, height, width]. */
+export class LayerNorm2d extends Module {
+  readonly eps: number
+  weight: Tensor
+  bias: Tensor
+
+  constructor(channels: number, { eps = 1e-6 } = {}) {
+    super()
+    this.eps = eps
+    this.weight = parameter(ones([channels]))
+    this.bias = parameter(zeros([channels]))
+  }
+
+  forward(input: Tensor): Tensor {
+    const channelsLast = input.permute([0, 2, 3, 1]) // [batch, height, width, channels]
+    return channelsLast.layerNorm(this.weight.shape, this.weight, this.bias, this.eps).permute([0, 3, 1, 2])
+  }
+}
+
+/** Normalises groups of channels of [batch, channels, …] over all positions. */
+export class GroupNorm extends Module {
+  readonly numGroups: number
+  readonly eps: number
+  weight: Tensor | null
+  bias: Tensor | null
+
+  constructor(numGroups: number, numChannels: number, { eps = 1e-5, affine = true } = {}) {
+    super()
+    if (numChannels % numGroups !== 0) {
+      throw new SptError('ERR_ARGUMENT', `${numChannels} channels do not divide into ${numGroups} groups`)
+    }
+    this.numGroups = numGroups
+    this.eps = eps
+    this.weight = affine ? parameter(ones([numChannels])) : null
+    this.bias = affine ? parameter(zeros([numChannels])) : null
+  }
+
+  forward(input: Tensor): Tensor {
+    return input.groupNorm(this.numGroups, this.weight, this.bias, this.eps)
+  }
+}
+
+/** Divides by the root mean square over the last axes (Zhang & Sennrich 2019, arXiv:1910.07467). */
+export class RMSNorm extends Module {
+  readonly normalizedShape: number[]
+  readonly eps: number
+  weight: Tensor | null
+
+  constructor(normalizedShape: number | number[], { eps = 1e-6, elementwiseAffine = true } = {}) {
+    super()
+    this.normalizedShape = [normalizedShape].flat()
+    this.eps = eps
+    this.weight = elementwiseAffine ? parameter(ones(this.normalizedShape)) : null
+  }
+
+  forward(input: Tensor): Tensor {
+    return input.rmsNorm(this.normalizedShape, this.weight, this.eps)
+  }
+}

@@ -1,0 +1,26 @@
+/** Optimizers, learning-rate schedulers, parameter groups and value schedules. */
+export * from './adagrad.js'
+export * from './adam.js'
+export * from './assign.js'
+export * from './composed-schedulers.js'
+export * from './create.js'
+export * from './cyclic-schedulers.js'
+export {
+  ConstantLR,
+  CosineAnnealingLR,
+  CosineAnnealingWarmRestarts,
+  ExponentialLR,
+  LambdaLR,
+  LinearLR,
+  MultiplicativeLR,
+  MultiStepLR,
+  PolynomialLR,
+  StepLR,
+} from './decay-schedulers.js'
+export { Optimizer, type OptimizerState, type ParamGroup, type ParamGroupInput } from './optimizer.js'
+export * from './reduce-on-plateau.js'
+export { LRScheduler, type Schedule, type ScheduledOptimizer, type Scheduler, type SchedulerState } from './scheduler.js'
+export * from './sgd.js'
+export * from './value-schedules.js'
+export * from './warmup-schedulers.js'
+export * from './weight-decay.js'
