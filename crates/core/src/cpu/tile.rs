@@ -52,6 +52,22 @@ const PACKED: u8 = 0;
 const BY_ROWS: u8 = 1;
 const BY_COLUMNS: u8 = 2;
 
+/// The body once for each row below a bound, every `$i` a constant: a loop might not be unrolled, and an index that is not
+/// constant would keep the sums of a tile in memory.
+macro_rules! each_row {
+    ($i:ident < $bound:expr => $body:expr) => {
+        each_row!(@ $i, $bound, $body, 0 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    (@ $i:ident, $bound:expr, $body:expr, $($row:literal)*) => {
+        $(
+            if $row < ROWS && $row < $bound {
+                let $i: usize = $row;
+                $body;
+            }
+        )*
+    };
+}
+
 /// The one tile kernel. `FULL` rows are the panel's; `ROWS` ≤ `FULL` are computed.
 #[inline(always)]
 unsafe fn multiply<V: Vector, const FULL: usize, const ROWS: usize, const VECTORS: usize, const ORDER: u8>(
@@ -98,58 +114,65 @@ unsafe fn multiply<V: Vector, const FULL: usize, const ROWS: usize, const VECTOR
             b = b.wrapping_add(b_stride);
         }
         if out.columns == VECTORS * V::LANES {
-            // Two loops, so that the one for whole tiles is unrolled and its sums never leave the registers.
-            if out.rows == ROWS {
-                for i in 0..ROWS {
-                    store_row(sums[i], i, out);
+            let mut bias = [V::splat(V::Scalar::ZERO); VECTORS];
+            if !out.bias.is_null() {
+                for j in 0..VECTORS {
+                    bias[j] = V::load(out.bias.add(j * V::LANES));
                 }
+            }
+            if out.accumulate {
+                each_row!(i < out.rows => store_row::<V, VECTORS, true>(sums[i], bias, i, out));
             } else {
-                let spilled = sums;
-                for (i, &row) in spilled.iter().enumerate().take(out.rows) {
-                    store_row(row, i, out);
-                }
+                each_row!(i < out.rows => store_row::<V, VECTORS, false>(sums[i], bias, i, out));
             }
         } else {
-            // The edge of the matrix: through a small buffer, with the same operations on each element.
             let mut line = [V::Scalar::ZERO; 64];
-            let spilled = sums;
-            for (i, row) in spilled.iter().enumerate().take(out.rows) {
+            each_row!(i < out.rows => {
                 for j in 0..VECTORS {
-                    row[j].store(line.as_mut_ptr().add(j * V::LANES));
+                    sums[i][j].store(line.as_mut_ptr().add(j * V::LANES));
                 }
-                let c = out.c.add(i * out.stride);
-                for j in 0..out.columns {
-                    let mut value = out.alpha * line[j];
-                    if out.accumulate {
-                        value += *c.add(j);
-                    }
-                    if !out.bias.is_null() {
-                        value += *out.bias.add(j);
-                    }
-                    *c.add(j) = value;
-                }
-            }
+                store_edge(&line, i, out);
+            });
         }
     }
 }
 
 /// Row i of a tile that is as wide as its vectors.
 #[inline(always)]
-unsafe fn store_row<V: Vector, const VECTORS: usize>(sums: [V; VECTORS], i: usize, out: &Output<V::Scalar>) {
-    // SAFETY: the caller promises a writable row of C and, where not null, a whole bias.
+unsafe fn store_row<V: Vector, const VECTORS: usize, const ACCUMULATE: bool>(
+    sums: [V; VECTORS],
+    bias: [V; VECTORS],
+    i: usize,
+    out: &Output<V::Scalar>,
+) {
+    // SAFETY: the caller promises a writable row of C.
     unsafe {
         let alpha = V::splat(out.alpha);
         let c = out.c.add(i * out.stride);
         for j in 0..VECTORS {
             let at = c.add(j * V::LANES);
-            let mut value = alpha.mul(sums[j]);
-            if out.accumulate {
+            let mut value = alpha.mul(sums[j]).add(bias[j]);
+            if ACCUMULATE {
                 value = value.add(V::load(at));
             }
-            if !out.bias.is_null() {
-                value = value.add(V::load(out.bias.add(j * V::LANES)));
-            }
             value.store(at);
+        }
+    }
+}
+
+/// Row i of a tile at the right edge of the matrix, from its sums: the same operations on each element.
+#[inline(never)]
+unsafe fn store_edge<T: Real>(sums: &[T; 64], i: usize, out: &Output<T>) {
+    // SAFETY: the caller promises a writable row of C and, where not null, a bias of `out.columns` values.
+    unsafe {
+        let c = out.c.add(i * out.stride);
+        for j in 0..out.columns {
+            let bias = if out.bias.is_null() { T::ZERO } else { *out.bias.add(j) };
+            let mut value = out.alpha * sums[j] + bias;
+            if out.accumulate {
+                value += *c.add(j);
+            }
+            *c.add(j) = value;
         }
     }
 }
