@@ -96,3 +96,80 @@ impl Needed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autograd::{Options, backward};
+    use crate::dtype::DType;
+    use crate::ops::elementwise::{exp_, mul, square};
+
+    fn ones() -> Tensor {
+        Tensor::full(&[3], 1.0, DType::F64).unwrap()
+    }
+
+    fn is_freed(t: &Tensor) -> bool {
+        t.storage().err().is_some_and(|e| e.code() == "ERR_DISPOSED")
+    }
+
+    #[test]
+    fn frees_what_is_not_kept() {
+        let outside = ones();
+        let depth = enter();
+        let (left, result, kept) = (ones(), ones(), ones());
+        kept.inner.kept.set(true);
+        let inner_depth = enter();
+        let inner = ones();
+        let passed_on = ones();
+        exit(inner_depth, std::slice::from_ref(&passed_on)).unwrap();
+        assert!(is_freed(&inner) && !is_freed(&passed_on));
+        exit(depth, std::slice::from_ref(&result)).unwrap();
+        assert!(is_freed(&left) && is_freed(&passed_on));
+        assert!(!is_freed(&outside) && !is_freed(&result) && !is_freed(&kept));
+        let error = square(&left).unwrap_err();
+        assert_eq!(error.code(), "ERR_DISPOSED");
+        assert!(error.message().contains("[3]"), "{error}");
+    }
+
+    #[test]
+    fn keeps_what_the_graph_of_a_result_needs() {
+        let x = ones();
+        x.set_requires_grad(true).unwrap();
+        let depth = enter();
+        let middle = exp_(&x).unwrap();
+        let unused = exp_(&x).unwrap();
+        let y = crate::ops::reduce::sum(&mul(&middle, &middle).unwrap(), None, false).unwrap();
+        exit(depth, std::slice::from_ref(&y)).unwrap();
+        assert!(is_freed(&unused));
+        backward(&y, None, Options::default()).unwrap();
+        let e2 = 2.0 * std::f64::consts::E.powi(2);
+        assert!(x.grad().unwrap().to_vec::<f64>().unwrap().iter().all(|g| (g - e2).abs() < 1e-12));
+    }
+
+    #[test]
+    fn gradients_of_tensors_outside_survive() {
+        let x = ones();
+        x.set_requires_grad(true).unwrap();
+        for _ in 0..2 {
+            let depth = enter();
+            let y = crate::ops::reduce::sum(&square(&x).unwrap(), None, false).unwrap();
+            backward(&y, None, Options::default()).unwrap();
+            exit(depth, &[]).unwrap();
+            assert!(is_freed(&y));
+        }
+        assert_eq!(x.grad().unwrap().to_vec::<f64>().unwrap(), [4.0; 3]);
+    }
+
+    #[test]
+    fn only_open_scopes_can_be_closed_and_inner_ones_close_with_them() {
+        assert_eq!(exit(7, &[]).unwrap_err().code(), "ERR_ARGUMENT");
+        assert_eq!(exit(0, &[]).unwrap_err().code(), "ERR_ARGUMENT");
+        let depth = enter();
+        enter();
+        let inner = ones();
+        assert_eq!(alive(), 1);
+        exit(depth, &[]).unwrap();
+        assert!(is_freed(&inner));
+        assert_eq!(exit(depth, &[]).unwrap_err().code(), "ERR_ARGUMENT");
+    }
+}

@@ -59,3 +59,48 @@ pub fn randperm(n: usize, generator: &mut Philox) -> Result<Tensor> {
     let order: Vec<i64> = generator.permutation(n).into_iter().map(|i| i as i64).collect();
     Tensor::from_slice(&order, &[n])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(t: Tensor) -> Vec<f64> {
+        crate::ops::movement::to_dtype(&t, DType::F64).unwrap().to_vec().unwrap()
+    }
+
+    #[test]
+    fn two_draws_are_one_longer_draw() {
+        type Draw = fn(usize, &mut Philox) -> Tensor;
+        let draws: [Draw; 4] = [
+            |n, g| rand(&[n], DType::F32, g).unwrap(),
+            |n, g| rand(&[n], DType::F64, g).unwrap(),
+            |n, g| randn(&[n], DType::F32, g).unwrap(),
+            |n, g| randint(-3, 1 << 40, &[n], g).unwrap(),
+        ];
+        for draw in draws {
+            let mut once = Philox::new(3, 1);
+            let mut twice = once.clone();
+            let whole = numbers(draw(100_003, &mut once));
+            let mut parts = numbers(draw(70_001, &mut twice));
+            parts.extend(numbers(draw(30_002, &mut twice)));
+            assert_eq!(whole, parts);
+            assert_eq!(once.state(), twice.state());
+        }
+    }
+
+    #[test]
+    fn values_lie_where_they_should() {
+        let mut g = Philox::new(0, 0);
+        assert!(numbers(rand(&[10_000], DType::F32, &mut g).unwrap()).iter().all(|v| (0.0..1.0).contains(v)));
+        let mut seen = numbers(randint(2, 5, &[1000], &mut g).unwrap());
+        seen.sort_by(f64::total_cmp);
+        seen.dedup();
+        assert_eq!(seen, [2.0, 3.0, 4.0]);
+        let mut order = numbers(randperm(1000, &mut g).unwrap());
+        order.sort_by(f64::total_cmp);
+        assert!(order.iter().enumerate().all(|(i, v)| *v == i as f64));
+        assert_eq!(randperm(0, &mut g).unwrap().shape(), [0]);
+        assert_eq!(randint(5, 5, &[1], &mut g).unwrap_err().code(), "ERR_ARGUMENT");
+        assert_eq!(rand(&[1], DType::I64, &mut g).unwrap_err().code(), "ERR_DTYPE");
+    }
+}
