@@ -66,6 +66,7 @@ pub fn min<T: Math>(x: T, y: T) -> T {
 
 /// -1, 0 or 1; NaN stays.
 #[inline(always)]
+#[allow(clippy::eq_op, reason = "x - x is 0, and NaN for NaN")]
 pub fn sign<T: Math>(x: T) -> T {
     select(select(x - x, -T::ONE, x < T::ZERO), T::ONE, x > T::ZERO)
 }

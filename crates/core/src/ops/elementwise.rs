@@ -1,5 +1,6 @@
 //! Elementwise operations: a row each, from which follow the loop, the gradient, the JavaScript method and the tests.
 //! An expression uses the names of `cpu::math` (WGSL's) and float literals only, so that a shader can be made of it.
+#![allow(clippy::approx_constant, clippy::excessive_precision, reason = "rows hold literals, not names of Rust")]
 
 use crate::cpu::elementwise::{Operand, map, map_dense};
 use crate::cpu::math::*;

@@ -309,11 +309,13 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
         case("argmin", "columns", [distinct(s)], |t| argmin(&t[0], Some(0), false))
             .equals(along(0, place_of(smallest)))
             .drops_nan(),
-        case("amax", "with indices: values", [distinct(s)], |t| Ok(max_along(&t[0], 1, false)?.0)).equals(along(1, largest)),
+        case("amax", "with indices: values", [distinct(s)], |t| Ok(max_along(&t[0], 1, false)?.0))
+            .equals(along(1, largest)),
         case("argmax", "with indices: indices", [distinct(s)], |t| Ok(max_along(&t[0], 1, true)?.1))
             .equals(along(1, place_of(largest)))
             .drops_nan(),
-        case("amin", "with indices: values", [distinct(s)], |t| Ok(min_along(&t[0], -1, true)?.0)).equals(along(2, smallest)),
+        case("amin", "with indices: values", [distinct(s)], |t| Ok(min_along(&t[0], -1, true)?.0))
+            .equals(along(2, smallest)),
         case("amax", "with indices: of a scalar", [normal(&[])], |t| Ok(max_along(&t[0], 0, false)?.0))
             .equals(|a| a[0].values.clone()),
     ]

@@ -100,11 +100,7 @@ fn integers(op: &str, index: &Tensor) -> Result<()> {
 
 /// An index inside 0..size.
 fn checked(op: &str, index: i64, size: usize) -> Result<usize> {
-    ensure!(
-        index >= 0 && (index as u64) < size as u64,
-        Argument,
-        "{op}: index {index} does not lie in 0..{size}"
-    );
+    ensure!(index >= 0 && (index as u64) < size as u64, Argument, "{op}: index {index} does not lie in 0..{size}");
     Ok(index as usize)
 }
 
@@ -244,7 +240,11 @@ fn same_dtype(op: &str, x: &Tensor, source: &Tensor) -> Result<()> {
 /// A sum in the element's own type; integers wrap around.
 #[inline(always)]
 fn plus<T: Element>(a: T, b: T) -> T {
-    if T::DTYPE.is_float() { T::from_f64(a.to_f64() + b.to_f64()) } else { T::from_i64(a.to_i64().wrapping_add(b.to_i64())) }
+    if T::DTYPE.is_float() {
+        T::from_f64(a.to_f64() + b.to_f64())
+    } else {
+        T::from_i64(a.to_i64().wrapping_add(b.to_i64()))
+    }
 }
 
 /// For each place of an index of this shape: where along the others of `x` it lies, as (place, offset in x without `dim`).
@@ -470,7 +470,10 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
     use crate::ops::suite::*;
     fn selected(a: &[Array]) -> Vec<f64> {
         let columns = a[0].shape[1];
-        a[1].values.iter().flat_map(|&i| a[0].values[i as usize * columns..(i as usize + 1) * columns].to_vec()).collect()
+        a[1].values
+            .iter()
+            .flat_map(|&i| a[0].values[i as usize * columns..(i as usize + 1) * columns].to_vec())
+            .collect()
     }
     fn gathered(a: &[Array]) -> Vec<f64> {
         let (columns, width) = (a[0].shape[1], a[1].shape[1]);
@@ -495,20 +498,26 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
         out
     }
     vec![
-        case("index_select", "rows", [normal(&[4, 3]), index(4, &[6])], |t| index_select(&t[0], 0, &t[1])).equals(selected),
+        case("index_select", "rows", [normal(&[4, 3]), index(4, &[6])], |t| index_select(&t[0], 0, &t[1]))
+            .equals(selected),
         case("index_select", "the middle", [normal(&[2, 5, 4]), index(5, &[7])], |t| index_select(&t[0], 1, &t[1])),
         case("index_select", "integers", [index(9, &[4, 3]), index(4, &[6])], |t| index_select(&t[0], 0, &t[1])),
-        case("index_select", "embedding", [normal(&[4, 3]), index(4, &[2, 5])], |t| embedding(&t[0], &t[1])).equals(selected),
+        case("index_select", "embedding", [normal(&[4, 3]), index(4, &[2, 5])], |t| embedding(&t[0], &t[1]))
+            .equals(selected),
         case("index_select", "by a mask", [normal(&[4, 3]), mask(&[4, 3])], |t| masked_select(&t[0], &t[1]))
             .equals(|a| (0..a[0].values.len()).filter(|&i| a[1].values[i] != 0.0).map(|i| a[0].values[i]).collect()),
-        case("index_add", "rows", [normal(&[4, 3]), index(4, &[6]), normal(&[6, 3])], |t| index_add(&t[0], 0, &t[1], &t[2]))
-            .equals(added),
+        case("index_add", "rows", [normal(&[4, 3]), index(4, &[6]), normal(&[6, 3])], |t| {
+            index_add(&t[0], 0, &t[1], &t[2])
+        })
+        .equals(added),
         case("index_add", "the middle", [normal(&[2, 5, 4]), index(5, &[7]), normal(&[2, 7, 4])], |t| {
             index_add(&t[0], 1, &t[1], &t[2])
         }),
-        case("gather", "along rows", [normal(&[4, 6]), index(6, &[4, 3])], |t| gather(&t[0], 1, &t[1])).equals(gathered),
+        case("gather", "along rows", [normal(&[4, 6]), index(6, &[4, 3])], |t| gather(&t[0], 1, &t[1]))
+            .equals(gathered),
         case("gather", "along columns", [normal(&[5, 3]), index(5, &[8, 3])], |t| gather(&t[0], 0, &t[1])),
-        case("gather", "fewer elsewhere", [normal(&[5, 4, 3]), index(4, &[2, 6, 3])], |t| gather(&t[0], 1, &t[1])).drops_nan(),
+        case("gather", "fewer elsewhere", [normal(&[5, 4, 3]), index(4, &[2, 6, 3])], |t| gather(&t[0], 1, &t[1]))
+            .drops_nan(),
         case("scatter_add", "along rows", [normal(&[4, 6]), index(6, &[4, 3]), normal(&[4, 3])], |t| {
             scatter_add(&t[0], 1, &t[1], &t[2])
         })

@@ -13,6 +13,9 @@ pub mod movement;
 pub mod norm;
 pub mod random;
 pub mod reduce;
+pub mod scan;
+pub mod sort;
+pub mod statistics;
 pub mod update;
 
 #[cfg(test)]

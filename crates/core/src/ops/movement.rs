@@ -129,8 +129,7 @@ pub fn slice(x: &Tensor, dim: i64, start: i64, length: usize, step: usize) -> Re
     let d = resolve_dim("slice", dim, x.ndim())?;
     let size = x.shape()[d] as i64;
     let from = if start < 0 { start + size } else { start };
-    let fits =
-        from >= 0 && step >= 1 && (length == 0 || from + ((length - 1) * step) as i64 <= size - 1) && from <= size;
+    let fits = from >= 0 && step >= 1 && (length == 0 || from + (((length - 1) * step) as i64) < size) && from <= size;
     ensure!(
         fits,
         Argument,

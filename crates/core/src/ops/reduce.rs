@@ -231,7 +231,8 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
     use crate::ops::suite::*;
     let total = |x: &[f64]| vec![x.iter().sum::<f64>()];
     vec![
-        case("sum", "everything", [normal(&[2, 3, 4])], |t| sum(&t[0], None, false)).equals(|a| vec![a[0].values.iter().sum()]),
+        case("sum", "everything", [normal(&[2, 3, 4])], |t| sum(&t[0], None, false))
+            .equals(|a| vec![a[0].values.iter().sum()]),
         case("sum", "of a scalar", [normal(&[])], |t| sum(&t[0], None, false)).equals(|a| a[0].values.clone()),
         case("sum", "rows", [normal(&[2, 3, 4])], |t| sum(&t[0], Some(&[-1]), false)).equals(along(2, total)),
         case("sum", "columns", [normal(&[70, 5])], |t| sum(&t[0], Some(&[0]), true)).equals(along(0, total)),

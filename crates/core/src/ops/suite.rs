@@ -36,6 +36,9 @@ families! {
     movement
     norm
     reduce
+    scan
+    sort
+    statistics
 }
 
 /// A call of an operation on generated inputs.
@@ -196,9 +199,8 @@ pub fn along(dim: usize, f: impl Fn(&[f64]) -> Vec<f64> + 'static) -> impl Fn(&[
             (shape[..dim].iter().product::<usize>(), shape[dim], shape[dim + 1..].iter().product::<usize>());
         let mut out = Vec::new();
         for o in 0..outer {
-            let lines: Vec<Vec<f64>> = (0..inner)
-                .map(|i| f(&(0..n).map(|k| values[(o * n + k) * inner + i]).collect::<Vec<_>>()))
-                .collect();
+            let lines: Vec<Vec<f64>> =
+                (0..inner).map(|i| f(&(0..n).map(|k| values[(o * n + k) * inner + i]).collect::<Vec<_>>())).collect();
             for k in 0..lines.first().map_or(0, Vec::len) {
                 out.extend(lines.iter().map(|line| line[k]));
             }
@@ -265,7 +267,10 @@ pub fn check(family: &str, cases: Vec<Case>) {
         let row = rows.entry(case.op).or_default();
         let outcome = catch_unwind(AssertUnwindSafe(|| case.check(row))).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
-            Err(format!("panicked: {}", text.or(panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or_default()))
+            Err(format!(
+                "panicked: {}",
+                text.or(panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or_default()
+            ))
         });
         if let Err(message) = outcome {
             failures.push(format!("{} ({}): {message}", case.op, case.variant));
@@ -389,7 +394,8 @@ impl Case {
         // Second: d/dx of Σ (weight · gradient), the weights random.
         let inputs = self.leaves(arrays, DType::F64)?;
         let weights: Vec<Array> = arrays.iter().zip(0..).map(|(a, i)| random_array(&a.shape, 99 + i)).collect();
-        let weighted = |gradients: &[Vec<f64>]| wanted.iter().map(|&i| dot(&gradients[i], &weights[i].values)).sum::<f64>();
+        let weighted =
+            |gradients: &[Vec<f64>]| wanted.iter().map(|&i| dot(&gradients[i], &weights[i].values)).sum::<f64>();
         let total = match second(&inputs, &wanted, &weights, || (self.run)(&inputs), &cotangent) {
             Ok(total) => total,
             Err(error) => {
@@ -398,8 +404,10 @@ impl Case {
                 return Ok(());
             }
         };
-        let score = |arrays: &[Array]| Ok(weighted(&self.gradients(&tensors(arrays, DType::F64), &cotangent, DType::F64)?));
-        let computed = if total { take_gradients(&inputs) } else { arrays.iter().map(|a| vec![0.0; a.values.len()]).collect() };
+        let score =
+            |arrays: &[Array]| Ok(weighted(&self.gradients(&tensors(arrays, DType::F64), &cotangent, DType::F64)?));
+        let computed =
+            if total { take_gradients(&inputs) } else { arrays.iter().map(|a| vec![0.0; a.values.len()]).collect() };
         for &i in &wanted {
             compare_differences(&format!("second gradient of input {i}"), &computed[i], arrays, i, &score, 2e-5)?;
         }
@@ -420,7 +428,12 @@ impl Case {
     }
 
     /// The gradient of every input (zeros where nothing arrived) as seen through copies `views` of the inputs.
-    fn gradients(&self, views: &[Tensor], cotangent: &Array, dtype: DType) -> std::result::Result<Vec<Vec<f64>>, String> {
+    fn gradients(
+        &self,
+        views: &[Tensor],
+        cotangent: &Array,
+        dtype: DType,
+    ) -> std::result::Result<Vec<Vec<f64>>, String> {
         for (view, input) in views.iter().zip(&self.inputs) {
             if input.differentiable && view.dtype().is_float() {
                 view.set_requires_grad(true).map_err(|e| e.to_string())?;
@@ -627,13 +640,18 @@ impl Input {
         let values = match self.values {
             Values::Between(low, high) => draw(&mut |u| u(low, high)),
             Values::Nonzero => draw(&mut |u| u(0.2, 1.6) * if u(0.0, 1.0) < 0.5 { -1.0 } else { 1.0 }),
-            Values::Fraction => draw(&mut |u| (u(-3.0, 3.0).floor()) + u(0.1, 0.4) + if u(0.0, 1.0) < 0.5 { 0.5 } else { 0.0 }),
+            Values::Fraction => {
+                draw(&mut |u| (u(-3.0, 3.0).floor()) + u(0.1, 0.4) + if u(0.0, 1.0) < 0.5 { 0.5 } else { 0.0 })
+            }
             Values::Index(labels) => draw(&mut |u| u(0.0, resize(labels).max(1) as f64).floor()),
             Values::Mask => draw(&mut |u| f64::from(u(0.0, 1.0) < 0.5)),
             Values::Normal => (0..n).map(|_| random.normal() as f64).collect(),
             Values::Distinct => {
                 let places = random.permutation(n);
-                places.iter().map(|&p| (p as f64 - n as f64 / 2.0 + random.uniform_between(0.1, 0.4)) as f32 as f64 * 0.25).collect()
+                places
+                    .iter()
+                    .map(|&p| (p as f64 - n as f64 / 2.0 + random.uniform_between(0.1, 0.4)) as f32 as f64 * 0.25)
+                    .collect()
             }
             Values::Made(make) => make(&shape, random).into_iter().map(|v| v as f32 as f64).collect(),
         };
@@ -724,7 +742,8 @@ fn strided(t: &Tensor, stride: Stride) -> Option<Tensor> {
         _ => return None,
     };
     let layout = Layout { shape: Dims::from_slice(shape), strides, offset };
-    let last = layout.offset + shape.iter().zip(&layout.strides).map(|(s, t)| s.max(&1).saturating_sub(1) * t).sum::<usize>();
+    let last =
+        layout.offset + shape.iter().zip(&layout.strides).map(|(s, t)| s.max(&1).saturating_sub(1) * t).sum::<usize>();
     Some(crate::dispatch_all!(t.dtype(), T => {
         let mut out = Buffer::<T>::filled(last + 4, T::from_f64(63.0)).expect("memory");
         let values = t.to_vec::<T>().expect("a live tensor");
