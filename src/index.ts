@@ -62,10 +62,15 @@ export type {
   Callback,
   Logger,
   Method,
+  Network,
   Outputs,
-  ParameterGroup,
+  Progress,
   Services,
   Stage,
   State,
   StateValue,
 } from './plugin/contracts.js'
+export * from './losses/index.js'
+export * as nn from './nn/index.js'
+export * from './optim/index.js'
+export * from './tensor/index.js'

@@ -2,16 +2,11 @@
  * What a plugin of each kind has to be: the interfaces the trainer, the loader and the app talk to.
  * It holds no behaviour and imports types only.
  */
+import type { Module } from '../nn/index.js'
+import type { Tensor } from '../tensor/index.js'
 
 /** Part of a run. */
 export type Stage = 'fit' | 'validate' | 'test' | 'predict'
-
-/** A scalar that may have to be read from the device first. */
-export interface TensorLike {
-  readonly shape: readonly number[]
-  readonly dtype: string
-  item(): Promise<number>
-}
 
 /** What a data loader yields: tensors by name, see `data`. */
 export type Batch = Record<string, unknown>
@@ -19,33 +14,34 @@ export type Batch = Record<string, unknown>
 /** What a forward returns: everything in it can be monitored; `loss` is what is minimised. */
 export type Outputs = Record<string, unknown>
 
-/** Plain data of a checkpoint: JSON, and tensors anywhere inside. */
-export type State = { [key: string]: StateValue }
+/** What something keeps in a checkpoint: JSON values, any number, bigint, and tensors, nested at will. */
+export type State = { readonly [key: string]: StateValue }
 export type StateValue =
   | null
+  | undefined
   | boolean
   | number
+  | bigint
   | string
-  | TensorLike
+  | Tensor
   | readonly StateValue[]
-  | { [key: string]: StateValue }
+  | { readonly [key: string]: StateValue }
 
-/** A network: the module tree of `nn`. */
-export interface Network {
-  forward(...inputs: never[]): unknown
-}
+/** Layers and networks: the module tree of `nn`. */
+export type Network = Module<unknown>
 
-/** A backbone: images [batch, channel, height, width] to embeddings [batch, dim]. */
-export interface Backbone<M = Network> {
-  readonly module: M
+/** A network that makes embeddings. */
+export interface Backbone {
+  /** Images [batch, channel, height, width] to embeddings [batch, dim]. */
+  readonly module: Module
   /** Width of the embedding. */
   readonly dim: number
 }
 
 /** A method in use: the networks it trains or keeps, and one step of it. */
-export interface Method<M = Network> {
+export interface Method {
   /** Trained and checkpointed because they are named here. */
-  readonly modules: Record<string, M>
+  readonly modules: Record<string, Network>
   forward(batch: Batch, stage: Stage): Outputs | Promise<Outputs>
   /** Called after each optimizer step, for teachers and queues. */
   afterStep?(step: number): void | Promise<void>
@@ -60,11 +56,11 @@ export interface BatchEvent<T = unknown> {
 }
 
 /** Hooks of a run, Lightning's names; all optional, awaited in the order of the configuration. A closed list. */
-export interface Callback<T = unknown, M = Network, O = Optimizer> {
+export interface Callback<T = unknown, O = unknown> {
   /** Names it in logs and checkpoints; unique in a run. */
   readonly name: string
   /** Registered as `callbacks_modules.<name>`, excluded from the main optimizer. */
-  readonly modules?: Record<string, M>
+  readonly modules?: Record<string, Network>
   readonly optimizers?: Record<string, O>
   /** May add outputs and add to the loss, after the module's own forward. */
   forward?(event: {
@@ -89,41 +85,33 @@ export interface Callback<T = unknown, M = Network, O = Optimizer> {
   loadState?(state: State): void | Promise<void>
 }
 
+/** Where a run stands; told to loggers after every batch, without reading anything from the device. */
+export interface Progress {
+  readonly stage: Stage
+  readonly epoch: number
+  readonly maxEpochs: number
+  /** Batches done of this epoch, or of this validation. */
+  readonly batch: number
+  readonly batches: number
+  /** Optimizer steps done of the whole run. */
+  readonly step: number
+  readonly totalSteps: number
+  /** Images of this batch, whatever the number of views. */
+  readonly images: number
+  /** Newest value of each metric. */
+  readonly latest: ReadonlyMap<string, number>
+}
+
 /** Where metrics go. */
 export interface Logger {
+  progress?(progress: Progress): void
+  /** One line for the person at the terminal. */
+  print?(line: string): void
   logMetrics(metrics: Record<string, number>, at: { step: number; epoch: number }): void | Promise<void>
   logHyperparameters?(hyperparameters: Record<string, unknown>): void | Promise<void>
   finalize?(status: 'success' | 'failed' | 'interrupted'): void | Promise<void>
   state?(): State | Promise<State>
   loadState?(state: State): void | Promise<void>
-}
-
-/** One parameter group: tensors and the options that differ from the optimizer's. */
-export interface ParameterGroup {
-  readonly params: readonly unknown[]
-  readonly names?: readonly string[]
-  [option: string]: unknown
-}
-
-export interface Optimizer {
-  readonly groups: readonly { lr: number }[]
-  step(): void
-  zeroGrad(): void
-  state(): State
-  loadState(state: State): void
-}
-
-export interface Scheduler {
-  step(): void
-  state(): State
-  loadState(state: State): void
-}
-
-export interface Dataset {
-  readonly name: string
-  readonly length: number
-  readonly classes?: readonly string[]
-  get(index: number): unknown
 }
 
 /** What a run offers to its callbacks and loggers. A plugin never sees the container these come from. */

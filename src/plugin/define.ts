@@ -6,19 +6,9 @@
  */
 import type { z } from 'zod'
 import type { PluginUse } from '../config/reference.js'
-import type { MultiView, Transform } from '../data/transform.js'
-import type {
-  Backbone,
-  Callback,
-  Dataset,
-  Logger,
-  Method,
-  Network,
-  Optimizer,
-  ParameterGroup,
-  Scheduler,
-  Services,
-} from './contracts.js'
+import type { Dataset, MultiView, Transform } from '../data/index.js'
+import type { Optimizer, ParamGroupInput, ScheduledOptimizer, Scheduler } from '../optim/index.js'
+import type { Backbone, Callback, Logger, Method, Services } from './contracts.js'
 
 /** The kinds of plugins and the folder of each kind's built-in ones. */
 export const kinds = {
@@ -60,8 +50,8 @@ export interface BuildContexts {
     readonly numClasses?: number
   }
   logger: { readonly services: Services; readonly runDirectory: string }
-  optimizer: { readonly params: readonly ParameterGroup[] }
-  scheduler: { readonly optimizer: Optimizer; readonly totalSteps: number; readonly maxEpochs: number }
+  optimizer: { readonly params: ParamGroupInput[] }
+  scheduler: { readonly optimizer: ScheduledOptimizer; readonly totalSteps: number; readonly maxEpochs: number }
 }
 
 /** What `build` returns, by kind. */
@@ -125,6 +115,3 @@ export const defineScheduler = defineKind('scheduler')
 export function isDefinition(value: unknown): value is Definition {
   return typeof value === 'object' && value !== null && mark in value && 'kind' in value
 }
-
-/** A network as plugins see it; `nn.Module` is one. */
-export type { Network }
