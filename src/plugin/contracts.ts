@@ -56,11 +56,11 @@ export interface BatchEvent<T = unknown> {
 }
 
 /** Hooks of a run, Lightning's names; all optional, awaited in the order of the configuration. A closed list. */
-export interface Callback<T = unknown, O = unknown> {
+export interface Callback<T = unknown, M = Network, O = unknown> {
   /** Names it in logs and checkpoints; unique in a run. */
   readonly name: string
   /** Registered as `callbacks_modules.<name>`, excluded from the main optimizer. */
-  readonly modules?: Record<string, Network>
+  readonly modules?: Record<string, M>
   readonly optimizers?: Record<string, O>
   /** May add outputs and add to the loss, after the module's own forward. */
   forward?(event: {
