@@ -2,7 +2,7 @@
 //! [out, in / groups, kernel height, kernel width], both contiguous. This file chooses the algorithm; it computes little.
 //!
 //! Promise: the choice and the order of every sum depend on the shape alone, so all results have the same bits for every
-//! thread count. Only the instruction set can change them.
+//! thread count. Only the instruction set can change them. (Its tests, against plain loops over many shapes, make it long.)
 
 use super::dispatch::isa;
 use super::gemm::{Matrix, Update, gemm};
@@ -250,7 +250,7 @@ fn sum_rows<T: Real>(rows: &[T], sums: &mut [T]) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::cases::{Random, assert_close, with_threads};
-    use super::super::dispatch::available_isas;
+    use super::super::dispatch::{available_isas, force_isa};
     use super::super::tile::{Tile, Tiled, wide_tile};
     use super::*;
 
@@ -383,6 +383,15 @@ pub(super) mod tests {
             check::<f32>(conv, &mut random, 1e-5);
             check::<f64>(conv, &mut random, 1e-13);
         }
+        // No other test forces an instruction set.
+        for &isa in available_isas() {
+            assert!(force_isa(Some(isa)));
+            for conv in &chosen_shapes() {
+                check::<f32>(conv, &mut random, 1e-5);
+                check::<f64>(conv, &mut random, 1e-13);
+            }
+        }
+        assert!(force_isa(None));
     }
 
     #[test]

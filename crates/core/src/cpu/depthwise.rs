@@ -1,14 +1,11 @@
 //! Convolutions with one filter a channel: no sums over channels, so no matrix product; loops over channels vectorise.
 
 use super::conv::Conv2d;
-use super::dispatch::{Kernel, dispatch};
+use super::dispatch::isa;
 use super::implicit::Tap;
 use super::scratch::with_scratch;
 use super::threads::{SharedPointer, parallel_for};
-use super::vector::Real;
-
-/// Channels whose sums stay in registers.
-const CHANNELS: usize = 64;
+use super::vector::{Real, Vector, VectorKernel, with_vectors};
 
 /// y = x ∗ weight + bias, channel by channel.
 pub fn forward<T: Real>(conv: &Conv2d, x: &[T], weight: &[T], bias: Option<&[T]>, y: &mut [T]) {
@@ -17,7 +14,7 @@ pub fn forward<T: Real>(conv: &Conv2d, x: &[T], weight: &[T], bias: Option<&[T]>
     with_filters(conv, weight, |filters| {
         lines(conv.batch * size[0], size[1] * conv.in_channels, y, |line, y| {
             let (image, row) = (line / size[0], line % size[0]);
-            dispatch(Line {
+            let kernel = Line {
                 source: x,
                 source_size: [conv.height, conv.width],
                 image,
@@ -32,7 +29,9 @@ pub fn forward<T: Real>(conv: &Conv2d, x: &[T], weight: &[T], bias: Option<&[T]>
                 },
                 taps: &taps,
                 to: y,
-            });
+            };
+            // SAFETY: the chosen instruction set is available.
+            unsafe { with_vectors(isa(), kernel) };
         });
     });
 }
@@ -44,7 +43,7 @@ pub fn input_gradient<T: Real>(conv: &Conv2d, dy: &[T], weight: &[T], dx: &mut [
     with_filters(conv, weight, |filters| {
         lines(conv.batch * conv.height, conv.width * conv.in_channels, dx, |line, dx| {
             let (image, row) = (line / conv.height, line % conv.height);
-            dispatch(Line {
+            let kernel = Line {
                 source: dy,
                 source_size: conv.output_size(),
                 image,
@@ -58,7 +57,9 @@ pub fn input_gradient<T: Real>(conv: &Conv2d, dy: &[T], weight: &[T], dx: &mut [
                 },
                 taps: &taps,
                 to: dx,
-            });
+            };
+            // SAFETY: the chosen instruction set is available.
+            unsafe { with_vectors(isa(), kernel) };
         });
     });
 }
@@ -78,7 +79,9 @@ pub fn weight_gradient<T: Real>(conv: &Conv2d, x: &[T], dy: &[T], dw: &mut [T]) 
             let sums = unsafe { shared.slice(part * sums..(part + 1) * sums) };
             sums.fill(T::ZERO);
             for line in lines * part / parts..lines * (part + 1) / parts {
-                dispatch(WeightLine { conv, x, dy, taps: &taps, line, size, sums });
+                let kernel = WeightLine { conv, x, dy, taps: &taps, line, size, sums };
+                // SAFETY: the chosen instruction set is available.
+                unsafe { with_vectors(isa(), kernel) };
             }
         });
         for channel in 0..channels {
@@ -132,28 +135,74 @@ struct Line<'a, T, P> {
     to: &'a mut [T],
 }
 
-impl<T: Real, P: Fn(&Tap, usize) -> Option<[isize; 2]>> Kernel for Line<'_, T, P> {
+impl<T: Real, P: Fn(&Tap, usize) -> Option<[isize; 2]>> VectorKernel<T> for Line<'_, T, P> {
     type Output = ();
     #[inline(always)]
-    fn run(self) {
+    unsafe fn run<V: Vector<Scalar = T>>(self) {
         let [height, width] = self.source_size;
-        for (column, to) in self.to.chunks_exact_mut(self.channels).enumerate() {
-            match self.bias {
-                Some(bias) => to.copy_from_slice(bias),
-                None => to.fill(T::ZERO),
-            }
+        let channels = self.channels;
+        assert!(self.bias.is_none_or(|bias| bias.len() == channels));
+        // Where the taps that lie inside the image begin, in the source and in the filters.
+        let mut inside: Vec<[*const T; 2]> = Vec::with_capacity(self.taps.len());
+        for (column, to) in self.to.chunks_exact_mut(channels).enumerate() {
+            inside.clear();
             for tap in self.taps {
                 let Some([y, x]) = (self.position)(tap, column) else { continue };
-                if y < 0 || x < 0 || y as usize >= height || x as usize >= width {
-                    continue;
-                }
-                let pixel = (self.image * height + y as usize) * width + x as usize;
-                let from = &self.source[pixel * self.channels..(pixel + 1) * self.channels];
-                let filter = &self.filters[tap.weight * self.channels..(tap.weight + 1) * self.channels];
-                for ((to, &from), &factor) in to.iter_mut().zip(from).zip(filter) {
-                    *to += from * factor;
+                if y >= 0 && x >= 0 && (y as usize) < height && (x as usize) < width {
+                    let pixel = (self.image * height + y as usize) * width + x as usize;
+                    let source = &self.source[pixel * channels..][..channels];
+                    let filter = &self.filters[tap.weight * channels..][..channels];
+                    inside.push([source.as_ptr(), filter.as_ptr()]);
                 }
             }
+            let bias = self.bias.map_or(std::ptr::null(), |bias| bias.as_ptr());
+            let mut first = 0;
+            // SAFETY: all pointers have `channels` numbers from here on, and each block lies within them.
+            unsafe {
+                while first + 4 * V::LANES <= channels {
+                    sum_taps::<V, 4>(&inside, bias, first, to.as_mut_ptr());
+                    first += 4 * V::LANES;
+                }
+                while first + V::LANES <= channels {
+                    sum_taps::<V, 1>(&inside, bias, first, to.as_mut_ptr());
+                    first += V::LANES;
+                }
+                for channel in first..channels {
+                    let mut sum = if bias.is_null() { T::ZERO } else { *bias.add(channel) };
+                    for &[source, filter] in &inside {
+                        sum += *source.add(channel) * *filter.add(channel);
+                    }
+                    to[channel] = sum;
+                }
+            }
+        }
+    }
+}
+
+/// Some vectors of channels of one pixel.
+#[inline(always)]
+unsafe fn sum_taps<V: Vector, const VECTORS: usize>(
+    inside: &[[*const V::Scalar; 2]],
+    bias: *const V::Scalar,
+    first: usize,
+    to: *mut V::Scalar,
+) {
+    // SAFETY: the caller promises the channels and the instruction set.
+    unsafe {
+        let mut sums = [V::splat(V::Scalar::ZERO); VECTORS];
+        if !bias.is_null() {
+            for i in 0..VECTORS {
+                sums[i] = V::load(bias.add(first + i * V::LANES));
+            }
+        }
+        for &[source, filter] in inside {
+            for i in 0..VECTORS {
+                let at = first + i * V::LANES;
+                sums[i] = V::load(source.add(at)).mul_add(V::load(filter.add(at)), sums[i]);
+            }
+        }
+        for i in 0..VECTORS {
+            sums[i].store(to.add(first + i * V::LANES));
         }
     }
 }
@@ -169,10 +218,10 @@ struct WeightLine<'a, T> {
     sums: &'a mut [T],
 }
 
-impl<T: Real> Kernel for WeightLine<'_, T> {
+impl<T: Real> VectorKernel<T> for WeightLine<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn run(self) {
+    unsafe fn run<V: Vector<Scalar = T>>(self) {
         let (conv, channels) = (self.conv, self.conv.in_channels);
         let (image, row) = (self.line / self.size[0], self.line % self.size[0]);
         for tap in self.taps {
@@ -180,27 +229,67 @@ impl<T: Real> Kernel for WeightLine<'_, T> {
             if y < 0 || y as usize >= conv.height {
                 continue;
             }
-            // Channels outside, pixels inside: the sums of a block of channels stay in registers.
-            for first in (0..channels).step_by(CHANNELS) {
-                let count = CHANNELS.min(channels - first);
-                let mut sums = [T::ZERO; CHANNELS];
-                for column in 0..self.size[1] {
-                    let x = (column * conv.stride[1]) as isize + tap.column;
-                    if x < 0 || x as usize >= conv.width {
-                        continue;
-                    }
-                    let pixel = (image * conv.height + y as usize) * conv.width + x as usize;
-                    let x = &self.x[pixel * channels + first..][..count];
-                    let dy = &self.dy[(self.line * self.size[1] + column) * channels + first..][..count];
-                    for ((sum, &x), &dy) in sums.iter_mut().zip(x).zip(dy) {
-                        *sum += x * dy;
-                    }
+            // The output columns whose input column, stride · column + tap, lies inside.
+            let stride = conv.stride[1] as isize;
+            let first = ((-tap.column).max(0) as usize).div_ceil(conv.stride[1]);
+            let inside = ((conv.width as isize - tap.column).max(0) as usize).div_ceil(conv.stride[1]);
+            let count = inside.min(self.size[1]).saturating_sub(first);
+            if count == 0 {
+                continue;
+            }
+            let column = (first as isize * stride + tap.column) as usize;
+            let x = &self.x[((image * conv.height + y as usize) * conv.width + column) * channels..];
+            let dy = &self.dy[(self.line * self.size[1] + first) * channels..];
+            let step = conv.stride[1] * channels;
+            assert!(x.len() >= (count - 1) * step + channels && dy.len() >= count * channels);
+            let sums = &mut self.sums[tap.weight * channels..][..channels];
+            let mut channel = 0;
+            // SAFETY: the pixels of the line lie within the slices, as asserted, and each block within their channels.
+            unsafe {
+                while channel + 4 * V::LANES <= channels {
+                    sum_pixels::<V, 4>(x.as_ptr(), step, dy.as_ptr(), channels, count, channel, sums.as_mut_ptr());
+                    channel += 4 * V::LANES;
                 }
-                let to = &mut self.sums[tap.weight * channels + first..][..count];
-                for (to, sum) in to.iter_mut().zip(sums) {
-                    *to += sum;
+                while channel + V::LANES <= channels {
+                    sum_pixels::<V, 1>(x.as_ptr(), step, dy.as_ptr(), channels, count, channel, sums.as_mut_ptr());
+                    channel += V::LANES;
+                }
+                for channel in channel..channels {
+                    for pixel in 0..count {
+                        sums[channel] += x[pixel * step + channel] * dy[pixel * channels + channel];
+                    }
                 }
             }
+        }
+    }
+}
+
+/// Some vectors of channels of one tap, over the pixels of a line.
+#[inline(always)]
+unsafe fn sum_pixels<V: Vector, const VECTORS: usize>(
+    x: *const V::Scalar,
+    x_step: usize,
+    dy: *const V::Scalar,
+    dy_step: usize,
+    count: usize,
+    first: usize,
+    sums: *mut V::Scalar,
+) {
+    // SAFETY: the caller promises the pixels, the channels and the instruction set.
+    unsafe {
+        let mut totals = [V::splat(V::Scalar::ZERO); VECTORS];
+        for i in 0..VECTORS {
+            totals[i] = V::load(sums.add(first + i * V::LANES));
+        }
+        for pixel in 0..count {
+            for i in 0..VECTORS {
+                let at = first + i * V::LANES;
+                let (x, dy) = (V::load(x.add(pixel * x_step + at)), V::load(dy.add(pixel * dy_step + at)));
+                totals[i] = x.mul_add(dy, totals[i]);
+            }
+        }
+        for i in 0..VECTORS {
+            totals[i].store(sums.add(first + i * V::LANES));
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Promise: an element of C is summed over k in an order that depends on k alone, so a product has the same bits for
 //! every thread count and wherever the element stands; only the instruction set (fused or not) can change them.
+//!
+//! The file is long because checks, blocking, packing and the tests of all of them are one algorithm.
 
 use super::dispatch::{Kernel, dispatch, isa};
 use super::scratch::with_scratch;

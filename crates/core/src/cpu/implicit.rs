@@ -2,7 +2,8 @@
 //! The unfolded image never exists in memory.
 //!
 //! One description, [`Gather`], serves the output (a row for each output pixel), the gradient of the input (a row for
-//! each input pixel of one stride phase) and the gradient of the weight (the output's rows as columns).
+//! each input pixel of one stride phase) and the gradient of the weight (the output's rows as columns). The three stay in
+//! one file, long as it is, because they are one idea.
 
 use super::conv::Conv2d;
 use super::gemm::pack_panel;

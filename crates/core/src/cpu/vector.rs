@@ -3,6 +3,24 @@
 use super::dispatch::Isa;
 use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 
+/// `Real::with_vectors` for the vectors of each instruction set.
+macro_rules! with_vectors {
+    ($baseline:ty, $avx2:ident, $avx512:ident) => {
+        unsafe fn with_vectors<K: VectorKernel<Self>>(isa: Isa, kernel: K) -> K::Output {
+            match isa {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the caller promises that the instruction set is available.
+                Isa::Avx512 => unsafe { x86::run_avx512::<Self, std::arch::x86_64::$avx512, K>(kernel) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                Isa::Avx2 => unsafe { x86::run_avx2::<Self, std::arch::x86_64::$avx2, K>(kernel) },
+                // SAFETY: the baseline is always available.
+                _ => unsafe { kernel.run::<$baseline>() },
+            }
+        }
+    };
+}
+
 /// The number types that kernels compute in: `f32` and `f64`.
 pub trait Real:
     Copy
@@ -27,6 +45,11 @@ pub trait Real:
     /// The slice, if its numbers are f32: for algorithms that exist in float32 only.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
     fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]>;
+    /// See [`with_vectors`].
+    ///
+    /// # Safety
+    /// `isa` is available on this machine.
+    unsafe fn with_vectors<K: VectorKernel<Self>>(isa: Isa, kernel: K) -> K::Output;
 }
 
 impl Real for f32 {
@@ -44,6 +67,7 @@ impl Real for f32 {
     fn as_f32_mut(values: &mut [f32]) -> Option<&mut [f32]> {
         Some(values)
     }
+    with_vectors!(Baseline32, __m256, __m512);
 }
 
 impl Real for f64 {
@@ -61,6 +85,7 @@ impl Real for f64 {
     fn as_f32_mut(_: &mut [f64]) -> Option<&mut [f32]> {
         None
     }
+    with_vectors!(Baseline64, __m256d, __m512d);
 }
 
 /// A register full of numbers. Its methods inline to single instructions where the caller is compiled with the features
@@ -93,29 +118,22 @@ pub trait Vector: Copy {
     }
 }
 
-/// A kernel written in [`Vector`] operations on `f32`; `run` must be `#[inline(always)]`.
-pub trait VectorKernel {
+/// A kernel written in [`Vector`] operations; `run` must be `#[inline(always)]` and use no closures, which would be
+/// compiled without the instruction set.
+pub trait VectorKernel<T: Real> {
     type Output;
     /// # Safety
     /// The processor has the instruction set of `V`.
-    unsafe fn run<V: Vector<Scalar = f32>>(self) -> Self::Output;
+    unsafe fn run<V: Vector<Scalar = T>>(self) -> Self::Output;
 }
 
 /// Runs the kernel with the vectors of `isa`.
 ///
 /// # Safety
 /// `isa` is available on this machine.
-pub unsafe fn with_vectors<K: VectorKernel>(isa: Isa, kernel: K) -> K::Output {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the caller promises that the instruction set is available.
-        Isa::Avx512 => unsafe { x86::run_avx512(kernel) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        Isa::Avx2 => unsafe { x86::run_avx2(kernel) },
-        // SAFETY: the baseline is always available.
-        _ => unsafe { kernel.run::<Baseline32>() },
-    }
+pub unsafe fn with_vectors<T: Real, K: VectorKernel<T>>(isa: Isa, kernel: K) -> K::Output {
+    // SAFETY: passed on.
+    unsafe { T::with_vectors(isa, kernel) }
 }
 
 /// Fixed-width arrays left to the autovectoriser: the vectors of machines without intrinsics here, and a stand-in of any
@@ -222,7 +240,7 @@ macro_rules! vector {
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
 mod x86 {
-    use super::{Vector, VectorKernel};
+    use super::{Real, Vector, VectorKernel};
     use std::arch::x86_64::*;
 
     pub type Baseline32 = __m128;
@@ -242,15 +260,15 @@ mod x86 {
         _mm512_mul_pd, |a, b, c| _mm512_fmadd_pd(a, b, c));
 
     #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn run_avx2<K: VectorKernel>(kernel: K) -> K::Output {
+    pub unsafe fn run_avx2<T: Real, V: Vector<Scalar = T>, K: VectorKernel<T>>(kernel: K) -> K::Output {
         // SAFETY: the caller promises AVX2 and FMA.
-        unsafe { kernel.run::<__m256>() }
+        unsafe { kernel.run::<V>() }
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-    pub unsafe fn run_avx512<K: VectorKernel>(kernel: K) -> K::Output {
+    pub unsafe fn run_avx512<T: Real, V: Vector<Scalar = T>, K: VectorKernel<T>>(kernel: K) -> K::Output {
         // SAFETY: the caller promises AVX-512.
-        unsafe { kernel.run::<__m512>() }
+        unsafe { kernel.run::<V>() }
     }
 }
 

@@ -5,6 +5,9 @@
 //! Source: Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks" (arXiv:1509.09308); the points of
 //! interpolation are 0, ±√½, ±√2, ∞ instead of their 0, ±1, ±2, ∞, which makes the error a third in the output and
 //! a quarter in the gradient of the weight. A one-dimensional step is `y = Aᵀ[(G·g) ⊙ (Bᵀ·d)]`.
+//! Largest error against float64 as part of the largest value, for sums of four uniform numbers: 64→64@32² 1.8e-6
+//! (dx 1.6e-6, dw 2.1e-6), 128→128@16² 2.3e-6 (2.0e-6, 2.0e-6), 256→256@8² 2.9e-6 (3.0e-6, 1.4e-6),
+//! 512→512@4² 2.1e-6 (2.8e-6, 1.4e-6).
 //!
 //! A tile is 4×4 outputs and the 6×6 inputs they see. For each of the 36 places of a transformed tile there is a matrix
 //! product over channels; blocks of tiles are small enough for the caches.
@@ -109,7 +112,7 @@ impl Winograd {
         let panel_len = self.channels * tile.columns;
         let threads = num_threads();
         let groups = self.tiles().div_ceil(tile.rows);
-        let limit = (self.block_tiles() / tile.rows).max(1);
+        let limit = (self.block_tiles(isa) / tile.rows).max(1);
         let blocks = match groups.div_ceil(limit) {
             few if few < threads => few,
             many => many.next_multiple_of(threads).min(groups),
@@ -274,9 +277,11 @@ impl Winograd {
 
     /// Tiles in a block: as many as a second-level cache holds with their products, if that is enough for the filters to
     /// be read rarely; else so many that reading the filters costs little beside reading the tiles again.
-    fn block_tiles(&self) -> usize {
+    fn block_tiles(&self, isa: Isa) -> usize {
         let bytes = PLACES * size_of::<f32>() * (self.channels + self.columns);
-        match (448 << 10) / bytes {
+        // Processors with AVX-512 have a second level of at least 1 MiB, others often half of that.
+        let cache = if isa == Isa::Avx512 { 896 << 10 } else { 448 << 10 };
+        match cache / bytes {
             few if few < 24 => ((8 << 20) / bytes).clamp(24, 96),
             many => many.min(96),
         }
@@ -441,7 +446,7 @@ struct FilterTransform<'a> {
     to: *mut f32,
 }
 
-impl VectorKernel for FilterTransform<'_> {
+impl VectorKernel<f32> for FilterTransform<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = f32>>(self) {
@@ -477,7 +482,7 @@ struct InputTransform<'a> {
     to: *mut f32,
 }
 
-impl VectorKernel for InputTransform<'_> {
+impl VectorKernel<f32> for InputTransform<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = f32>>(self) {
@@ -530,7 +535,7 @@ struct OutputTransform<'a> {
     from: &'a [f32],
 }
 
-impl VectorKernel for OutputTransform<'_> {
+impl VectorKernel<f32> for OutputTransform<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = f32>>(self) {
@@ -575,7 +580,7 @@ struct GradientTransform<'a> {
     to: *mut f32,
 }
 
-impl VectorKernel for GradientTransform<'_> {
+impl VectorKernel<f32> for GradientTransform<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = f32>>(self) {
@@ -613,7 +618,7 @@ struct FilterGradient<'a> {
     to: *mut f32,
 }
 
-impl VectorKernel for FilterGradient<'_> {
+impl VectorKernel<f32> for FilterGradient<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = f32>>(self) {
