@@ -11,6 +11,7 @@ export default defineTransform({
       .min(1)
       .optional()
       .describe('shorter side before the middle is cut out, in pixels; by default 8/7 of size, as 256 for 224'),
+    rgb: z.boolean().default(false).describe('grey images get three channels; files are decoded so in any case'),
     mean: z.array(z.number()).min(1).optional().describe('a value a channel, of images scaled to [0, 1]'),
     std: z.array(z.number().positive()).min(1).optional().describe('a value a channel, of images scaled to [0, 1]'),
     statistics: z
@@ -23,6 +24,7 @@ export default defineTransform({
     const steps: Step[] = [
       { type: 'resize', size: resize, interpolation: 'bilinear', antialias: true },
       { type: 'center-crop', size: sizeOf(size) },
+      ...(config.rgb ? [{ type: 'rgb' } as const] : []),
       ...normalizeSteps('evaluation', config),
     ]
     return { steps }

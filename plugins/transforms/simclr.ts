@@ -26,6 +26,7 @@ export default defineTransform({
     blur: probability
       .optional()
       .describe('probability of a blur over a tenth of the side; by default 0.5 from 64 pixels, none below'),
+    rgb: z.boolean().default(false).describe('grey images get three channels; files are decoded so in any case'),
     mean: z.array(z.number()).min(1).optional().describe('a value a channel, of images scaled to [0, 1]'),
     std: z.array(z.number().positive()).min(1).optional().describe('a value a channel, of images scaled to [0, 1]'),
     statistics: z
@@ -51,6 +52,7 @@ export default defineTransform({
       { type: 'color-jitter', brightness: factor, contrast: factor, saturation: factor, hue: [-hue, hue], p: jitter },
       { type: 'random-grayscale', p: grayscale },
       ...(blur > 0 ? [{ type: 'gaussian-blur', kernelSize: [kernel, kernel], sigma: [0.1, 2], p: blur } as const] : []),
+      ...(config.rgb ? [{ type: 'rgb' } as const] : []),
       ...normalizeSteps('simclr', config),
     ]
     return new MultiViewTransform(Array<{ steps: Step[] }>(copies).fill({ steps }))

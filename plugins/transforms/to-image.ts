@@ -18,7 +18,10 @@ export default defineTransform({
       .string()
       .optional()
       .describe('instead of mean and std: the name of a known data set, such as ImageNet'),
-    rgb: z.boolean().default(false).describe('grey images get three channels (images are decoded so in any case)'),
+    rgb: z.boolean().default(false).describe('grey images get three channels; files are decoded so in any case'),
   }),
-  build: ({ config }) => ({ steps: normalizeSteps('to-image', config) }),
+  build({ config }) {
+    const rgb = config.rgb ? [{ type: 'rgb' } as const] : []
+    return { steps: [...rgb, ...normalizeSteps('to-image', config)] }
+  },
 })

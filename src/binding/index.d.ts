@@ -40,6 +40,45 @@ export declare class Generator {
 }
 
 /**
+ * Steps that make a view of an image: bytes first, then `toImage`, then `normalize`. Each method appends one and returns
+ * nothing; ERR_ARGUMENT where an argument is out of range or a step does not fit those before it.
+ */
+export declare class Pipeline {
+  constructor()
+  /** A window of random area (a share of the image in `scale`) and width / height (`ratio`), resized to [height, width]. */
+  randomResizedCrop(to: Array<number>, scale: Array<number>, ratio: Array<number>, method: string, antialias: boolean): void
+  /** Resized to [height, width]. */
+  resize(to: Array<number>, method: string, antialias: boolean): void
+  /** Resized until the shorter edge is `edge` pixels, and the longer one at most `longest`. */
+  resizeEdge(edge: number, longest: number | undefined | null, method: string, antialias: boolean): void
+  /** The middle, [height, width]; what the image lacks is black. */
+  centerCrop(to: Array<number>): void
+  /** A window [height, width] at a random place, after padding by [left, top, right, bottom] pixels. */
+  randomCrop(to: Array<number>, padding: Array<number>, padIfNeeded: boolean, mode: 'constant' | 'edge' | 'reflect' | 'symmetric', fill: number): void
+  /** Mirrored left to right with probability `p`. */
+  randomHorizontalFlip(p: number): void
+  /** Mirrored top to bottom with probability `p`. */
+  randomVerticalFlip(p: number): void
+  /** Factors from ranges, in a random order, with probability `p`; null leaves an aspect alone. Hue in turns (-0.5..0.5). */
+  colorJitter(brightness: Array<number> | undefined | null, contrast: Array<number> | undefined | null, saturation: Array<number> | undefined | null, hue: Array<number> | undefined | null, p: number): void
+  /** Grey in all channels, with probability `p`. */
+  randomGrayscale(p: number): void
+  /** Blurred by a Gaussian kernel of [across, down] pixels (odd) and a sigma from a range, with probability `p`. */
+  gaussianBlur(kernel: Array<number>, sigma: Array<number>, p: number): void
+  /** Pixels from the threshold (0..255) up are inverted, with probability `p`. */
+  randomSolarize(threshold: number, p: number): void
+  /** Grey images become RGB. */
+  rgb(): void
+  /** Bytes become floats 0..1. */
+  toImage(): void
+  /** (x − mean) / std of each channel; one value serves all three. */
+  normalize(mean: Array<number>, std: Array<number>): void
+  /** The steps by torchvision's names, and how many numbers each records for an image. */
+  recorded(): Array<RecordedStep>
+}
+export type JsPipeline = Pipeline
+
+/**
  * An n-dimensional array. Cloning shares the memory; writing in place is for parameters and buffers only
  * (see [`Tensor::update`]). A tensor belongs to the thread that made it; its storage may travel.
  */
@@ -273,6 +312,26 @@ export declare class Tensor {
    * to 1e-5.
    */
   groupNorm(numGroups: number, weight?: Tensor | undefined | null, bias?: Tensor | undefined | null, eps?: number | undefined | null): Tensor
+  /** Sum of all elements up to each one, along a dimension; integers sum as int64. */
+  cumsum(dim: number): Tensor
+  /** Product over a dimension (default: of everything). */
+  prod(dim?: number | undefined | null, keepdim?: boolean | undefined | null): Tensor
+  /** `[values, indices]` in ascending order along `dim` (default the last), stable; NaN counts as largest. */
+  sort(dim?: number | undefined | null, descending?: boolean | undefined | null): [values: Tensor, indices: Tensor]
+  /** The indices (int64) that sort along `dim` (default the last), stable; NaN counts as largest. */
+  argsort(dim?: number | undefined | null, descending?: boolean | undefined | null): Tensor
+  /** `[values, indices]` of the k largest (or smallest) elements along `dim` (default the last), best first. */
+  topk(k: number, dim?: number | undefined | null, largest?: boolean | undefined | null): [values: Tensor, indices: Tensor]
+  /** Variance over dimensions (default: all): Σ(x − mean)² / (n − correction); correction 1 by default. */
+  var(dim?: number | Array<number> | undefined | null, correction?: number | undefined | null, keepdim?: boolean | undefined | null): Tensor
+  /** Standard deviation over dimensions (default: all), correction 1 by default. Its gradient at 0 is 0. */
+  std(dim?: number | Array<number> | undefined | null, correction?: number | undefined | null, keepdim?: boolean | undefined | null): Tensor
+  /** (Σ|x|ᵖ)^(1/p) over dimensions (default: all); p is 2 by default and may be ±Infinity or 0. */
+  norm(p?: number | undefined | null, dim?: number | Array<number> | undefined | null, keepdim?: boolean | undefined | null): Tensor
+  /** x / max(p-norm over `dim`, eps); by default p 2, dim 1, eps 1e-12. */
+  normalize(p?: number | undefined | null, dim?: number | undefined | null, eps?: number | undefined | null): Tensor
+  /** Cosine between vectors along `dim` (default 1) of the broadcast shape; norms are at least eps (default 1e-8). */
+  cosineSimilarity(other: Tensor, dim?: number | undefined | null, eps?: number | undefined | null): Tensor
 }
 
 /** One step of Adadelta for all parameters. */
@@ -313,6 +372,32 @@ export interface BackwardOptions {
   createGraph?: boolean
 }
 
+/** The first image of a batch that could not be made, and why. */
+export interface BatchFailure {
+  /** Its place in the batch. */
+  place: number
+  code: string
+  message: string
+}
+
+/** An image of a batch: the bytes of a file, or (with width, height and channels) pixels from `offset` on, interleaved. */
+export interface BatchImage {
+  data: Uint8Array
+  offset?: number
+  width?: number
+  height?: number
+  channels?: number
+}
+
+/** Either `views` or a `failure`. */
+export interface BatchViews {
+  /** float32 [batch, channel, height, width], a tensor a pipeline; kept: whoever takes them disposes of them. */
+  views: Array<Tensor>
+  /** What was drawn, [batch, numbers] a pipeline, in the order of `Pipeline.recorded()`. */
+  records: Array<Float64Array>
+  failure?: BatchFailure
+}
+
 /** Tensors joined along a dimension that exists (default 0). */
 export declare function cat(tensors: Array<Tensor>, dim?: number | undefined | null): Tensor
 
@@ -341,8 +426,21 @@ export interface CpuInfo {
   version: string
 }
 
+/** An image as bytes: red, green, blue, interleaved, from the top. */
+export interface DecodedImage {
+  width: number
+  height: number
+  data: Uint8Array
+}
+
+/** The pixels of a JPEG, PNG or WebP file, upright, as RGB. Rejects with a message that begins with ERR_DATA. */
+export declare function decodeImage(bytes: Uint8Array): Promise<DecodedImage>
+
 /** target ← c·target + (1 − c)·source for every pair, in place. */
 export declare function emaUpdate(targets: Array<Tensor>, sources: Array<Tensor>, coefficient: number): void
+
+/** A PNG file of 1 (grey), 3 (RGB) or 4 (RGBA) channels, 8 bits each, interleaved. */
+export declare function encodePng(data: Uint8Array, width: number, height: number, channels: number): Uint8Array
 
 /** Opens a scope and returns its depth, which `exitScope` wants back. Use `scope(…)`, which does both. */
 export declare function enterScope(): number
@@ -378,6 +476,9 @@ export declare function gradientNorm(parameters: Array<Tensor>): number
 
 /** Which of these have a gradient. */
 export declare function haveGradients(parameters: Array<Tensor>): Array<boolean>
+
+/** [width, height] from the header of a JPEG, PNG or WebP file, upright. ERR_DATA where there is none. */
+export declare function imageSize(bytes: Uint8Array): Array<number>
 
 /** Whether operations are recorded for gradients. */
 export declare function isGradEnabled(): boolean
@@ -440,6 +541,12 @@ export declare function randnFrom(generator: Generator, shape: Array<number>, dt
 /** 0..n in a random order, int64 [n]. */
 export declare function randpermFrom(generator: Generator, n: number): Tensor
 
+/** What a step draws for an image. */
+export interface RecordedStep {
+  name: string
+  numbers: number
+}
+
 /** Hands the memory that waits in the pool back to the system. */
 export declare function releaseMemory(): void
 
@@ -499,6 +606,12 @@ export interface SquaresStep {
 
 /** Tensors of one shape joined along a new dimension (default 0). */
 export declare function stack(tensors: Array<Tensor>, dim?: number | undefined | null): Tensor
+
+/**
+ * A view of each image by each pipeline, on a thread of its own. What is drawn is a function of (seed, epoch, sample,
+ * number of the pipeline) alone; `samples` are the images' numbers in their data set.
+ */
+export declare function transformBatch(images: Array<BatchImage>, pipelines: Array<Pipeline>, seed: number, epoch: number, samples: Array<number>): Promise<BatchViews>
 
 /** `a` where the condition holds, `b` elsewhere, with broadcasting. */
 export declare function where(condition: Tensor, a: Tensor, b: Tensor): Tensor

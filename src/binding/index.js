@@ -773,8 +773,10 @@ if (
   }
 }
 
-const { Generator, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, emaUpdate, enterScope, exitScope, forceInstructionSet, fromData, full, getNumThreads, gradientNorm, haveGradients, isGradEnabled, larsStep, lionStep, memory, nadamStep, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setGradEnabled, setNumThreads, sgdStep, stack, where, zerosLike } = nativeBinding
+const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, full, getNumThreads, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, lionStep, memory, nadamStep, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setGradEnabled, setNumThreads, sgdStep, stack, transformBatch, where, zerosLike } = nativeBinding
 export { Generator }
+export { Pipeline }
+export { JsPipeline }
 export { Tensor }
 export { adadeltaStep }
 export { adagradStep }
@@ -787,7 +789,9 @@ export { clearGradients }
 export { clipGradNorm }
 export { clipGradValue }
 export { cpuInfo }
+export { decodeImage }
 export { emaUpdate }
+export { encodePng }
 export { enterScope }
 export { exitScope }
 export { forceInstructionSet }
@@ -796,6 +800,7 @@ export { full }
 export { getNumThreads }
 export { gradientNorm }
 export { haveGradients }
+export { imageSize }
 export { isGradEnabled }
 export { larsStep }
 export { lionStep }
@@ -816,6 +821,7 @@ export { setGradEnabled }
 export { setNumThreads }
 export { sgdStep }
 export { stack }
+export { transformBatch }
 export { where }
 export { zerosLike }
 export const __napiBindingTarget = __napiLoadedBindingTarget

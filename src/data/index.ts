@@ -20,3 +20,13 @@ export { existingFile } from './file.js'
 export { readCifar, type CifarOptions } from './cifar.js'
 export { readIdx, readIdxDataset, type IdxArray, type IdxOptions } from './idx.js'
 export { type Dataset, type EncodedImage, type ImageSource, type RawImage, type Sample } from './sample.js'
+export { collate, disposeBatch } from './collate.js'
+export {
+  DataLoader,
+  type Batch,
+  type BatchSource,
+  type DataLoaderOptions,
+  type LoaderState,
+  type View,
+} from './data-loader.js'
+export { DataModule, type DataModuleOptions, type DataPart } from './data-module.js'

@@ -60,6 +60,7 @@ export type Step =
       readonly p: number
     }
   | { readonly type: 'random-solarize'; readonly threshold: number; readonly p: number }
+  | { readonly type: 'rgb' }
   | { readonly type: 'normalize'; readonly mean: readonly number[]; readonly std: readonly number[] }
 
 /** One image in, one image out. */

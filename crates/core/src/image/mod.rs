@@ -1,8 +1,10 @@
 //! Images as bytes: decoding, resampling, augmentation. No file access.
 
+pub mod augment;
 pub mod blur;
 pub mod color;
 pub mod decode;
+pub mod draw;
 pub mod encode;
 pub mod exif;
 pub mod geometry;
@@ -10,6 +12,7 @@ pub mod histogram;
 pub mod operation;
 pub mod planes;
 pub mod resample;
+pub mod step;
 
 pub use decode::{DecodeOptions, Format, decode, decode_into, image_size};
 pub use encode::encode_png;

@@ -2,6 +2,7 @@
 
 mod create;
 mod generator;
+mod image;
 mod tensor;
 mod update;
 
