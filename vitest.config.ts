@@ -8,6 +8,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^stable-pretraining\/testing$/, replacement: source('./src/testing/index.ts') },
+      { find: /^stable-pretraining\/plugins$/, replacement: source('./plugins/index.ts') },
       { find: /^stable-pretraining$/, replacement: source('./src/index.ts') },
     ],
   },

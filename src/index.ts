@@ -2,42 +2,7 @@
 export { z } from 'zod'
 export { reference, references, type PluginUse } from './config/reference.js'
 export { SptError, errorCode, type ErrorCode } from './errors.js'
-export {
-  Concat,
-  ImageFolderDataset,
-  InMemoryDataset,
-  MultiViewTransform,
-  RandomSampler,
-  SequentialSampler,
-  Subset,
-  chain,
-  compose,
-  datasetStatistics,
-  existingFile,
-  interpolationOf,
-  isMultiView,
-  normalizeSteps,
-  randomSplit,
-  readCifar,
-  readIdx,
-  readIdxDataset,
-  sizeOf,
-  statisticsOf,
-  type CifarOptions,
-  type Dataset,
-  type EncodedImage,
-  type IdxArray,
-  type IdxOptions,
-  type ImageSource,
-  type InMemoryOptions,
-  type MultiView,
-  type RawImage,
-  type Sample,
-  type Sampler,
-  type Statistics,
-  type Step,
-  type Transform,
-} from './data/index.js'
+export * from './data/index.js'
 export {
   defineBackbone,
   defineCallback,
@@ -55,22 +20,11 @@ export {
   type Nested,
   type Specification,
 } from './plugin/define.js'
-export type {
-  Backbone,
-  Batch,
-  BatchEvent,
-  Callback,
-  Logger,
-  Method,
-  Network,
-  Outputs,
-  Progress,
-  Services,
-  Stage,
-  State,
-  StateValue,
-} from './plugin/contracts.js'
+export type { Backbone, Method, Network, Services, State, StateValue } from './plugin/contracts.js'
 export * from './losses/index.js'
+export * from './metrics/index.js'
 export * as nn from './nn/index.js'
 export * from './optim/index.js'
+export { replaceFile, writeFileAtomically } from './runs/atomic-file.js'
 export * from './tensor/index.js'
+export * from './train/index.js'

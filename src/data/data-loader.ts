@@ -68,6 +68,7 @@ export class DataLoader implements BatchSource {
   readonly length: number
   readonly numWorkers: number
   readonly prefetch: number
+  readonly transform: Transform | MultiView | undefined
   readonly #sampler: Sampler | undefined
   readonly #shuffle: boolean
   readonly #pipelines: Pipelines
@@ -96,6 +97,7 @@ export class DataLoader implements BatchSource {
     this.#shuffle = shuffle
     this.#seed = seed ?? 0
     this.#seedGiven = seed !== undefined
+    this.transform = options.transform
     this.#pipelines = makePipelines(options.transform)
   }
 

@@ -34,8 +34,8 @@ export async function replaceFile(path: string, write: (file: FileHandle) => Pro
   await flushFolder(folder)
 }
 
-/** Windows cannot open folders for this and does not need it. */
-async function flushFolder(folder: string): Promise<void> {
+/** Makes renames in a folder durable. Windows cannot open folders for this and does not need it. */
+export async function flushFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return
   const handle = await open(folder, 'r')
   try {

@@ -1,0 +1,132 @@
+/**
+ * Online probe: a linear classifier trained on the detached embedding while the backbone trains, by its own optimizer.
+ * No gradient of it reaches the backbone.
+ */
+import { defineCallback, fitFrozen, LARS, nn, noGrad, reference, SptError, topKAccuracy } from 'stable-pretraining'
+import { valueOf, withOwnRandomness, z, type Batch, type Callback, type Features } from 'stable-pretraining'
+import type { FrozenEvaluator, FrozenOptions, Optimizer, OptimizerEntry, Outputs } from 'stable-pretraining'
+import type { ParamGroupInput, Stage, Tensor, Trainer } from 'stable-pretraining'
+
+export interface OnlineProbeOptions {
+  name: string
+  /** Makes the classifier [batch, dim] → [batch, classes]; called again to measure a backbone that is not training. */
+  probe: () => nn.Layer
+  /** Key of the embedding, in the outputs or the batch. */
+  input?: string
+  /** Key of the class numbers. */
+  target?: string
+  optimizer?: (params: ParamGroupInput[]) => Optimizer | Promise<Optimizer>
+  accumulateGradBatches?: number
+  gradientClipVal?: number | undefined
+}
+
+/** stable-pretraining's default: no step is longer than plain SGD's, biases are not scaled. */
+const larsOfProbes = (params: ParamGroupInput[]): Optimizer =>
+  new LARS(params, { lr: 0.1, clipLr: true, eta: 0.02, excludeBiasNNorm: true, weightDecay: 0 })
+
+export class OnlineProbe implements Callback, FrozenEvaluator {
+  readonly name: string
+  readonly modules: Record<string, nn.Layer>
+  optimizers: Record<string, OptimizerEntry> = {}
+  readonly #options: OnlineProbeOptions & Required<Pick<OnlineProbeOptions, 'input' | 'target' | 'optimizer'>>
+  readonly #probe: nn.Layer
+
+  constructor(options: OnlineProbeOptions) {
+    this.name = options.name
+    this.#options = { input: 'embedding', target: 'label', optimizer: larsOfProbes, ...options }
+    this.#probe = options.probe()
+    this.modules = { [this.name]: this.#probe }
+  }
+
+  async setup(): Promise<void> {
+    const { name } = this
+    const { accumulateGradBatches: frequency = 1, gradientClipVal } = this.#options
+    const optimizer = await this.#options.optimizer([{ params: this.#probe.parameters() }])
+    this.optimizers = { [name]: { name, optimizer, frequency, gradientClipVal } }
+  }
+
+  forward({
+    outputs,
+    batch,
+    stage,
+    trainer,
+  }: {
+    outputs: Outputs
+    batch: Batch
+    stage: Stage
+    trainer: Trainer
+  }): void {
+    const { name } = this
+    const input = valueOf(this.#options.input, outputs, batch, name).detach() // [batch, dim], cut from the backbone
+    const target = valueOf(this.#options.target, outputs, batch, name) // [batch]
+    const logits = this.#probe.forward(input) // [batch, classes]
+    outputs[`${name}_preds`] = logits
+    const weight = target.numel
+    if (stage === 'fit') {
+      const loss = logits.crossEntropy(target)
+      outputs['loss'] = outputs['loss'] === undefined ? loss : (outputs['loss'] as Tensor).add(loss)
+      trainer.log(`train/${name}_loss`, loss, { onStep: true, weight, guard: true })
+    }
+    const prefix = stage === 'fit' ? 'train' : 'eval'
+    for (const [metric, value] of accuracies(logits, target))
+      trainer.log(`${prefix}/${name}_${metric}`, value, { weight })
+  }
+
+  /** Accuracy of a fresh probe, fitted by the same optimizer to embeddings that stay as they are. */
+  async measureFrozen(train: Features, validation: Features, options: FrozenOptions): Promise<Record<string, number>> {
+    return withOwnRandomness(options.seed, async () => {
+      const probe = this.#options.probe()
+      const optimizer = await this.#options.optimizer([{ params: probe.parameters() }])
+      fitFrozen(optimizer, train, options, (input, target) => probe.forward(input).crossEntropy(target))
+      const found: Record<string, number> = {}
+      const logits = noGrad(() => probe.forward(validation.embedding))
+      for (const [metric, value] of accuracies(logits, validation.label)) found[metric] = await value.item()
+      return found
+    })
+  }
+}
+
+export default defineCallback({
+  name: 'online-probe',
+  aliases: ['OnlineProbe'],
+  targets: ['stable_pretraining.callbacks.OnlineProbe'],
+  description:
+    'A linear classifier on the detached embedding, trained alongside; shows what the embedding already knows.',
+  config: z.object({
+    name: z
+      .string()
+      .min(1)
+      .default('linear_probe')
+      .describe('prefix of its metrics: train/<name>_loss, eval/<name>_top1'),
+    input: z.string().default('embedding').describe('key of the embedding, in the outputs or the batch'),
+    target: z.string().default('label').describe('key of the class numbers'),
+    numClasses: z.int().positive().optional().describe('number of classes; found from the data set where it has names'),
+    inputDim: z.int().positive().optional().describe('width of the embedding; the backbone’s where absent'),
+    optimizer: reference('optimizer')
+      .prefault({ type: 'LARS', lr: 0.1, clip_lr: true, eta: 0.02, exclude_bias_n_norm: true })
+      .describe('its own optimizer'),
+    accumulateGradBatches: z.int().min(1).default(1).describe('batches whose gradients are averaged into one step'),
+    gradientClipVal: z.number().positive().optional().describe('largest norm of its gradient'),
+  }),
+  build({ backbone, numClasses, config, build }) {
+    const classes = config.numClasses ?? numClasses
+    if (classes === undefined) {
+      throw new SptError('ERR_CONFIG', 'online-probe: the data set does not say how many classes it has', {
+        hint: 'Set num_classes of the probe.',
+      })
+    }
+    return new OnlineProbe({
+      ...config,
+      probe: () => new nn.Linear(config.inputDim ?? backbone.dim, classes),
+      optimizer: async (params) => (await build(config.optimizer, { params })) as Optimizer,
+    })
+  },
+})
+
+/** Share of rows whose class is the first guess, and among the first five where there are more than five classes. */
+function accuracies(logits: Tensor, target: Tensor): Array<[string, Tensor]> {
+  const classes = logits.shape[1] ?? 0
+  return noGrad(() =>
+    [1, 5].filter((k) => k === 1 || classes > k).map((k) => [`top${k}`, topKAccuracy(logits, target, k)]),
+  )
+}

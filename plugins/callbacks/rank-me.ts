@@ -1,0 +1,45 @@
+/** RankMe of the newest training embeddings, once a validation (Garrido et al. 2023, arXiv:2210.02885). Needs no labels. */
+import { defineCallback, rankMe, scope, z, type Callback, type Trainer } from 'stable-pretraining'
+
+export interface RankMeOptions {
+  name: string
+  /** Newest training rows that are measured. */
+  queueLength: number
+  target?: string
+}
+
+export class RankMe implements Callback {
+  readonly name: string
+  readonly #target: string
+  readonly #rows: number
+
+  constructor({ name, queueLength, target = 'embedding' }: RankMeOptions) {
+    this.name = name
+    this.#rows = queueLength
+    this.#target = target
+  }
+
+  setup(trainer: Trainer): void {
+    trainer.queue(this.#target, this.#rows)
+  }
+
+  async onValidationEnd(trainer: Trainer): Promise<void> {
+    const queue = trainer.queue(this.#target, this.#rows)
+    if (queue.length === 0 || trainer.sanityChecking) return
+    trainer.log(this.name, await scope(() => rankMe(queue.newest(this.#rows))))
+  }
+}
+
+export default defineCallback({
+  name: 'rank-me',
+  aliases: ['RankMe'],
+  targets: ['stable_pretraining.callbacks.RankMe'],
+  description: 'How many dimensions the embedding really uses; a fall to a few means that training collapses.',
+  paper: 'Garrido et al. 2023, arXiv:2210.02885',
+  config: z.object({
+    name: z.string().min(1).default('rankme').describe('name of its metric'),
+    target: z.string().default('embedding').describe('key of the embedding, in the outputs or the batch'),
+    queueLength: z.int().positive().default(2048).describe('newest training rows that are measured'),
+  }),
+  build: ({ config }) => new RankMe(config),
+})

@@ -1,0 +1,29 @@
+/**
+ * Built-in plugins for programs: `import { OnlineProbe } from 'stable-pretraining/plugins'`. A configuration names them
+ * instead, and needs nothing from here.
+ */
+import type { Definition, MultiView, Transform } from 'stable-pretraining'
+import evaluation from './transforms/evaluation.js'
+import simclr from './transforms/simclr.js'
+
+export { ModelCheckpoint } from './callbacks/checkpoint.js'
+export { EarlyStop } from './callbacks/early-stop.js'
+export { OnlineKNN } from './callbacks/online-knn.js'
+export { OnlineProbe } from './callbacks/online-probe.js'
+export { RankMe } from './callbacks/rank-me.js'
+export { Report } from './callbacks/report.js'
+export { UntrainedBaseline } from './callbacks/untrained-baseline.js'
+export { ConsoleLogger } from './loggers/console.js'
+export { CsvLogger } from './loggers/csv.js'
+export { JsonLinesLogger } from './loggers/jsonl.js'
+
+/** The augmentation of SimCLR as a transform; options as in a configuration, in camelCase. */
+export const simclrViews = (options: { size: number } & Record<string, unknown>) => transform(simclr, options)
+
+/** The plain view of evaluation as a transform. */
+export const evaluationView = (options: { size: number } & Record<string, unknown>) => transform(evaluation, options)
+
+function transform(definition: Definition<'transform'>, options: Record<string, unknown>): Transform | MultiView {
+  const build = definition.build as (context: { config: unknown }) => Transform | MultiView
+  return build({ config: definition.config.parse(options) })
+}

@@ -1,0 +1,21 @@
+/** Training: module, trainer, manager, what they keep and what callbacks may use. */
+export type { BatchEvent, Callback, Logger, Outputs, Progress, Stage } from './callback.js'
+export { loadCheckpoint, loadWeights, saveCheckpoint, type Checkpoint } from './checkpoint.js'
+export {
+  embed,
+  fitFrozen,
+  isFrozenEvaluator,
+  withOwnRandomness,
+  type Features,
+  type FrozenEvaluator,
+  type FrozenOptions,
+} from './frozen.js'
+export type { LogOptions } from './logbook.js'
+export { Manager, type ManagerOptions, type RunResult } from './manager.js'
+export { Module, TrainingModule, type ModuleOptions } from './module.js'
+export type { MultiOptimConfig, OptimConfig, OptimizerEntry } from './optimization.js'
+export { labelsOf, valueOf, viewsOf } from './outputs.js'
+export type { StateObject } from './packing.js'
+export { OnlineQueue } from './queue.js'
+export { Trainer, type FitStatus } from './trainer.js'
+export type { TrainerOptions } from './trainer-options.js'

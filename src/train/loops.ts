@@ -1,0 +1,106 @@
+/** The batches of an epoch and of a validation, one after the other. Epochs, and what follows them, are the trainer's. */
+import { type Batch, disposeBatch } from '../data/index.js'
+import { noGrad, scope } from '../tensor/index.js'
+import { callHook, type Outputs, type Stage } from './callback.js'
+import { type OptimizerEntry, stepOptimizers } from './optimization.js'
+import { imageCount, lossOf, scalarsOf, valueOf } from './outputs.js'
+import type { Trainer } from './trainer.js'
+
+/** The rest of the current epoch; returns early when the run is interrupted or has done its steps. */
+export async function trainBatches(trainer: Trainer): Promise<void> {
+  const { data, module, options } = trainer
+  const { checkpointEveryNSteps, logEveryNSteps, maxSteps } = options
+  module.train()
+  trainer.stage = 'fit'
+  data.train?.load({ epoch: trainer.currentEpoch, batch: trainer.batchIdx })
+  for await (const batch of data.train ?? []) {
+    const before = trainer.globalStep
+    const images = imageCount(batch)
+    // Everything a step makes and nobody keeps is freed here.
+    await scope(() => trainStep(trainer, batch))
+    disposeBatch(batch)
+    trainer.batchIdx++
+    const stepped = trainer.globalStep > before
+    if (stepped && trainer.globalStep % logEveryNSteps === 0) await logStep(trainer)
+    tell(trainer, 'fit', trainer.batchIdx, trainer.trainBatches, images)
+    await nextTurn()
+    if (trainer.interrupted || trainer.batchIdx >= trainer.trainBatches || trainer.globalStep >= maxSteps) return
+    const due = checkpointEveryNSteps > 0 && trainer.globalStep % checkpointEveryNSteps === 0
+    if (stepped && due) await trainer.saveLast()
+  }
+}
+
+/** The first `batches` of the validation data. Returns their metrics; undefined when the run was interrupted. */
+export async function validateBatches(trainer: Trainer, batches: number): Promise<Record<string, number> | undefined> {
+  if (batches === 0) return {}
+  const { callbacks, data, module } = trainer
+  const book = trainer.books.validate
+  trainer.stage = 'validate'
+  module.eval()
+  data.val?.load({ epoch: 0, batch: 0 })
+  await callHook(callbacks, 'onValidationStart', trainer)
+  let batchIdx = 0
+  for await (const batch of data.val ?? []) {
+    const images = imageCount(batch)
+    await scope(() =>
+      noGrad(async () => {
+        const outputs = await forward(trainer, batch, 'validate')
+        await callHook(callbacks, 'onValidationBatchEnd', { trainer, outputs, batch, batchIdx })
+      }),
+    )
+    disposeBatch(batch)
+    tell(trainer, 'validate', ++batchIdx, batches, images)
+    await nextTurn()
+    if (trainer.interrupted || batchIdx >= batches) break
+  }
+  if (trainer.interrupted) book.clear()
+  else {
+    await callHook(callbacks, 'onValidationEnd', trainer)
+    await book.read()
+  }
+  const metrics = book.takeEpoch()
+  trainer.stage = 'fit'
+  module.train()
+  return trainer.interrupted ? undefined : metrics
+}
+
+/** Forward, one backward, the optimizers that are due, queues. */
+async function trainStep(trainer: Trainer, batch: Batch): Promise<void> {
+  const { batchIdx, optimizers } = trainer
+  const outputs = await forward(trainer, batch, 'fit')
+  if (optimizers.length > 0) {
+    lossOf(outputs).backward()
+    const stepped = stepOptimizers(optimizers, batchIdx, batchIdx + 1 === trainer.trainBatches, trainer.latest)
+    // The first optimizer counts the steps of the run, however many there are.
+    if (stepped.includes(optimizers[0] as OptimizerEntry)) await trainer.module.afterStep(++trainer.globalStep)
+  } else trainer.globalStep++
+  for (const [key, queue] of trainer.queues) queue.append(valueOf(key, outputs, batch, `queue "${key}"`))
+  await callHook(trainer.callbacks, 'onTrainBatchEnd', { trainer, outputs, batch, batchIdx })
+}
+
+/** The module's forward, every scalar of it logged, then what callbacks add. */
+async function forward(trainer: Trainer, batch: Batch, stage: Stage): Promise<Outputs> {
+  const outputs = await trainer.module.forward(batch, stage)
+  for (const [name, value] of scalarsOf(outputs)) {
+    const guard = name === 'loss'
+    trainer.log(`${stage}/${name}`, value, { onStep: stage === 'fit', weight: imageCount(batch), guard })
+  }
+  for (const callback of trainer.callbacks) await callback.forward?.({ outputs, batch, stage, trainer })
+  return outputs
+}
+
+async function logStep(trainer: Trainer): Promise<void> {
+  for (const { name, optimizer } of trainer.optimizers) {
+    trainer.log(`hparams/lr_${name}`, optimizer.groups[0]?.lr ?? 0, { onStep: true, onEpoch: false })
+  }
+  await trainer.flush()
+}
+
+function tell(trainer: Trainer, stage: Stage, batch: number, batches: number, images: number): void {
+  const { currentEpoch: epoch, globalStep: step, totalSteps, latest, options } = trainer
+  const progress = { stage, epoch, maxEpochs: options.maxEpochs, batch, batches, step, totalSteps, images, latest }
+  for (const logger of trainer.loggers) logger.progress?.(progress)
+}
+
+/** Lets signals, timers and the loader's finished work be seen. */
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

@@ -1,0 +1,147 @@
+/** What a checkpoint of a run holds, gathered from the trainer and put back into it. The file format is in `checkpoint`. */
+import { reason, SptError } from '../errors.js'
+import { defaultGenerator, scope, type Tensor } from '../tensor/index.js'
+import { callHook } from './callback.js'
+import { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.js'
+import type { StateObject } from './packing.js'
+import type { Trainer } from './trainer.js'
+
+/** Writes everything that a bit-for-bit continuation needs. */
+export async function save(trainer: Trainer, path: string): Promise<void> {
+  await scope(async () => {
+    const state = await gather(trainer)
+    await callHook(trainer.callbacks, 'onSaveCheckpoint', trainer, state as never)
+    await saveCheckpoint(path, { weights: trainer.module.stateDict(), state })
+  })
+}
+
+/**
+ * Brings a prepared trainer to the state of the checkpoint.
+ *
+ * @throws ERR_CHECKPOINT when the file is damaged, or was written by a run with other networks, optimizers or data.
+ */
+export async function restore(trainer: Trainer, path: string): Promise<void> {
+  await scope(async () => {
+    const checkpoint = await loadCheckpoint(path)
+    try {
+      await put(trainer, checkpoint)
+    } catch (cause) {
+      if (cause instanceof SptError && cause.code === 'ERR_CHECKPOINT') throw cause
+      throw new SptError('ERR_CHECKPOINT', `${path} does not fit this run: ${reason(cause)}`, {
+        cause,
+        hint: 'Resume with the configuration that the run was started with.',
+      })
+    }
+  })
+  trainer.resumed = true
+}
+
+async function gather(trainer: Trainer): Promise<Checkpoint['state']> {
+  const gradients: Record<string, Tensor> = {} // only inside a window of accumulated batches
+  for (const [name, { grad }] of trainer.module.namedParameters()) if (grad) gradients[name] = grad
+  return {
+    trainer: {
+      epoch: trainer.currentEpoch,
+      batch: trainer.batchIdx,
+      step: trainer.globalStep,
+      shouldStop: trainer.shouldStop,
+      trainBatches: trainer.trainBatches,
+      latest: Object.fromEntries(trainer.latest),
+      book: trainer.books.fit.state(),
+    },
+    random: { ...defaultGenerator.getState() },
+    gradients,
+    optimizers: Object.fromEntries(trainer.optimizers.map(({ name, optimizer }) => [name, optimizer.state() as never])),
+    schedulers: Object.fromEntries(
+      trainer.optimizers.flatMap(({ name, scheduler }) => (scheduler ? [[name, scheduler.state() as never]] : [])),
+    ),
+    queues: Object.fromEntries([...trainer.queues].map(([key, queue]) => [key, queue.state()])),
+    callbacks: await statesOf(trainer.callbacks.map((callback) => [callback.name, callback])),
+    loggers: await statesOf(trainer.loggers.map((logger, i) => [String(i), logger])),
+  }
+}
+
+async function put(trainer: Trainer, { weights, state }: Checkpoint): Promise<void> {
+  const {
+    trainer: at,
+    random,
+    gradients,
+    optimizers,
+    schedulers,
+    queues,
+    callbacks,
+    loggers,
+  } = state as unknown as Gathered
+  if (at.trainBatches !== trainer.trainBatches && at.batch > 0) {
+    throw new SptError(
+      'ERR_CHECKPOINT',
+      `it stopped at batch ${at.batch} of ${at.trainBatches}, but an epoch has ${trainer.trainBatches} batches here`,
+      { hint: 'Resume with the data set and the batch size that the run was started with.' },
+    )
+  }
+  trainer.module.loadStateDict(new Map(weights))
+  for (const [name, param] of trainer.module.namedParameters()) {
+    const gradient = gradients[name]
+    if (gradient) param.setGrad(gradient.clone().keep())
+  }
+  for (const { name, optimizer, scheduler } of trainer.optimizers) {
+    optimizer.loadState(known(optimizers, name, 'optimizer') as never)
+    scheduler?.loadState(known(schedulers, name, 'scheduler') as never)
+  }
+  for (const [key, queue] of trainer.queues) if (queues[key]) queue.loadState(queues[key])
+  for (const callback of trainer.callbacks) {
+    const kept = callbacks[callback.name]
+    if (kept) await callback.loadState?.(kept as never)
+  }
+  for (const [i, logger] of trainer.loggers.entries()) {
+    const kept = loggers[String(i)]
+    if (kept) await logger.loadState?.(kept as never)
+  }
+  trainer.currentEpoch = at.epoch
+  trainer.batchIdx = at.batch
+  trainer.globalStep = at.step
+  trainer.shouldStop = at.shouldStop
+  for (const [name, value] of Object.entries(at.latest)) trainer.latest.set(name, value)
+  trainer.books.fit.loadState(at.book)
+  await callHook(trainer.callbacks, 'onLoadCheckpoint', trainer, state as never)
+  defaultGenerator.setState(random) // last: nothing above may draw afterwards
+}
+
+interface Gathered {
+  trainer: {
+    epoch: number
+    batch: number
+    step: number
+    shouldStop: boolean
+    trainBatches: number
+    latest: Record<string, number>
+    book: { sums: Record<string, { total: number; weight: number; alone: boolean }>; row: Record<string, number> }
+  }
+  random: ReturnType<typeof defaultGenerator.getState>
+  gradients: Record<string, Tensor>
+  optimizers: Record<string, unknown>
+  schedulers: Record<string, unknown>
+  queues: Record<string, StateObject>
+  callbacks: Record<string, StateObject>
+  loggers: Record<string, StateObject>
+}
+
+interface Stateful {
+  state?(): unknown
+}
+
+async function statesOf(owners: ReadonlyArray<readonly [string, Stateful]>): Promise<StateObject> {
+  const states: Record<string, StateObject> = {}
+  for (const [name, owner] of owners) if (owner.state) states[name] = (await owner.state()) as StateObject
+  return states
+}
+
+function known(saved: Record<string, unknown>, name: string, what: string): unknown {
+  if (saved[name] === undefined) {
+    throw new SptError(
+      'ERR_CHECKPOINT',
+      `it holds no state of ${what} "${name}", only of: ${Object.keys(saved).join(', ') || 'none'}`,
+    )
+  }
+  return saved[name]
+}

@@ -1,0 +1,88 @@
+/** The options of a trainer: their meaning, defaults and ranges. */
+import { argumentInvalid, unsupported } from '../errors.js'
+import type { Callback, Logger } from './callback.js'
+
+export interface TrainerOptions {
+  /** Default 1, or no limit where `maxSteps` is given. */
+  maxEpochs?: number
+  /** Optimizer steps; default no limit. */
+  maxSteps?: number
+  /** Only 32-bit floats so far. */
+  precision?: '32-true'
+  callbacks?: Callback[]
+  logger?: Logger | Logger[] | false
+  /** Validate after every so many epochs, and always after the last. */
+  checkValEveryNEpoch?: number
+  /** A count of batches, or below 1 a share of them. */
+  limitTrainBatches?: number
+  /** As `limitTrainBatches`; 0 skips validation. */
+  limitValBatches?: number
+  /** Validation batches tried before training, so that a mistake there shows at once. */
+  numSanityValSteps?: number
+  /** Steps between two rows of step values, and between two reads from the device. */
+  logEveryNSteps?: number
+  /** Batches whose gradients are averaged into one step. */
+  accumulateGradBatches?: number
+  gradientClipVal?: number
+  gradientClipAlgorithm?: 'norm' | 'value'
+  /** A checkpoint every so many steps, besides the one at the end of every epoch; 0: none. */
+  checkpointEveryNSteps?: number
+}
+
+const DEFAULTS = {
+  maxSteps: Infinity,
+  precision: '32-true' as const,
+  checkValEveryNEpoch: 1,
+  limitTrainBatches: Infinity,
+  limitValBatches: Infinity,
+  numSanityValSteps: 2,
+  logEveryNSteps: 10,
+  accumulateGradBatches: 1,
+  checkpointEveryNSteps: 0,
+}
+
+export type ResolvedOptions = typeof DEFAULTS &
+  Pick<TrainerOptions, 'gradientClipVal' | 'gradientClipAlgorithm'> & { maxEpochs: number }
+
+/** Fills in defaults and checks ranges. @throws ERR_ARGUMENT naming the option, ERR_UNSUPPORTED for other precisions. */
+export function resolveOptions(given: TrainerOptions): ResolvedOptions {
+  // -1 is Lightning's "no limit".
+  const bound = (value: number | undefined) => (value === undefined || value === -1 ? undefined : value)
+  const maxSteps = bound(given.maxSteps) ?? Infinity
+  const maxEpochs = bound(given.maxEpochs) ?? (maxSteps === Infinity && given.maxEpochs !== -1 ? 1 : Infinity)
+  const { callbacks: _callbacks, logger: _logger, ...rest } = given
+  const options = { ...DEFAULTS, ...rest, maxSteps, maxEpochs }
+  if (options.precision !== '32-true') {
+    throw unsupported(`Trainer: precision "${String(options.precision)}"`, 'only "32-true" is built so far')
+  }
+  for (const [name, least] of Object.entries(LEAST)) {
+    const value = options[name as keyof typeof LEAST]
+    if (!(value === Infinity || Number.isInteger(value)) || value < least) {
+      throw argumentInvalid(`Trainer: ${name}`, `an integer of at least ${least}`, value)
+    }
+  }
+  for (const name of ['limitTrainBatches', 'limitValBatches'] as const) {
+    const value = options[name]
+    if (!(value >= 0)) throw argumentInvalid(`Trainer: ${name}`, 'a count, or a share below 1', value)
+  }
+  const { gradientClipVal } = options
+  if (gradientClipVal !== undefined && !(gradientClipVal > 0)) {
+    throw argumentInvalid('Trainer: gradientClipVal', 'a positive number', gradientClipVal)
+  }
+  return options
+}
+
+const LEAST = {
+  maxEpochs: 0,
+  maxSteps: 0,
+  checkValEveryNEpoch: 1,
+  numSanityValSteps: 0,
+  logEveryNSteps: 1,
+  accumulateGradBatches: 1,
+  checkpointEveryNSteps: 0,
+} as const
+
+/** How many of `batches` a limit leaves: a count, or a share below 1. */
+export function limitBatches(batches: number, limit: number): number {
+  return limit < 1 ? Math.floor(batches * limit) : Math.min(batches, Math.floor(limit))
+}
