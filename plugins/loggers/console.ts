@@ -95,6 +95,7 @@ export class ConsoleLogger implements Logger {
 
 export default defineLogger({
   name: 'console',
+  usedByDefault: true,
   description:
     'A live progress bar with epoch, step, loss, images/s and the time left; plain lines without a terminal.',
   config: z.object({

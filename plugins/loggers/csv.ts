@@ -67,6 +67,7 @@ export default defineLogger({
   name: 'csv',
   aliases: ['CSVLogger'],
   targets: ['lightning.pytorch.loggers.CSVLogger', 'stable_pretraining.registry.RegistryLogger'],
+  usedByDefault: true,
   description: 'Metrics as a table, metrics.csv in the folder of the run.',
   config: z.object({ file: z.string().min(1).default('metrics.csv').describe('name of the file in the run’s folder') }),
   build: ({ config, runDirectory }) => new CsvLogger(join(runDirectory, config.file)),

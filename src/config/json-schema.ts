@@ -53,25 +53,27 @@ export function documentJsonSchema(root: z.ZodType, plugins: readonly Described[
 
 /** One of the known plugins by name or with options, or another one by path or package. */
 function choice(plugins: readonly Described[]): Json {
-  const sorted = plugins.toSorted((a, b) => a.name.localeCompare(b.name))
+  const known = plugins
+    .toSorted((a, b) => a.name.localeCompare(b.name))
+    .map(({ name, description, config }) => {
+      const {
+        properties = {},
+        required = [],
+        ...rest
+      } = pluginJsonSchema(config) as { properties?: Json; required?: string[] }
+      return { name, description, properties, required, rest }
+    })
   return {
     anyOf: [
-      ...sorted
-        .filter((plugin) => plugin.config.safeParse({}).success)
+      ...known
+        .filter(({ required }) => required.length === 0)
         .map(({ name, description }) => ({ const: name, description })),
-      ...sorted.map(({ name, description, config }) => {
-        const {
-          properties = {},
-          required = [],
-          ...rest
-        } = pluginJsonSchema(config) as { properties?: Json; required?: string[] }
-        return {
-          description,
-          ...rest,
-          properties: { type: { const: name }, ...properties },
-          required: ['type', ...required],
-        }
-      }),
+      ...known.map(({ name, description, properties, required, rest }) => ({
+        description,
+        ...rest,
+        properties: { type: { const: name }, ...properties },
+        required: ['type', ...required],
+      })),
       { type: 'string', pattern: '[./]', description: 'a file, or package/name' },
       { type: 'object', properties: { type: { type: 'string', pattern: '[./]' } }, required: ['type'] },
       { type: 'object', properties: { _target_: { type: 'string' } }, required: ['_target_'] },

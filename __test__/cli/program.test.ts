@@ -1,0 +1,105 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { main } from '../../src/cli/program.js'
+import { reportError } from '../../src/cli/report-error.js'
+import { SptError, internal } from '../../src/errors.js'
+
+let folder: string
+const out: string[] = []
+const err: string[] = []
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'spt-cli-'))
+  vi.spyOn(console, 'log').mockImplementation((line: string) => void out.push(line))
+  vi.spyOn(console, 'error').mockImplementation((line: string) => void err.push(line))
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => out.push(String(text)) > 0)
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => err.push(String(text)) > 0)
+})
+afterAll(async () => {
+  vi.restoreAllMocks()
+  await rm(folder, { recursive: true })
+})
+
+const spt = async (...args: string[]) => {
+  const status = await main(args)
+  return { status, out: out.splice(0).join('\n'), err: err.splice(0).join('\n') }
+}
+
+test('help and version end well, nothing typed and unknown options are wrong usage', async () => {
+  expect(await spt('--help')).toMatchObject({ status: 0, out: expect.stringContaining('Usage: spt') })
+  expect(await spt('--version')).toMatchObject({ status: 0 })
+  expect((await spt()).status).toBe(2)
+  expect(await spt('doctor', '--jsn')).toMatchObject({
+    status: 2,
+    err: expect.stringContaining('Did you mean --json?'),
+  })
+})
+
+test('a missing configuration is told, a misspelt command recognised', async () => {
+  expect(await spt('run', join(folder, 'absent.yaml'))).toMatchObject({
+    status: 1,
+    err: expect.stringMatching(/^error \[ERR_CONFIG\] .*absent\.yaml: no such configuration file\nhint: /),
+  })
+  expect((await spt('doctr')).err).toBe(
+    'error [ERR_CONFIG] doctr: no such configuration file\nhint: Did you mean the command "spt doctor"?',
+  )
+  expect((await spt('run')).err).toMatch(/^error \[ERR_CONFIG\] no configuration file was given/)
+})
+
+test('the word run and the ending .yaml may be left out; every problem is told with its place', async () => {
+  await writeFile(join(folder, 'wrong.yaml'), 'seed: -1\ntrainer: {max_epoch: 1}\n')
+  const { status, err } = await spt(join(folder, 'wrong'))
+  expect(status).toBe(1)
+  expect(err).toContain('wrong.yaml:1:1 seed: expected at least 0, got -1 (')
+  expect(err).toContain('wrong.yaml:2:11 trainer.max_epoch: unknown key "max_epoch"; did you mean "max_epochs"?')
+  expect(err).toContain('wrong.yaml:1:1 method: expected the name of a method')
+  expect(err).not.toMatch(/\n\s+at /)
+  expect((await spt(join(folder, 'wrong.yaml'), '--debug')).err).toMatch(/\n\s+at /)
+})
+
+test('resuming from a folder that holds no run is refused', async () => {
+  expect(await spt('run', '--resume', folder)).toMatchObject({
+    status: 1,
+    err: expect.stringContaining('[ERR_CHECKPOINT]'),
+  })
+})
+
+test('plugins are listed by kind, as a table and as JSON', async () => {
+  const table = await spt('plugins', '--kind', 'transforms')
+  expect(table.out).toMatch(/^transforms\n(.*\n)* {2}random-resized-crop +\S/)
+  const rows = JSON.parse((await spt('plugins', '--json')).out) as {
+    kind: string
+    name: string
+    config: object
+  }[]
+  expect(rows.find(({ name }) => name === 'image-folder')).toMatchObject({
+    kind: 'dataset',
+    config: { type: 'object' },
+  })
+  expect(await spt('plugins', '--kind', 'mehtod')).toMatchObject({
+    status: 1,
+    err: expect.stringContaining('did you mean "method"?'),
+  })
+})
+
+test('the JSON Schema is printed or written', async () => {
+  const file = join(folder, 'schema.json')
+  expect((await spt('schema', '--out', file)).status).toBe(0)
+  expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({
+    properties: { seed: { type: 'integer' } },
+    definitions: { dataset: {} },
+  })
+})
+
+test('an error shows its code, its message and what to do; where it happened only if asked, or if it is a bug', () => {
+  const error = new SptError('ERR_DATA', 'a.idx: truncated', { hint: 'Copy it again.' })
+  expect(reportError(error)).toBe(1)
+  expect(err.splice(0)).toEqual(['error [ERR_DATA] a.idx: truncated', 'hint: Copy it again.'])
+  reportError(error, { stack: true })
+  expect(err.splice(0).join('\n')).toContain('program.test.ts')
+  reportError(new TypeError('x is not a function'))
+  expect(err.splice(0)).toEqual(['error x is not a function', 'hint: add --debug to see where it happened.'])
+  reportError(internal('impossible'))
+  expect(err.splice(0)).toContain('hint: add --debug to see where it happened.')
+})

@@ -1,0 +1,224 @@
+/**
+ * A run from its configuration: plugins built in the order they need each other, then handed to a Manager.
+ * It trains nothing itself; each part is a registration that another program or a test may replace.
+ */
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { plain } from '../config/plain.js'
+import type { PluginUse } from '../config/reference.js'
+import { compose, DataModule, type DataLoaderOptions } from '../data/index.js'
+import { pluginBuildFailed, unsupported } from '../errors.js'
+import { setNumThreads, manualSeed } from '../tensor/index.js'
+import type { Module as Network } from '../nn/index.js'
+import type { Optimizer, Scheduler } from '../optim/index.js'
+import type { Callback, Logger, Services } from '../plugin/contracts.js'
+import type { BuildContexts, Built, Definition, Kind } from '../plugin/define.js'
+import { writeFileAtomically } from '../runs/atomic-file.js'
+import { createRunDirectory, openRunDirectory, runsRoot, type RunDirectory } from '../runs/run-directory.js'
+import { Manager, Module, Trainer, type OptimConfig, type RunResult, type TrainerOptions } from '../train/index.js'
+import { limitBatches, resolveOptions } from '../train/trainer-options.js'
+import { Container, token } from './container.js'
+import { loadConfig, schema, type LoadedConfig, type RunConfig } from './config.js'
+
+/** Starts a new run. `overrides`: `a.b=c`, as on the command line. */
+export async function startRun(file: string, overrides: readonly string[] = []): Promise<RunResult> {
+  const loaded = await loadConfig(file, overrides)
+  const { cacheDir } = loaded.config
+  const directory = await createRunDirectory({
+    root: runsRoot(cacheDir === undefined ? undefined : join(cacheDir, 'runs')),
+    configFile: file,
+    folder: loaded.folder,
+  })
+  await writeFileAtomically(join(directory.path, 'config.yaml'), stringify(plain(loaded.config, schema)))
+  return execute(runContainer(loaded, directory), loaded.config.ckptPath)
+}
+
+/** Goes on with the run in a folder, from its last checkpoint, by its own config.yaml. */
+export async function resumeRun(folder: string, overrides: readonly string[] = []): Promise<RunResult> {
+  const { directory, record } = await openRunDirectory(folder)
+  const loaded = await loadConfig(join(directory.path, 'config.yaml'), overrides, record.folder)
+  return execute(runContainer(loaded, directory), directory.lastCheckpoint)
+}
+
+/** The services of one run. */
+export const services = {
+  config: token<RunConfig>('config'),
+  directory: token<RunDirectory>('run directory'),
+  data: token<Promise<DataModule>>('data'),
+  backbone: token<Promise<BuildContexts['callback']['backbone']>>('backbone'),
+  module: token<Promise<Module>>('module'),
+  callbacks: token<Promise<Callback[]>>('callbacks'),
+  loggers: token<Promise<Logger[]>>('loggers'),
+  trainer: token<Promise<Trainer>>('trainer'),
+}
+
+export function runContainer({ config, folder }: LoadedConfig, directory: RunDirectory): Container {
+  const shared = new Map<string, unknown>()
+  let print = (line: string) => console.error(line)
+  const offered: Services = {
+    runDirectory: directory.path,
+    seed: config.seed,
+    log: (line) => print(line),
+    shared<T>(key: string, make: () => T): T {
+      if (!shared.has(key)) shared.set(key, make())
+      return shared.get(key) as T
+    },
+  }
+  return new Container()
+    .register(services.config, () => config)
+    .register(services.directory, () => directory)
+    .register(
+      services.data,
+      () => buildData(config, folder),
+      async (data) => (await data).dispose(),
+    )
+    .register(services.backbone, async () => {
+      const { module, dim } = await build(config.backbone, { seed: config.seed })
+      return { module, dim, name: config.backbone.definition.name }
+    })
+    .register(services.loggers, () =>
+      Promise.all(config.logger.map((use) => build(use, { services: offered, runDirectory: directory.path }))),
+    )
+    .register(services.callbacks, async (run) => {
+      const [backbone, data] = await Promise.all([run.get(services.backbone), run.get(services.data)])
+      const context = { services: offered, backbone, ...classesOf(config, data) }
+      const built: Callback[] = []
+      for (const use of config.callbacks) built.push(await build(use, context))
+      return built
+    })
+    .register(services.module, (run) => buildModule(run))
+    .register(services.trainer, async (run) => {
+      // Weights are drawn in this order, so that a seed means the same weights whatever callbacks are added.
+      await run.get(services.module)
+      const trainer = new Trainer({
+        ...(config.trainer as TrainerOptions),
+        callbacks: (await run.get(services.callbacks)) as never,
+        logger: (await run.get(services.loggers)) as never,
+      })
+      print = (line) => trainer.print(line)
+      return trainer
+    })
+}
+
+async function execute(run: Container, ckptPath: string | undefined): Promise<RunResult> {
+  const config = run.get(services.config)
+  if (config.threads !== undefined) setNumThreads(config.threads)
+  manualSeed(config.seed)
+  try {
+    const manager = new Manager({
+      data: await run.get(services.data),
+      module: await run.get(services.module),
+      trainer: await run.get(services.trainer),
+      seed: config.seed,
+      runDirectory: run.get(services.directory),
+      ...(ckptPath !== undefined && { ckptPath }),
+    })
+    return await manager.run()
+  } finally {
+    await run.dispose()
+  }
+}
+
+async function buildData({ data, ...config }: RunConfig, folder: string): Promise<DataModule> {
+  const { train, val, test, predict, ...common } = data
+  const part = async (
+    options: typeof common | undefined,
+    training: boolean,
+  ): Promise<DataLoaderOptions | undefined> => {
+    if (options === undefined) return undefined
+    const { dataset, transform, ...given } = { ...common, ...options }
+    if (dataset === undefined)
+      throw unsupported('data', 'a part names no dataset', 'Write dataset: beside it or in it.')
+    return {
+      shuffle: training,
+      dropLast: training,
+      ...given,
+      dataset: (await build(dataset, { root: folder })) as DataLoaderOptions['dataset'],
+      ...(transform !== undefined && {
+        transform: compose((await Promise.all(transform.map((use) => build(use, {})))) as never),
+      }),
+    } as DataLoaderOptions
+  }
+  const alone = train === undefined && val === undefined && test === undefined && predict === undefined
+  const parts = {
+    train: await part(alone ? common : train, true),
+    val: await part(val, false),
+    test: await part(test, false),
+    predict: await part(predict, false),
+  }
+  const module = new DataModule(
+    Object.fromEntries(Object.entries(parts).filter(([, options]) => options !== undefined)),
+  )
+  module.setSeed(config.seed)
+  return module
+}
+
+async function buildModule(run: Container): Promise<Module> {
+  const config = run.get(services.config)
+  const [backbone, data] = [await run.get(services.backbone), await run.get(services.data)]
+  const method = await build(config.method, {
+    backbone,
+    ...classesOf(config, data),
+    totalSteps: totalSteps(config, data),
+    seed: config.seed,
+  })
+  return new Module({
+    ...(method.modules as Record<string, Network>),
+    forward: (batch, stage) => method.forward(batch, stage),
+    ...(method.afterStep !== undefined && { afterStep: (step: number) => method.afterStep!(step) }),
+    hparams: flat(plain(config, schema)),
+    optim: optimOf(config),
+  })
+}
+
+function optimOf({ optimizer, scheduler, monitor }: RunConfig): OptimConfig {
+  return {
+    ...(optimizer !== undefined && {
+      optimizer: (params) => buildNow(optimizer, { params: params as never }) as Optimizer,
+    }),
+    ...(scheduler !== undefined && {
+      scheduler: (of, length) => buildNow(scheduler, { optimizer: of as never, ...length }) as Scheduler,
+    }),
+    ...(monitor !== undefined && { monitor }),
+  }
+}
+
+/** Builds what a reference names; an error says which plugin it was. */
+export async function build<K extends Kind>(use: PluginUse<K>, context: BuildContexts[K]): Promise<Built[K]> {
+  try {
+    return await begin(use, context)
+  } catch (cause) {
+    throw pluginBuildFailed(use.kind, use.name, cause)
+  }
+}
+
+/** Optimizers and schedulers are made in the middle of a fit, which waits for none of them. */
+function buildNow<K extends Kind>(use: PluginUse<K>, context: BuildContexts[K]): Built[K] {
+  const built = begin(use, context)
+  if (built instanceof Promise) throw unsupported(`${use.kind} "${use.name}"`, 'its build must not be async')
+  return built
+}
+
+function begin<K extends Kind>(use: PluginUse<K>, context: BuildContexts[K]): Built[K] | Promise<Built[K]> {
+  // The config was parsed by this definition's own schema.
+  return (use.definition as Definition<K>).build({ ...context, build, config: use.config } as never)
+}
+
+/** Optimizer steps of the whole run, as the trainer will count them. */
+function totalSteps({ trainer }: RunConfig, data: DataModule): number {
+  const { limitTrainBatches, accumulateGradBatches, maxEpochs, maxSteps } = resolveOptions(trainer as TrainerOptions)
+  const batches = limitBatches(data.train?.length ?? 0, limitTrainBatches)
+  return Math.min(maxSteps, Math.ceil(batches / accumulateGradBatches) * maxEpochs)
+}
+
+function classesOf(config: RunConfig, data: DataModule): { numClasses?: number } {
+  const numClasses = config.numClasses ?? data.classes?.length
+  return numClasses === undefined ? {} : { numClasses }
+}
+
+/** `{trainer: {max_epochs: 3}}` to `{'trainer.max_epochs': 3}`, as loggers show hyperparameters. */
+function flat(value: unknown, path = ''): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return { [path]: value }
+  const entries = Object.entries(value).map(([key, item]) => flat(item, path === '' ? key : `${path}.${key}`))
+  return Object.assign({}, ...entries) as Record<string, unknown>
+}

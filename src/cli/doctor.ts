@@ -1,0 +1,63 @@
+/** `spt doctor`: whether this machine can train, and with what. */
+import { createRequire } from 'node:module'
+import { availableParallelism, cpus, release, totalmem } from 'node:os'
+import { nativeMissing } from '../errors.js'
+import { packageVersion } from '../runs/package-version.js'
+
+export async function doctor({ json }: { json: boolean }): Promise<number> {
+  const { cpuInfo } = await import('../native.js').catch((cause: unknown) => {
+    throw nativeMissing(cause)
+  })
+  const core = cpuInfo()
+  const found = {
+    package: packageVersion(),
+    core: core.version,
+    node: process.version,
+    platform: `${process.platform}-${process.arch} ${release()}`,
+    processor: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: availableParallelism(),
+    memoryGiB: Math.round((totalmem() / 2 ** 30) * 10) / 10,
+    devices: [{ name: 'cpu', instructionSet: core.instructionSet, available: core.available, threads: core.threads }],
+    binding: bindingPath(),
+  }
+  console.log(json ? JSON.stringify(found, null, 2) : describe(found))
+  return 0
+}
+
+interface Findings {
+  package: string
+  core: string
+  node: string
+  platform: string
+  processor: string
+  cores: number
+  memoryGiB: number
+  devices: readonly { name: string; instructionSet: string; available: readonly string[]; threads: number }[]
+  binding: string
+}
+
+function describe(found: Findings): string {
+  const devices = found.devices.map(({ name, instructionSet, available, threads }) => {
+    const others = available.filter((other) => other !== instructionSet)
+    return [
+      'device',
+      `${name}: ${instructionSet}${others.length === 0 ? '' : ` (also ${others.join(', ')})`}, ${threads} threads`,
+    ]
+  })
+  const rows = [
+    ['stable-pretraining', `${found.package}, native core ${found.core}`],
+    ['node', found.node],
+    ['platform', found.platform],
+    ['processor', `${found.processor}, ${found.cores} cores`],
+    ['memory', `${found.memoryGiB} GiB`],
+    ...devices,
+    ['loaded from', found.binding],
+  ]
+  return rows.map(([name = '', value = '']) => `${name.padEnd(20)}${value}`).join('\n')
+}
+
+/** Node keeps what `require` has loaded under its path; the generated loader does not tell which file it took. */
+function bindingPath(): string {
+  const loaded = Object.keys(createRequire(import.meta.url).cache)
+  return loaded.find((path) => path.endsWith('.node') && path.includes('stable-pretraining')) ?? 'unknown'
+}

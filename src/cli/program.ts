@@ -1,0 +1,85 @@
+/**
+ * The command `spt`: what can be typed, and the exit status. Each command's work is in a file of its own, imported when
+ * it is asked for, so that `spt --help` does not wait for the native core.
+ *
+ * Exit status: 0 done, 1 failed, 2 typed wrongly, 130 and 143 stopped by Ctrl-C and SIGTERM (after saving).
+ */
+import { Command, CommanderError } from 'commander'
+import { packageVersion } from '../runs/package-version.js'
+import { reportError } from './report-error.js'
+
+const usageStatus = 2
+
+/** Does what was typed and returns the exit status. */
+export async function main(args: readonly string[]): Promise<number> {
+  let status = 0
+  const program = commands((result) => {
+    status = result
+  })
+  if (args.length === 0) {
+    program.outputHelp()
+    return usageStatus
+  }
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return status
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageStatus
+    return reportError(error, { stack: args.includes('--debug') })
+  }
+}
+
+function commands(done: (status: number) => void): Command {
+  const program = new Command('spt')
+    .description('Pretrains vision backbones by self-supervision.')
+    .version(packageVersion(), '-v, --version', 'print the version')
+    .option('--debug', 'print the stack of an error')
+    .helpOption('-h, --help', 'print this')
+    .helpCommand(false)
+    .exitOverride()
+    .showSuggestionAfterError()
+
+  program
+    .command('run', { isDefault: true })
+    .description('train what a configuration file describes (the word "run" may be left out)')
+    .argument('[config]', 'a YAML file')
+    .argument('[overrides...]', 'key=value sets, +key=value adds, ~key deletes; for example trainer.max_epochs=5')
+    .option('--resume <dir>', 'go on with the run in this folder instead')
+    .action(async (config: string | undefined, overrides: string[], { resume }: { resume?: string }) => {
+      const { run } = await import('./run.js')
+      done(await run(config, overrides, resume))
+    })
+
+  program
+    .command('doctor')
+    .description('print devices, CPU features, versions: whether this machine can train')
+    .option('--json', 'as JSON')
+    .action(async ({ json = false }: { json?: boolean }) => {
+      const { doctor } = await import('./doctor.js')
+      done(await doctor({ json }))
+    })
+
+  program
+    .command('plugins')
+    .description('list the plugins that a configuration may name')
+    .argument('[packages...]', "third parties' packages or files to list too")
+    .option('--kind <kind>', 'only this kind, such as method or callback')
+    .option('--json', 'as JSON, with every option')
+    .action(async (packages: string[], options: { kind?: string; json?: boolean }) => {
+      const { plugins } = await import('./plugins.js')
+      done(await plugins(packages, options))
+    })
+
+  program
+    .command('schema')
+    .description('print the JSON Schema of configuration files, for editors')
+    .argument('[packages...]', "third parties' packages or files to include")
+    .option('--out <file>', 'write it to a file instead')
+    .action(async (packages: string[], options: { out?: string }) => {
+      const { schema } = await import('./schema.js')
+      done(await schema(packages, options))
+    })
+
+  for (const command of program.commands) command.exitOverride().showSuggestionAfterError()
+  return program
+}

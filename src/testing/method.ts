@@ -1,0 +1,94 @@
+/** What a method has to keep: it learns, it is saved whole, it leaves nothing behind. */
+import { AdamW } from '../optim/index.js'
+import type { Method } from '../plugin/contracts.js'
+import { Tensor, manualSeed, memory, noGrad, scope } from '../tensor/index.js'
+import type { Builder, ConformanceOptions } from './index.js'
+import { require, requireEqual, rule, type Rule } from './rule.js'
+import { numbers, smallBackbone, syntheticBatch } from './synthetic.js'
+
+export function methodRules(build: Builder, options: ConformanceOptions): Rule[] {
+  const size = { classes: options.classes ?? 4, side: options.side ?? 16, batchSize: options.batchSize ?? 16 }
+  const make = async (seed: number): Promise<Method> => {
+    manualSeed(seed)
+    return (await build({ backbone: smallBackbone(), numClasses: size.classes, totalSteps: 30, seed })) as Method
+  }
+
+  /** One training step; the loss. */
+  const step = async (method: Method, optimizer: AdamW, index: number): Promise<number> =>
+    scope(async () => {
+      const { loss } = await method.forward(syntheticBatch(index, size), 'fit')
+      require(loss instanceof Tensor && loss.numel === 1, () =>
+        'in the stage "fit" it returned no `loss` of one element')
+      ;(loss as Tensor).backward()
+      optimizer.step()
+      optimizer.zeroGrad()
+      await method.afterStep?.(index + 1)
+      return (loss as Tensor).item()
+    })
+
+  const embed = async (method: Method): Promise<number[]> =>
+    scope(() =>
+      noGrad(async () => {
+        for (const module of Object.values(method.modules)) module.eval()
+        const { embedding } = await method.forward(syntheticBatch(1000, size), 'validate')
+        for (const module of Object.values(method.modules)) module.train()
+        require(embedding instanceof Tensor && embedding.ndim === 2, () =>
+          'it returned no `embedding` [rows, dim] in the stage "validate"')
+        return numbers(embedding as Tensor)
+      }),
+    )
+
+  return [
+    rule('thirty steps lower the loss', async () => {
+      const method = await make(0)
+      const optimizer = optimizerOf(method)
+      const losses: number[] = []
+      for (let i = 0; i < 30; i++) losses.push(await step(method, optimizer, i))
+      const [first, last] = [mean(losses.slice(0, 5)), mean(losses.slice(-5))]
+      require(last < first, () => `the loss went from ${first} (mean of the first five) to ${last} (of the last five)`)
+    }),
+    rule('it gives an embedding of each image when validating', async () => {
+      const found = await embed(await make(0))
+      require(found.length > 0 && found.every(Number.isFinite), () => 'the embedding holds values that are not finite')
+    }),
+    rule('what it learns is saved and loaded again', async () => {
+      const [learnt, fresh] = [await make(0), await make(1)]
+      const optimizer = optimizerOf(learnt)
+      for (let i = 0; i < 3; i++) await step(learnt, optimizer, i)
+      for (const [name, module] of Object.entries(learnt.modules))
+        fresh.modules[name]!.loadStateDict(module.stateDict())
+      requireEqual('the embedding after loading', await embed(fresh), await embed(learnt))
+    }),
+    rule('the same seed gives the same steps', async () => {
+      const losses: number[][] = []
+      for (let run = 0; run < 2; run++) {
+        const method = await make(7)
+        const optimizer = optimizerOf(method)
+        losses.push([
+          await step(method, optimizer, 0),
+          await step(method, optimizer, 1),
+          await step(method, optimizer, 2),
+        ])
+      }
+      requireEqual('the loss of the second run', losses[1]!, losses[0]!)
+    }),
+    rule('nothing is left behind by a step', async () => {
+      const method = await make(0)
+      const optimizer = optimizerOf(method)
+      for (let i = 0; i < 3; i++) await step(method, optimizer, i)
+      const before = memory().liveBuffers
+      for (let i = 3; i < 8; i++) await step(method, optimizer, i)
+      const after = memory().liveBuffers
+      require(after === before, () => `${before} live buffers after 3 steps, ${after} after 8`)
+    }),
+  ]
+}
+
+function optimizerOf(method: Method): AdamW {
+  const parameters = new Set(Object.values(method.modules).flatMap((module) => module.parameters()))
+  return new AdamW([{ params: [...parameters].filter((parameter) => parameter.requiresGrad) }], { lr: 3e-3 })
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
+}

@@ -1,0 +1,74 @@
+/** A run of seconds on synthetic images, for what needs one around it. It writes nothing to the disk. */
+import { DataModule, type Batch, type BatchSource } from '../data/index.js'
+import * as nn from '../nn/index.js'
+import { manualSeed } from '../tensor/index.js'
+import { Module, Trainer, type Callback } from '../train/index.js'
+import { smallBackbone, syntheticBatch } from './synthetic.js'
+
+export interface BriefTraining {
+  readonly callbacks: readonly unknown[]
+  readonly classes: number
+  readonly epochs?: number
+}
+
+/** Trains a small classifier whose outputs hold `embedding`, `label` and `loss`. */
+export async function trainBriefly({ callbacks, classes, epochs = 2 }: BriefTraining): Promise<void> {
+  manualSeed(0)
+  const backbone = smallBackbone()
+  const module = new Module({
+    backbone: backbone.module,
+    head: new nn.Linear(backbone.dim, classes),
+    forward(batch: Batch) {
+      const embedding = this.backbone.forward(batch.image!)
+      return { loss: this.head.forward(embedding).crossEntropy(batch.label!), embedding, label: batch.label }
+    },
+    optim: { optimizer: { type: 'AdamW', lr: 1e-3 }, scheduler: null },
+  })
+  const trainer = new Trainer({
+    maxEpochs: epochs,
+    numSanityValSteps: 1,
+    logEveryNSteps: 2,
+    callbacks: callbacks as Callback[],
+    logger: false,
+  })
+  await trainer.fit(module, new DataModule({ train: new Synthetic(4, classes), val: new Synthetic(2, classes) }))
+  for (const tensor of module.stateDict().values()) tensor.dispose()
+}
+
+/** Batches made on the spot. */
+class Synthetic implements BatchSource {
+  readonly length: number
+  readonly #classes: number
+  #epoch = 0
+  #batch = 0
+
+  constructor(length: number, classes: number) {
+    this.length = length
+    this.#classes = classes
+  }
+
+  setEpoch(epoch: number): void {
+    this.load({ epoch, batch: 0 })
+  }
+
+  state(): { epoch: number; batch: number } {
+    return { epoch: this.#epoch, batch: this.#batch }
+  }
+
+  load({ epoch, batch }: { epoch: number; batch: number }): void {
+    this.#epoch = epoch
+    this.#batch = batch
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Batch, void, undefined> {
+    for (; this.#batch < this.length; this.#batch++) {
+      const made = syntheticBatch(this.#epoch * this.length + this.#batch, {
+        batchSize: 16,
+        classes: this.#classes,
+        side: 16,
+      })
+      for (const tensor of [made.label, made.index, ...made.views.map(({ image }) => image)]) tensor.keep()
+      yield made
+    }
+  }
+}
