@@ -10,6 +10,7 @@ pub mod gemm;
 mod implicit;
 pub mod math;
 pub mod norm;
+pub mod pool;
 mod scratch;
 pub mod threads;
 mod tile;

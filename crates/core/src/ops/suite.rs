@@ -35,8 +35,10 @@ families! {
     matmul
     movement
     norm
+    pool
     reduce
     scan
+    softmax
     sort
     statistics
 }
