@@ -47,6 +47,13 @@ function plainUse({ name, config, definition }: PluginUse): unknown {
   return { type: name, ...(plain(config, definition.config) as object) }
 }
 
-function isUse(value: object): value is PluginUse {
-  return 'definition' in value && 'kind' in value && 'config' in value && 'name' in value
+function isUse(value: unknown): value is PluginUse {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'definition' in value &&
+    'kind' in value &&
+    'config' in value &&
+    'name' in value
+  )
 }

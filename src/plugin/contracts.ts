@@ -2,14 +2,14 @@
  * What a plugin of each kind has to be: the interfaces the trainer, the loader and the app talk to.
  * It holds no behaviour and imports types only.
  */
+import type { Batch } from '../data/index.js'
 import type { Module } from '../nn/index.js'
 import type { Tensor } from '../tensor/index.js'
 
 /** Part of a run. */
 export type Stage = 'fit' | 'validate' | 'test' | 'predict'
 
-/** What a data loader yields: tensors by name, see `data`. */
-export type Batch = Record<string, unknown>
+export type { Batch }
 
 /** What a forward returns: everything in it can be monitored; `loss` is what is minimised. */
 export type Outputs = Record<string, unknown>

@@ -1,6 +1,6 @@
 /** What a backbone has to keep: its width, a gradient for every parameter, a state dict that comes back whole. */
 import type * as nn from '../nn/index.js'
-import { Generator, Tensor, manualSeed, noGrad, randn, scope } from '../tensor/index.js'
+import { Generator, manualSeed, noGrad, randn, scope, type Tensor } from '../tensor/index.js'
 import type { Builder, ConformanceOptions } from './index.js'
 import { require, requireEqual, rule, type Rule } from './rule.js'
 import { numbers } from './synthetic.js'

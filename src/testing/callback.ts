@@ -25,9 +25,12 @@ const hooks = [
 ]
 
 export function callbackRules(build: Builder, { classes = 4 }: ConformanceOptions): Rule[] {
-  const use = (check: (make: () => Promise<Callback>) => Promise<void>) => () =>
+  const use = (check: (make: () => Promise<Callback>, runDirectory: string) => Promise<void>) => () =>
     inFolder(async (services) =>
-      check(async () => (await build({ services, backbone: smallBackbone(), numClasses: classes })) as Callback),
+      check(
+        async () => (await build({ services, backbone: smallBackbone(), numClasses: classes })) as Callback,
+        services.runDirectory,
+      ),
     )
   return [
     rule(
@@ -44,27 +47,27 @@ export function callbackRules(build: Builder, { classes = 4 }: ConformanceOption
     ),
     rule(
       'it lives through a run of two epochs',
-      use(async (make) => {
-        await trainBriefly({ callbacks: [await make()], classes })
+      use(async (make, runDirectory) => {
+        await trainBriefly({ callbacks: [await make()], classes, runDirectory })
       }),
     ),
     rule(
       'a second run leaves no more behind than the first',
-      use(async (make) => {
+      use(async (make, runDirectory) => {
         const before = memory().liveBuffers
-        await trainBriefly({ callbacks: [await make()], classes })
+        await trainBriefly({ callbacks: [await make()], classes, runDirectory })
         const first = memory().liveBuffers - before
-        await trainBriefly({ callbacks: [await make()], classes, epochs: 6 })
+        await trainBriefly({ callbacks: [await make()], classes, runDirectory, epochs: 6 })
         const longer = memory().liveBuffers - before - first
         require(longer <= first, () => `2 epochs left ${first} tensors, 6 epochs ${longer}`)
       }),
     ),
     rule(
       'its state is saved and loaded again',
-      use(async (make) => {
+      use(async (make, runDirectory) => {
         const callback = await make()
         if (callback.state === undefined) return
-        await trainBriefly({ callbacks: [callback], classes })
+        await trainBriefly({ callbacks: [callback], classes, runDirectory })
         require(callback.loadState !== undefined, () => 'it has state() and no loadState()')
         const state = await callback.state()
         await callback.loadState!(state)

@@ -1,4 +1,4 @@
-/** A run of seconds on synthetic images, for what needs one around it. It writes nothing to the disk. */
+/** A run of seconds on synthetic images, for what needs one around it. It saves no checkpoint of its own. */
 import { DataModule, type Batch, type BatchSource } from '../data/index.js'
 import * as nn from '../nn/index.js'
 import { manualSeed } from '../tensor/index.js'
@@ -9,10 +9,12 @@ export interface BriefTraining {
   readonly callbacks: readonly unknown[]
   readonly classes: number
   readonly epochs?: number
+  /** Where callbacks may write. */
+  readonly runDirectory: string
 }
 
 /** Trains a small classifier whose outputs hold `embedding`, `label` and `loss`. */
-export async function trainBriefly({ callbacks, classes, epochs = 2 }: BriefTraining): Promise<void> {
+export async function trainBriefly({ callbacks, classes, epochs = 2, runDirectory }: BriefTraining): Promise<void> {
   manualSeed(0)
   const backbone = smallBackbone()
   const module = new Module({
@@ -31,6 +33,7 @@ export async function trainBriefly({ callbacks, classes, epochs = 2 }: BriefTrai
     callbacks: callbacks as Callback[],
     logger: false,
   })
+  trainer.runDirectory = runDirectory
   await trainer.fit(module, new DataModule({ train: new Synthetic(4, classes), val: new Synthetic(2, classes) }))
   for (const tensor of module.stateDict().values()) tensor.dispose()
 }
