@@ -312,10 +312,37 @@ export declare class Tensor {
    * to 1e-5.
    */
   groupNorm(numGroups: number, weight?: Tensor | undefined | null, bias?: Tensor | undefined | null, eps?: number | undefined | null): Tensor
+  /**
+   * The largest element of each window of [B, C, H, W]; sizes are numbers or [vertical, horizontal], stride defaults
+   * to the kernel's size. A NaN wins.
+   */
+  maxPool2d(kernelSize: Pair, stride?: Pair | undefined | null, padding?: Pair | undefined | null, dilation?: Pair | undefined | null, ceilMode?: boolean | undefined | null): Tensor
+  /** As `maxPool2d`, with the place row · W + column of each maximum in its image (int64). */
+  maxPool2dWithIndices(kernelSize: Pair, stride?: Pair | undefined | null, padding?: Pair | undefined | null, dilation?: Pair | undefined | null, ceilMode?: boolean | undefined | null): [values: Tensor, indices: Tensor]
+  /**
+   * The average of each window of [B, C, H, W]; sizes are numbers or [vertical, horizontal], stride defaults to the
+   * kernel's size. Zeros of the padding count unless `countIncludePad` is false.
+   */
+  avgPool2d(kernelSize: Pair, stride?: Pair | undefined | null, padding?: Pair | undefined | null, ceilMode?: boolean | undefined | null, countIncludePad?: boolean | undefined | null, divisorOverride?: number | undefined | null): Tensor
+  /** Averages over parts that divide the image into `outputSize`, a number or [rows, columns]. */
+  adaptiveAvgPool2d(outputSize: Pair): Tensor
+  /** Maxima over parts that divide the image into `outputSize`, a number or [rows, columns]. */
+  adaptiveMaxPool2d(outputSize: Pair): Tensor
   /** Sum of all elements up to each one, along a dimension; integers sum as int64. */
   cumsum(dim: number): Tensor
   /** Product over a dimension (default: of everything). */
   prod(dim?: number | undefined | null, keepdim?: boolean | undefined | null): Tensor
+  /** eˣ / Σ eˣ along a dimension. */
+  softmax(dim: number): Tensor
+  /** The natural logarithm of softmax along a dimension. */
+  logSoftmax(dim: number): Tensor
+  /** ln Σ eˣ over dimensions (default: all). */
+  logsumexp(dims?: number | Array<number>, keepdim?: boolean | undefined | null): Tensor
+  /**
+   * Cross-entropy of logits [N, C], [N, C, …] or [C] with class numbers (int64) or probabilities (of the logits'
+   * shape). ERR_ARGUMENT for a class that does not exist, ERR_SHAPE where shapes do not fit.
+   */
+  crossEntropy(target: Tensor, options?: { weight?: Tensor | null, ignoreIndex?: number, reduction?: 'mean' | 'sum' | 'none', labelSmoothing?: number }): Tensor
   /** `[values, indices]` in ascending order along `dim` (default the last), stable; NaN counts as largest. */
   sort(dim?: number | undefined | null, descending?: boolean | undefined | null): [values: Tensor, indices: Tensor]
   /** The indices (int64) that sort along `dim` (default the last), stable; NaN counts as largest. */
