@@ -118,23 +118,6 @@ export class TiCoLoss extends Module {
   }
 }
 
-/** ZCA whitening of [N, dim]: (z − mean)·V·diag(max(w, eps)^−½)·Vᵀ with the unbiased covariance V·diag(w)·Vᵀ. */
-export function eigenWhiten(z: Tensor, { eps = 1e-3 } = {}): Tensor {
-  const [count] = matrixSizes('eigenWhiten', z)
-  const centred = z.sub(z.mean(0, true))
-  const covariance = centred.t().matmul(centred).div(count - 1)
-  const { eigenvalues, eigenvectors } = covariance.eigh()
-  const scaled = eigenvectors.mul(eigenvalues.clamp(eps, null).rsqrt()) // columns times w^-½
-  return centred.matmul(scaled.matmul(eigenvectors.t()))
-}
-
-/** W-MSE (Ermolov et al. 2021, arXiv:2007.06346): both views whitened together, unit length, mean squared error. */
-export function whitenedMse(first: Tensor, second: Tensor, { eps = 1e-3 } = {}): Tensor {
-  const white = eigenWhiten(cat([first, second], 0), { eps }).normalize()
-  const [a, b] = white.split(first.shape[0] ?? 0) as [Tensor, Tensor]
-  return mseLoss(a, b)
-}
-
 /** The elements of a square matrix off its diagonal, row by row: [n·(n − 1)]. */
 export function offDiagonal(matrix: Tensor): Tensor {
   const [rows, columns] = matrixSizes('offDiagonal', matrix)

@@ -83,7 +83,7 @@ export class VISRegLoss extends Module {
       Float64Array.from({ length: samples }, (_, index) => normalQuantile((index + 1) / (samples + 1))),
       { shape: [samples, 1], dtype: z.dtype },
     )
-    const shape = slices.sort(1).values.sub(quantiles).square().mean()
+    const shape = slices.sort(1)[0].sub(quantiles).square().mean()
     return mean.square().mean().mul(lambdaCenter).add(scale.mul(lambdaScale)).add(shape.mul(lambdaShape))
   }
 }

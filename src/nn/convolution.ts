@@ -1,6 +1,6 @@
 /** Convolutions over one and two axes, and the transposed one over two. */
 import { SptError } from '../errors.js'
-import { conv1d, convTranspose2d, empty, type Tensor } from '../tensor/index.js'
+import { conv1d, empty, type Tensor } from '../tensor/index.js'
 import { calculateFans, kaimingUniform_, uniform_ } from './init.js'
 import { Module, parameter } from './module.js'
 
@@ -100,7 +100,8 @@ export class ConvTranspose2d extends Module {
   }
 
   forward(input: Tensor): Tensor {
-    return convTranspose2d(input, this.weight, this.bias, this.options)
+    const { stride, padding, outputPadding, groups, dilation } = this.options
+    return input.convTranspose2d(this.weight, this.bias, stride, padding, outputPadding, groups, dilation)
   }
 }
 

@@ -86,17 +86,6 @@ export function xavierNormal_(tensor: Tensor, gain = 1, options: RandomOptions =
   return normal_(tensor, 0, xavierStd(tensor, gain), options)
 }
 
-/** Rows (or columns, if there are more rows) that are orthonormal, times `gain` (Saxe et al. 2014). */
-export function orthogonal_(tensor: Tensor, gain = 1, { generator }: RandomOptions = {}): Tensor {
-  const [rows = 1, ...rest] = tensor.shape
-  const columns = rest.reduce((product, size) => product * size, 1)
-  return assign(tensor, () => {
-    const tall = randn([Math.max(rows, columns), Math.min(rows, columns)], { generator })
-    const { q } = tall.qr()
-    return (rows < columns ? q.t() : q).mul(gain).reshape(tensor.shape)
-  })
-}
-
 /** Inputs and outputs that one unit of a weight [out, in, …] is connected to. @throws ERR_SHAPE below two axes. */
 export function calculateFans(tensor: Tensor): { fanIn: number; fanOut: number } {
   const [outputs, inputs, ...window] = tensor.shape

@@ -17,8 +17,6 @@ declare module '#binding' {
     split(sizes: number | readonly number[], dim?: number): Tensor[]
     /** At most `chunks` pieces of equal size (the last may be shorter) along `dim`; views. */
     chunk(chunks: number, dim?: number): Tensor[]
-    /** x / max(‖x‖ₚ, eps) along `dim`; p = 2, dim = 1, eps = 1e-12 unless said otherwise. */
-    normalize(p?: number, dim?: number, eps?: number): Tensor
   }
 }
 
@@ -60,10 +58,6 @@ const methods: ThisType<Tensor> & Record<string, unknown> = {
     const length = this.shape[dim < 0 ? dim + this.ndim : dim] ?? 0
     if (!(Number.isInteger(chunks) && chunks > 0)) throw argumentInvalid('chunk: chunks', 'a whole number above 0', chunks)
     return this.split(Math.max(1, Math.ceil(length / chunks)), dim)
-  },
-
-  normalize(p = 2, dim = 1, eps = 1e-12): Tensor {
-    return this.div(this.norm(p, dim, true).clamp(eps, null))
   },
 }
 
