@@ -1,6 +1,6 @@
 /** Images that a small network can learn in seconds, and such a network. They stand for no real data. */
 import * as nn from '../nn/index.js'
-import { Generator, randn, tensor, type Tensor } from '../tensor/index.js'
+import { Generator, arange, randn, scope, tensor, type Tensor } from '../tensor/index.js'
 
 export interface SyntheticBatch {
   readonly views: readonly { image: Tensor; label: Tensor }[]
@@ -13,29 +13,24 @@ export interface SyntheticBatch {
 /** Two noisy views [batch, 3, side, side] of images whose class is the mean of each channel, and the labels [batch]. */
 export function syntheticBatch(
   step: number,
-  { batchSize, classes, side }: { batchSize: number; classes: number; side: number },
+  size: { batchSize: number; classes: number; side: number },
 ): SyntheticBatch {
-  const generator = new Generator(step + 1)
+  const { batchSize, classes, side } = size
   const labels = Array.from({ length: batchSize }, (_, i) => i % classes)
-  const means = tensor(
-    labels.map((label) =>
-      [0, 1, 2].map((channel) => Math.cos((2 * Math.PI * (label + channel * classes * 0.4)) / classes)),
-    ),
-    { shape: [batchSize, 3] },
-  ).reshape([batchSize, 3, 1, 1])
-  const own = randn([batchSize, 3, 1, 1], { generator }).mul(0.2)
-  const view = (): Tensor => means.add(own).add(randn([batchSize, 3, side, side], { generator }).mul(0.3))
-  const label = tensor(labels.map(BigInt), { dtype: 'int64' })
-  const views = [view(), view()].map((image) => ({ image, label }))
-  return {
-    views,
-    image: views[0]!.image,
-    label,
-    index: tensor(
-      labels.map((_, i) => BigInt(i)),
-      { dtype: 'int64' },
-    ),
-  }
+  const colours = labels.map((label) =>
+    [0, 1, 2].map((channel) => Math.cos((2 * Math.PI * (label + channel * classes * 0.4)) / classes)),
+  )
+  return scope(() => {
+    const generator = new Generator(step + 1)
+    const own = randn([batchSize, 3, 1, 1], { generator }).mul(0.2)
+    const clean = tensor(colours).reshape([batchSize, 3, 1, 1]).add(own)
+    const label = tensor(labels, { dtype: 'int64' })
+    const views = [0, 1].map(() => ({
+      image: clean.add(randn([batchSize, 3, side, side], { generator }).mul(0.3)),
+      label,
+    }))
+    return { views, image: views[0]!.image, label, index: arange(batchSize) }
+  })
 }
 
 /** Images [batch, 3, height, width] to embeddings [batch, 32]. */
