@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import {
   InMemoryDataset,
-  Optimizer,
+  type Optimizer,
   SGD,
   defineBackbone,
   defineCallback,
@@ -172,7 +172,7 @@ test('a callback with a misspelt hook, one that keeps more with each epoch, one 
   })
   expect(await broken(definition)).toEqual([
     'it has a name, and only hooks that there are',
-    'a second run leaves no more behind than the first',
+    'later epochs keep no more than earlier ones',
     'its state is saved and loaded again',
   ])
 })

@@ -79,7 +79,8 @@ export function methodRules(build: Builder, options: ConformanceOptions): Rule[]
       const before = memory().liveBuffers
       for (let i = 3; i < 8; i++) await step(method, optimizer, i)
       const after = memory().liveBuffers
-      require(after === before, () => `${before} live buffers after 3 steps, ${after} after 8`)
+      // Garbage of before may be collected meanwhile, so fewer is no fault.
+      require(after <= before, () => `${before} live buffers after 3 steps, ${after} after 8`)
     }),
   ]
 }

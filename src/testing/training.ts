@@ -1,7 +1,7 @@
 /** A run of seconds on synthetic images, for what needs one around it. It saves no checkpoint of its own. */
 import { DataModule, type Batch, type BatchSource } from '../data/index.js'
 import * as nn from '../nn/index.js'
-import { manualSeed } from '../tensor/index.js'
+import { manualSeed, memory } from '../tensor/index.js'
 import { Module, Trainer, type Callback } from '../train/index.js'
 import { smallBackbone, syntheticBatch } from './synthetic.js'
 
@@ -13,8 +13,11 @@ export interface BriefTraining {
   readonly runDirectory: string
 }
 
-/** Trains a small classifier whose outputs hold `embedding`, `label` and `loss`. */
-export async function trainBriefly({ callbacks, classes, epochs = 2, runDirectory }: BriefTraining): Promise<void> {
+/**
+ * Trains a small classifier whose outputs hold `embedding`, `label` and `loss`.
+ * Returns how many buffers were alive at the end of each epoch.
+ */
+export async function trainBriefly({ callbacks, classes, epochs = 2, runDirectory }: BriefTraining): Promise<number[]> {
   manualSeed(0)
   const backbone = smallBackbone()
   const module = new Module({
@@ -26,16 +29,19 @@ export async function trainBriefly({ callbacks, classes, epochs = 2, runDirector
     },
     optim: { optimizer: { type: 'AdamW', lr: 1e-3 }, scheduler: null },
   })
+  const alive: number[] = []
+  const watch: Callback = { name: 'watch', onTrainEpochEnd: () => void alive.push(memory().liveBuffers) }
   const trainer = new Trainer({
     maxEpochs: epochs,
     numSanityValSteps: 1,
     logEveryNSteps: 2,
-    callbacks: callbacks as Callback[],
+    callbacks: [...(callbacks as Callback[]), watch],
     logger: false,
   })
   trainer.runDirectory = runDirectory
   await trainer.fit(module, new DataModule({ train: new Synthetic(4, classes), val: new Synthetic(2, classes) }))
   for (const tensor of module.stateDict().values()) tensor.dispose()
+  return alive
 }
 
 /** Batches made on the spot. */
