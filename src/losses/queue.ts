@@ -76,12 +76,11 @@ export function mocoV3Loss(query: Tensor, key: Tensor, { temperature = 0.2 } = {
   return infoNce(query, key, arange(query.shape[0] ?? 0), { temperature })
 }
 
-/** Each query's nearest row of the support by cosine, unit length and detached: [samples, dim]. */
+/** Each query's nearest row of the support by cosine, detached: [samples, dim]. */
 export function nearestNeighbour(query: Tensor, support: Tensor): Tensor {
   return noGrad(() => {
-    const rows = support.detach().normalize()
-    const nearest = query.detach().normalize().matmul(rows.t()).argmax(1)
-    return rows.indexSelect(0, nearest)
+    const nearest = query.detach().normalize().matmul(support.detach().normalize().t()).argmax(1)
+    return support.detach().indexSelect(0, nearest)
   })
 }
 

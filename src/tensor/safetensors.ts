@@ -201,7 +201,9 @@ function layout(tensors: Map<string, Tensor>, metadata: Record<string, string>):
 }
 
 function decode(bytes: Uint8Array, { dtype, shape }: SafetensorsEntry): Tensor {
-  const { buffer } = bytes
+  // A Node Buffer is a window on a larger array: typed arrays need one that begins and ends with these bytes.
+  const whole = bytes.byteLength === bytes.buffer.byteLength
+  const { buffer } = whole ? bytes : new Uint8Array(bytes)
   switch (dtype) {
     case 'F32':
       return fromData(new Float32Array(buffer), shape)

@@ -1,0 +1,57 @@
+/**
+ * Compares this package with reference vectors: every case of a directory of safetensors files with an index.json.
+ *
+ * Usage: npm run golden -- DIR [--device cpu] [--groups ops,losses] [--only NAME] [--verbose]
+ *
+ * Prints a line a group, each failure with its largest error against its tolerance, the operations that do not exist
+ * yet by name, and last `N passed, N failed, N skipped`. The exit status is 0 if nothing failed.
+ */
+import { parseArgs } from 'node:util'
+import { runCases, type CaseResult } from './golden/run.js'
+import { readCases } from './golden/cases.js'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    device: { type: 'string', default: 'cpu' },
+    groups: { type: 'string' },
+    only: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+  },
+})
+
+const [directory] = positionals
+if (directory === undefined || positionals.length > 1) fail('give one directory of cases: npm run golden -- DIR')
+if (values.device !== 'cpu') fail(`there is no device "${values.device}"; this build has: cpu`)
+
+const groups = values.groups?.split(',').map((group) => group.trim())
+const cases = readCases(directory, { groups, only: values.only })
+if (cases.length === 0) fail(`${directory} has no such case`)
+
+const total = { passed: 0, failed: 0, skipped: 0 }
+for (const group of new Set(cases.map((entry) => entry.group))) {
+  const own = cases.filter((entry) => entry.group === group)
+  const start = performance.now()
+  const results: CaseResult[] = []
+  for await (const result of runCases(directory, own)) {
+    results.push(result)
+    if (result.status === 'failed') console.log(`  FAILED ${group}/${result.name} (${result.op}): ${result.detail}`)
+    else if (values.verbose) console.log(`  ${result.status} ${group}/${result.name}: ${result.detail}`)
+  }
+  const count = (status: CaseResult['status']) => results.filter((result) => result.status === status).length
+  const [passed, failed, skipped] = [count('passed'), count('failed'), count('skipped')]
+  const seconds = ((performance.now() - start) / 1000).toFixed(1)
+  const missing = new Set(results.flatMap((result) => (result.status === 'skipped' ? [result.op] : [])))
+  const names = missing.size > 0 ? `: ${[...missing].join(', ')}` : ''
+  console.log(`${group}: ${passed} passed, ${failed} failed, ${skipped} skipped${names} (${own.length} cases, ${seconds} s)`)
+  total.passed += passed
+  total.failed += failed
+  total.skipped += skipped
+}
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
+process.exitCode = total.failed > 0 ? 1 : 0
+
+function fail(message: string): never {
+  console.error(message)
+  process.exit(2)
+}

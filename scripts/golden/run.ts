@@ -1,0 +1,107 @@
+/** Runs cases: calls the operation, forms the vector-Jacobian products, compares. What to call stands in the tables. */
+import { scope, Tensor, tensor } from '../../src/tensor/index.js'
+import { type Case, type CaseEntry, readCase } from './cases.js'
+import { compare, type Comparison } from './compare.js'
+import { losses } from './losses.js'
+import { metrics } from './metrics.js'
+import { models } from './models.js'
+import { ops } from './ops.js'
+import { optim } from './optim.js'
+import { schedulers } from './schedulers.js'
+import { Missing } from './table.js'
+
+export interface CaseResult {
+  name: string
+  op: string
+  status: 'passed' | 'failed' | 'skipped'
+  /** The largest error against its tolerance, or why the case failed or was skipped. */
+  detail: string
+}
+
+const groups = { ops, losses, metrics, models, optim, schedulers }
+
+export async function* runCases(directory: string, entries: CaseEntry[]): AsyncGenerator<CaseResult> {
+  for (const entry of entries) yield await scope(() => runCase(readCase(directory, entry)))
+}
+
+export async function runCase(given: Case): Promise<CaseResult> {
+  const { name, op } = given
+  const handler = groups[given.group as keyof typeof groups]?.[op]
+  if (!handler) return { name, op, status: 'skipped', detail: 'there is no such operation yet' }
+  try {
+    const inputs = given.inputs.map((input) => {
+      const value = tensorOf(given, input)
+      if (given.grads.includes(`grad.${input}`)) value.requiresGrad = true
+      return value
+    })
+    const named = Object.fromEntries(given.inputs.map((input, index) => [input, inputs[index] as Tensor]))
+    const cotangents = new Map(
+      given.outputs.flatMap((output): Array<[string, Tensor]> => {
+        const cotangent = given.tensors.get(`cot.${output}`)
+        return cotangent ? [[output, cotangent]] : []
+      }),
+    )
+    const call = { ...given, inputs, named, outputNames: given.outputs, expected: given.tensors, cotangents }
+    const produced = await handler(call)
+    const results = { ...nameOutputs(produced, given.outputs), ...gradients(given, produced, named) }
+    return { name, op, ...(await judge(given, results)) }
+  } catch (error) {
+    if (error instanceof Missing) return { name, op, status: 'skipped', detail: error.message }
+    const text = error instanceof Error ? (error.stack ?? error.message).split('\n').slice(0, 4).join(' | ') : String(error)
+    return { name, op, status: 'failed', detail: text }
+  }
+}
+
+type Values = Record<string, Tensor | Float64Array | number>
+
+function nameOutputs(produced: unknown, names: string[]): Values {
+  if (produced instanceof Tensor || typeof produced === 'number') return { [names[0] ?? 'out']: produced }
+  if (Array.isArray(produced)) return Object.fromEntries(produced.map((value, index) => [names[index] ?? '', value]))
+  return produced as Values
+}
+
+/** d(Σ outputs · cotangents)/d(input), for each input that has a reference. */
+function gradients(given: Case, produced: unknown, named: Record<string, Tensor>): Values {
+  const outputs = nameOutputs(produced, given.outputs)
+  const wanted = given.grads.filter((grad) => !(grad in outputs))
+  if (wanted.length === 0) return {}
+  const terms = given.outputs.flatMap((output) => {
+    const cotangent = given.tensors.get(`cot.${output}`)
+    const value = outputs[output]
+    return cotangent && value instanceof Tensor ? [value.mul(cotangent).sum()] : []
+  })
+  const [first, ...rest] = terms
+  if (!first) throw new Error('the case has gradients but no cotangent')
+  rest.reduce((sum, term) => sum.add(term), first).backward()
+  return Object.fromEntries(
+    wanted.map((grad) => {
+      const input = named[grad.slice('grad.'.length)]
+      if (!input) throw new Error(`${grad} is a gradient of no input`)
+      return [grad, input.grad ?? input.zerosLike()]
+    }),
+  )
+}
+
+async function judge(given: Case, results: Values): Promise<Pick<CaseResult, 'status' | 'detail'>> {
+  let worst: (Comparison & { tensor: string }) | undefined
+  for (const tensorName of [...given.outputs, ...given.grads]) {
+    const value = results[tensorName]
+    if (value === undefined) return { status: 'failed', detail: `${tensorName} was not computed` }
+    const actual = value instanceof Tensor ? value : tensor(value instanceof Float64Array ? value : Float64Array.of(value))
+    const comparison = await compare(actual, tensorOf(given, tensorName), {
+      atol: given.atols[tensorName] ?? given.atol,
+      rtol: given.rtols[tensorName] ?? given.rtol,
+      levels: Number(given.attrs.levels ?? 0),
+      flat: !(value instanceof Tensor),
+    })
+    if (!worst || comparison.ratio > worst.ratio) worst = { ...comparison, tensor: tensorName }
+  }
+  if (!worst) return { status: 'failed', detail: 'the case has no outputs' }
+  return { status: worst.ratio <= 1 ? 'passed' : 'failed', detail: `${worst.tensor}: ${worst.text}` }
+}
+
+function tensorOf(given: Case, name: string): Tensor {
+  const found = given.tensors.get(name)
+  if (!found) throw new Error(`the file has no tensor "${name}"`)
+  return found
+}
