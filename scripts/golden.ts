@@ -43,7 +43,9 @@ for (const group of new Set(cases.map((entry) => entry.group))) {
   const seconds = ((performance.now() - start) / 1000).toFixed(1)
   const missing = new Set(results.flatMap((result) => (result.status === 'skipped' ? [result.op] : [])))
   const names = missing.size > 0 ? `: ${[...missing].join(', ')}` : ''
-  console.log(`${group}: ${passed} passed, ${failed} failed, ${skipped} skipped${names} (${own.length} cases, ${seconds} s)`)
+  console.log(
+    `${group}: ${passed} passed, ${failed} failed, ${skipped} skipped${names} (${own.length} cases, ${seconds} s)`,
+  )
   total.passed += passed
   total.failed += failed
   total.skipped += skipped

@@ -9,11 +9,7 @@ export default defineScheduler({
     totalSteps: z.int().positive().optional().describe('steps of the whole schedule; default: those of the run'),
     startFactor: z.number().min(0).default(0.01).describe('learning rate of the first step, as a fraction'),
     endLr: z.number().min(0).default(0).describe('learning rate of the last step'),
-    peakStep: z
-      .number()
-      .positive()
-      .default(0.01)
-      .describe('steps of warm-up; below 1, a fraction of all steps'),
+    peakStep: z.number().positive().default(0.01).describe('steps of warm-up; below 1, a fraction of all steps'),
   }),
   build: ({ config, optimizer, totalSteps, maxEpochs }) =>
     createScheduler(

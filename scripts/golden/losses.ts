@@ -31,5 +31,6 @@ export const losses: Table = {
   'nnclr._nearest_neighbour': pair(L.nearestNeighbour),
   off_diagonal: ({ inputs }) => L.offDiagonal(at(inputs, 0)),
   simmim: ({ inputs }) => L.simMimLoss(at(inputs, 0), at(inputs, 1), at(inputs, 2)),
-  'simsiam._neg_cos_sim': ({ inputs }) => new L.NegativeCosineSimilarity().forward(at(inputs, 0), at(inputs, 1).detach()),
+  'simsiam._neg_cos_sim': ({ inputs }) =>
+    new L.NegativeCosineSimilarity().forward(at(inputs, 0), at(inputs, 1).detach()),
 }

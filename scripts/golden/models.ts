@@ -45,7 +45,9 @@ async function measure(model: Module, { attrs, named, inputs, outputNames, cotan
   const buffers = new Map(model.namedBuffers())
   const kept = (attrs.buffers ?? []) as string[]
   results.buffer_norm = await norms(kept.map((name) => buffers.get(name) as Tensor))
-  return Object.fromEntries(Object.entries(results).filter(([name]) => name.startsWith('grad') || outputNames.includes(name)))
+  return Object.fromEntries(
+    Object.entries(results).filter(([name]) => name.startsWith('grad') || outputNames.includes(name)),
+  )
 }
 
 async function norms(tensors: Tensor[]): Promise<Float64Array> {
@@ -62,7 +64,8 @@ function fill(model: Module, attrs: Record<string, unknown>): void {
   const wanted = attrs.state as Record<string, number[]>
   const missing = Object.keys(wanted).filter((key) => !own.has(key))
   const extra = [...own.keys()].filter((key) => !(key in wanted))
-  if (missing.length + extra.length > 0) throw new Error(`state dict: missing ${missing.join()}, unexpected ${extra.join()}`)
+  if (missing.length + extra.length > 0)
+    throw new Error(`state dict: missing ${missing.join()}, unexpected ${extra.join()}`)
   if (Object.keys(wanted).join() !== [...own.keys()].join()) throw new Error('state dict: another order of keys')
   const skipped = (attrs.skipped ?? []) as string[]
   const rule = attrs.weights === 'hashed' ? hashed : formula
@@ -70,7 +73,8 @@ function fill(model: Module, attrs: Record<string, unknown>): void {
     for (const [key, shape] of Object.entries(wanted)) {
       if (skipped.includes(key)) continue
       const target = own.get(key) as Tensor
-      if (target.shape.join() !== shape.join()) throw new Error(`${key} is [${target.shape.join()}], not [${shape.join()}]`)
+      if (target.shape.join() !== shape.join())
+        throw new Error(`${key} is [${target.shape.join()}], not [${shape.join()}]`)
       target.copy_(tensor(entry(key, shape, rule), { shape }))
     }
   })

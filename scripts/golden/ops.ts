@@ -5,7 +5,8 @@ import { at, type Call, first, type Handler, invoke, type Table } from './table.
 
 /** Calls the method of the operation's own name in camelCase on the first input, with the attributes named. */
 function method(name: string, ...attributes: string[]): Handler {
-  return ({ inputs, attrs }) => invoke(at(inputs, 0), name, ...inputs.slice(1), ...attributes.map((key) => orNothing(attrs[key])))
+  return ({ inputs, attrs }) =>
+    invoke(at(inputs, 0), name, ...inputs.slice(1), ...attributes.map((key) => orNothing(attrs[key])))
 }
 
 /** Reference attributes say null where our arguments are left out. */
@@ -39,8 +40,36 @@ const elementLoss = (
 }
 
 export const ops: Table = {
-  ...plain('abs', 'add', 'atan2', 'cos', 'div', 'erf', 'exp', 'expm1', 'log', 'log1p', 'maximum', 'minimum', 'neg', 'pow'),
-  ...plain('reciprocal', 'relu', 'rsqrt', 'sigmoid', 'sign', 'silu', 'sin', 'sqrt', 'square', 'sub', 'tanh', 'logSigmoid'),
+  ...plain(
+    'abs',
+    'add',
+    'atan2',
+    'cos',
+    'div',
+    'erf',
+    'exp',
+    'expm1',
+    'log',
+    'log1p',
+    'maximum',
+    'minimum',
+    'neg',
+    'pow',
+  ),
+  ...plain(
+    'reciprocal',
+    'relu',
+    'rsqrt',
+    'sigmoid',
+    'sign',
+    'silu',
+    'sin',
+    'sqrt',
+    'square',
+    'sub',
+    'tanh',
+    'logSigmoid',
+  ),
   ...plain('eq', 'ne', 'lt', 'le', 'gt', 'ge', 'inv', 'svdvals'),
   ...withDims('sum', 'mean', 'amax', 'amin', 'prod', 'argmax', 'argmin', 'logsumexp'),
   add_scalar: method('add', 'value'),
@@ -75,7 +104,10 @@ export const ops: Table = {
   linear: method('linear'),
   einsum: ({ inputs, attrs }) => einsum(String(attrs.equation), ...inputs),
   view_chain: ({ inputs, attrs }) =>
-    (attrs.steps as Array<[string, number[]]>).reduce((value, [step, args]) => viewStep(value, step, args), at(inputs, 0)),
+    (attrs.steps as Array<[string, number[]]>).reduce(
+      (value, [step, args]) => viewStep(value, step, args),
+      at(inputs, 0),
+    ),
   cat: ({ inputs, attrs }) => cat(inputs, Number(attrs.dim)),
   stack: ({ inputs, attrs }) => stack(inputs, Number(attrs.dim)),
   chunk: ({ inputs, attrs }) => at(inputs, 0).chunk(Number(attrs.chunks), Number(attrs.dim)),
@@ -110,7 +142,12 @@ export const ops: Table = {
       ...pairs(attrs, 'dilation'),
     ),
   max_pool2d: ({ inputs, attrs }) =>
-    invoke(at(inputs, 0), 'maxPool2d', ...pairs(attrs, 'kernel_size', 'stride', 'padding', 'dilation'), attrs.ceil_mode),
+    invoke(
+      at(inputs, 0),
+      'maxPool2d',
+      ...pairs(attrs, 'kernel_size', 'stride', 'padding', 'dilation'),
+      attrs.ceil_mode,
+    ),
   avg_pool2d: ({ inputs, attrs }) =>
     invoke(
       at(inputs, 0),
@@ -119,8 +156,10 @@ export const ops: Table = {
       attrs.ceil_mode,
       attrs.count_include_pad,
     ),
-  adaptive_avg_pool2d: ({ inputs, attrs }) => invoke(at(inputs, 0), 'adaptiveAvgPool2d', ...pairs(attrs, 'output_size')),
-  adaptive_max_pool2d: ({ inputs, attrs }) => invoke(at(inputs, 0), 'adaptiveMaxPool2d', ...pairs(attrs, 'output_size')),
+  adaptive_avg_pool2d: ({ inputs, attrs }) =>
+    invoke(at(inputs, 0), 'adaptiveAvgPool2d', ...pairs(attrs, 'output_size')),
+  adaptive_max_pool2d: ({ inputs, attrs }) =>
+    invoke(at(inputs, 0), 'adaptiveMaxPool2d', ...pairs(attrs, 'output_size')),
   interpolate: ({ inputs, attrs }) =>
     invoke(at(inputs, 0), 'interpolate', {
       size: orNothing(attrs.size),
@@ -133,7 +172,8 @@ export const ops: Table = {
   batch_norm2d: batchNorm,
   layer_norm: ({ inputs: [x, weight, bias], attrs }) =>
     invoke(x as Tensor, 'layerNorm', attrs.normalized_shape, weight, bias, attrs.eps),
-  rms_norm: ({ inputs: [x, weight], attrs }) => invoke(x as Tensor, 'rmsNorm', attrs.normalized_shape, weight, attrs.eps),
+  rms_norm: ({ inputs: [x, weight], attrs }) =>
+    invoke(x as Tensor, 'rmsNorm', attrs.normalized_shape, weight, attrs.eps),
   group_norm: ({ inputs: [x, weight, bias], attrs }) =>
     invoke(x as Tensor, 'groupNorm', attrs.num_groups, weight, bias, attrs.eps),
   cross_entropy: ({ named, attrs }) =>
@@ -211,6 +251,16 @@ function viewStep(value: Tensor, step: string, args: number[]): Tensor {
 function batchNorm({ named, attrs }: Call): Record<string, Tensor> {
   const { x, running_mean: mean, running_var: variance, weight, bias } = named as Record<string, Tensor>
   const [meanOut, varianceOut] = [(mean as Tensor).clone(), (variance as Tensor).clone()]
-  const y = invoke(x as Tensor, 'batchNorm', meanOut, varianceOut, weight, bias, attrs.training, attrs.momentum, attrs.eps)
+  const y = invoke(
+    x as Tensor,
+    'batchNorm',
+    meanOut,
+    varianceOut,
+    weight,
+    bias,
+    attrs.training,
+    attrs.momentum,
+    attrs.eps,
+  )
   return { y, running_mean_out: meanOut, running_var_out: varianceOut }
 }

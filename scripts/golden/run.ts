@@ -47,7 +47,8 @@ export async function runCase(given: Case): Promise<CaseResult> {
     return { name, op, ...(await judge(given, results)) }
   } catch (error) {
     if (error instanceof Missing) return { name, op, status: 'skipped', detail: error.message }
-    const text = error instanceof Error ? (error.stack ?? error.message).split('\n').slice(0, 4).join(' | ') : String(error)
+    const text =
+      error instanceof Error ? (error.stack ?? error.message).split('\n').slice(0, 4).join(' | ') : String(error)
     return { name, op, status: 'failed', detail: text }
   }
 }
@@ -87,7 +88,8 @@ async function judge(given: Case, results: Values): Promise<Pick<CaseResult, 'st
   for (const tensorName of [...given.outputs, ...given.grads]) {
     const value = results[tensorName]
     if (value === undefined) return { status: 'failed', detail: `${tensorName} was not computed` }
-    const actual = value instanceof Tensor ? value : tensor(value instanceof Float64Array ? value : Float64Array.of(value))
+    const actual =
+      value instanceof Tensor ? value : tensor(value instanceof Float64Array ? value : Float64Array.of(value))
     const comparison = await compare(actual, tensorOf(given, tensorName), {
       atol: given.atols[tensorName] ?? given.atol,
       rtol: given.rtols[tensorName] ?? given.rtol,

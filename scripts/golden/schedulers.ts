@@ -67,7 +67,8 @@ const rates: Handler = async (call) => {
   return Object.fromEntries(Object.entries(results).filter(([name]) => outputNames.includes(name)))
 }
 
-const each = (count: number, value: (index: number) => number) => Float64Array.from({ length: count }, (_, i) => value(i))
+const each = (count: number, value: (index: number) => number) =>
+  Float64Array.from({ length: count }, (_, i) => value(i))
 
 /** Sizes of outputs that no attribute states. */
 const sizeOf = (call: Call, output: string): number => (call.expected.get(output) as Tensor).numel
@@ -82,7 +83,11 @@ export const schedulers: Table = {
     return { coefficient: each(sizeOf(call, 'coefficient'), (epoch) => emaCoefficientAt(epoch, options)) }
   },
   'DINO._teacher_temperature': (call) => {
-    const { temperature_teacher_warmup: start, temperature_teacher: end, warmup_epochs_temperature_teacher: epochs } = call.attrs
+    const {
+      temperature_teacher_warmup: start,
+      temperature_teacher: end,
+      warmup_epochs_temperature_teacher: epochs,
+    } = call.attrs
     const options = { warmup: Number(start), final: Number(end), warmupEpochs: Number(epochs) }
     return { temperature: each(sizeOf(call, 'temperature'), (epoch) => teacherTemperatureAt(epoch, options as never)) }
   },
@@ -92,4 +97,3 @@ export const schedulers: Table = {
     return { weight_decay: each(sizeOf(call, 'weight_decay'), (step) => weightDecayAt(step, options as never)) }
   },
 }
-

@@ -25,7 +25,10 @@ function column(key: string, samples: readonly Sample[]): unknown {
   if (key === 'label' || key === 'index') {
     const wrong = values.findIndex((value) => !Number.isInteger(value))
     if (wrong >= 0) {
-      throw new SptError('ERR_DATA', `sample ${samples[wrong]?.index}: expected a whole number as ${key}, found ${String(values[wrong])}`)
+      throw new SptError(
+        'ERR_DATA',
+        `sample ${samples[wrong]?.index}: expected a whole number as ${key}, found ${String(values[wrong])}`,
+      )
     }
     return tensor(BigInt64Array.from(values as number[], BigInt)).keep()
   }

@@ -81,7 +81,16 @@ export class DataLoader implements BatchSource {
   #phase: 'ready' | 'running' | 'ended' = 'ready'
 
   constructor(options: DataLoaderOptions) {
-    const { dataset, batchSize = 1, shuffle = false, sampler, dropLast = false, numWorkers = 2, prefetch = 2, seed } = options
+    const {
+      dataset,
+      batchSize = 1,
+      shuffle = false,
+      sampler,
+      dropLast = false,
+      numWorkers = 2,
+      prefetch = 2,
+      seed,
+    } = options
     atLeast('batchSize', batchSize, 1)
     atLeast('numWorkers', numWorkers, 0)
     atLeast('prefetch', prefetch, 0)
@@ -127,9 +136,13 @@ export class DataLoader implements BatchSource {
   load({ epoch, batch }: LoaderState): void {
     atLeast('epoch', epoch, 0)
     if (!Number.isInteger(batch) || batch < 0 || batch > this.length) {
-      throw new SptError('ERR_CHECKPOINT', `the data stopped at batch ${batch} of an epoch, this loader has ${this.length} batches`, {
-        hint: 'Resume with the data set and the batch size that the run was started with.',
-      })
+      throw new SptError(
+        'ERR_CHECKPOINT',
+        `the data stopped at batch ${batch} of an epoch, this loader has ${this.length} batches`,
+        {
+          hint: 'Resume with the data set and the batch size that the run was started with.',
+        },
+      )
     }
     this.#epoch = epoch
     this.#delivered = batch
@@ -183,7 +196,8 @@ export class DataLoader implements BatchSource {
 
   #order(epoch: number): ArrayLike<number> {
     const { length } = this.dataset
-    const sampler = this.#sampler ?? (this.#shuffle ? new RandomSampler(length, this.#seed) : new SequentialSampler(length))
+    const sampler =
+      this.#sampler ?? (this.#shuffle ? new RandomSampler(length, this.#seed) : new SequentialSampler(length))
     return sampler.indices(epoch)
   }
 
@@ -201,7 +215,10 @@ export class DataLoader implements BatchSource {
       return await this.dataset.get(index)
     } catch (cause) {
       const message = `${this.dataset.name}, sample ${index}: ${reason(cause)}`
-      throw new SptError(errorCode(cause) ?? 'ERR_DATA', message, { cause, hint: cause instanceof SptError ? cause.hint : undefined })
+      throw new SptError(errorCode(cause) ?? 'ERR_DATA', message, {
+        cause,
+        hint: cause instanceof SptError ? cause.hint : undefined,
+      })
     }
   }
 }
@@ -224,5 +241,6 @@ function limitConcurrency(limit: number): <T>(task: () => Promise<T>) => Promise
 }
 
 function atLeast(option: string, value: number, least: number): void {
-  if (!Number.isSafeInteger(value) || value < least) throw argumentInvalid(`DataLoader ${option}`, `a whole number from ${least}`, value)
+  if (!Number.isSafeInteger(value) || value < least)
+    throw argumentInvalid(`DataLoader ${option}`, `a whole number from ${least}`, value)
 }

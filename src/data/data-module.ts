@@ -68,7 +68,8 @@ const loaderKeys: { readonly [key in keyof Required<DataLoaderOptions>]: true } 
 function loaderOf(part: DataPart, name: string): BatchSource {
   if (Symbol.asyncIterator in part) return part
   const unknown = Object.keys(part).filter((key) => !(key in loaderKeys))
-  if (unknown.length > 0) throw argumentInvalid(`DataModule ${name}`, `only ${Object.keys(loaderKeys).join(', ')}`, unknown)
+  if (unknown.length > 0)
+    throw argumentInvalid(`DataModule ${name}`, `only ${Object.keys(loaderKeys).join(', ')}`, unknown)
   if (part.dataset === undefined) throw argumentInvalid(`DataModule ${name}`, 'a dataset', part)
   return new DataLoader(part)
 }

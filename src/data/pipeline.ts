@@ -27,7 +27,11 @@ export function withLabels(
   const labelled = (view: View): View => ({ ...view, label })
   if ('image' in images) return { ...rest, label, ...images }
   if ('views' in images && Array.isArray(images.views)) return { ...rest, label, views: images.views.map(labelled) }
-  return { ...rest, label, ...Object.fromEntries(Object.entries(images).map(([name, view]) => [name, labelled(view as View)])) }
+  return {
+    ...rest,
+    label,
+    ...Object.fromEntries(Object.entries(images).map(([name, view]) => [name, labelled(view as View)])),
+  }
 }
 
 /** Checks the steps once, so that a wrong argument is an error before the first batch. */
@@ -45,7 +49,8 @@ export function makePipelines(transform: Transform | MultiView = { steps: [] }):
       )
       if (failure) {
         const sample = samples[failure.place]
-        const path = sample && isEncoded(sample.image) && sample.image.path !== undefined ? ` (${sample.image.path})` : ''
+        const path =
+          sample && isEncoded(sample.image) && sample.image.path !== undefined ? ` (${sample.image.path})` : ''
         throw new SptError(failure.code as ErrorCode, `sample ${sample?.index}${path}: ${failure.message}`)
       }
       const made = views.map((image) => ({ image }))

@@ -186,11 +186,19 @@ export function crossViewEntropy(student: Tensor, teacher: Tensor, temperature: 
       `student [${student.shape.join(', ')}] and teacher [${teacher.shape.join(', ')}] differ beyond the view axis`,
     )
   }
-  const logProbabilities = student.div(temperature).logSoftmax(-1).reshape([students, samples * prototypes])
+  const logProbabilities = student
+    .div(temperature)
+    .logSoftmax(-1)
+    .reshape([students, samples * prototypes])
   const pairs = logProbabilities.matmul(teacher.reshape([teachers, samples * prototypes]).t()) // [students, teachers]
-  const weights = Array.from({ length: students }, (_, s) => Array.from({ length: teachers }, (_, t) => Number(s !== t)))
+  const weights = Array.from({ length: students }, (_, s) =>
+    Array.from({ length: teachers }, (_, t) => Number(s !== t)),
+  )
   const count = students * teachers - Math.min(students, teachers)
-  return pairs.mul(tensor(weights, { dtype: student.dtype })).sum().div(-count * samples)
+  return pairs
+    .mul(tensor(weights, { dtype: student.dtype }))
+    .sum()
+    .div(-count * samples)
 }
 
 /** iBOT's loss on masked patches (Zhou et al. 2022, arXiv:2111.07832, eq. 2): rows are the masked patches. */

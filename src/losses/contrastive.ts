@@ -36,7 +36,12 @@ export class InfoNCELoss extends Module {
     this.temperature = temperature
   }
 
-  forward(anchors: Tensor, candidates: Tensor, targets: Tensor, options: Omit<InfoNceOptions, 'temperature'> = {}): Tensor {
+  forward(
+    anchors: Tensor,
+    candidates: Tensor,
+    targets: Tensor,
+    options: Omit<InfoNceOptions, 'temperature'> = {},
+  ): Tensor {
     return infoNce(anchors, candidates, targets, { temperature: this.temperature, ...options })
   }
 }
@@ -83,5 +88,7 @@ export function symmetricInfoNce(
   options: { temperature?: number; logitScale?: Tensor | undefined } = {},
 ): Tensor {
   const own = arange(first.shape[0] ?? 0)
-  return infoNce(first, second, own, options).add(infoNce(second, first, own, options)).mul(0.5)
+  return infoNce(first, second, own, options)
+    .add(infoNce(second, first, own, options))
+    .mul(0.5)
 }

@@ -18,11 +18,27 @@ export function varianceCovariance(
 ): { variance: Tensor; covariance: Tensor } {
   const [count, dim] = matrixSizes('VICReg', z)
   const centred = z.sub(z.mean(0, true))
-  const std = centred.square().sum(0).div(count - 1).add(epsilon).sqrt() // [dim]
-  const covariance = centred.t().matmul(centred).div(count - 1) // [dim, dim]
+  const std = centred
+    .square()
+    .sum(0)
+    .div(count - 1)
+    .add(epsilon)
+    .sqrt() // [dim]
+  const covariance = centred
+    .t()
+    .matmul(centred)
+    .div(count - 1) // [dim, dim]
   return {
-    variance: std.rsub(1).relu().mean().mul(stdCoeff / 2),
-    covariance: covariance.mul(offDiagonalMask(dim)).square().sum().mul(covCoeff / dim),
+    variance: std
+      .rsub(1)
+      .relu()
+      .mean()
+      .mul(stdCoeff / 2),
+    covariance: covariance
+      .mul(offDiagonalMask(dim))
+      .square()
+      .sum()
+      .mul(covCoeff / dim),
   }
 }
 
@@ -109,7 +125,10 @@ export class TiCoLoss extends Module {
     noGrad(() => {
       const both = cat([a.detach(), b.detach()], 0)
       const centred = both.sub(both.mean(0, true))
-      const current = centred.t().matmul(centred).div((both.shape[0] ?? 2) - 1)
+      const current = centred
+        .t()
+        .matmul(centred)
+        .div((both.shape[0] ?? 2) - 1)
       this.covariance.copy_(this.covariance.mul(this.beta).add(current.mul(1 - this.beta)))
     })
     const invariance = cosineSimilarity(a, b).mean().mul(-2).add(2)
@@ -123,8 +142,14 @@ export function offDiagonal(matrix: Tensor): Tensor {
   const [rows, columns] = matrixSizes('offDiagonal', matrix)
   if (rows !== columns) throw new SptError('ERR_SHAPE', `offDiagonal: [${rows}, ${columns}] is not square`)
   // Without its last element the flat matrix is rows of n + 1 that begin on the diagonal.
-  const flat = matrix.contiguous().reshape([-1]).narrow(0, 0, rows * rows - 1)
-  return flat.reshape([rows - 1, rows + 1]).narrow(1, 1, rows).reshape([-1])
+  const flat = matrix
+    .contiguous()
+    .reshape([-1])
+    .narrow(0, 0, rows * rows - 1)
+  return flat
+    .reshape([rows - 1, rows + 1])
+    .narrow(1, 1, rows)
+    .reshape([-1])
 }
 
 function offDiagonalMask(dim: number): Tensor {
@@ -134,7 +159,14 @@ function offDiagonalMask(dim: number): Tensor {
 /** (z − mean) / (unbiased std + 1e-5) over the batch. */
 function standardise(z: Tensor, count: number): Tensor {
   const centred = z.sub(z.mean(0, true))
-  return centred.div(centred.square().sum(0, true).div(count - 1).sqrt().add(1e-5))
+  return centred.div(
+    centred
+      .square()
+      .sum(0, true)
+      .div(count - 1)
+      .sqrt()
+      .add(1e-5),
+  )
 }
 
 function matrixSizes(name: string, z: Tensor): [number, number] {

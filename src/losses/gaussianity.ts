@@ -24,7 +24,10 @@ export class EppsPulley extends Module {
   forward(samples: Tensor): Tensor {
     const { dtype } = samples
     const t = tensor(this.points, { dtype })
-    const normal = tensor(this.points.map((point) => Math.exp((-point * point) / 2)), { dtype })
+    const normal = tensor(
+      this.points.map((point) => Math.exp((-point * point) / 2)),
+      { dtype },
+    )
     const phases = samples.unsqueeze(-1).mul(t) // [samples, columns, points]
     const real = phases.cos().mean(0).sub(normal)
     const imaginary = phases.sin().mean(0)

@@ -99,7 +99,12 @@ export class NNCLRLoss extends Module {
   }
 
   /** Projections and predictions of both views, each [samples, dim]. */
-  forward(firstProjection: Tensor, secondProjection: Tensor, firstPrediction: Tensor, secondPrediction: Tensor): Tensor {
+  forward(
+    firstProjection: Tensor,
+    secondProjection: Tensor,
+    firstPrediction: Tensor,
+    secondPrediction: Tensor,
+  ): Tensor {
     const support = this.queue.append(firstProjection)
     const many = this.queue.length > 1
     const nearFirst = many ? nearestNeighbour(firstProjection, support) : firstProjection.detach()

@@ -17,7 +17,10 @@ export function patchify(input: Tensor, patchSize: readonly number[]): Tensor {
   const grid = sizes.map((size, axis) => {
     const patch = patchSize[axis] ?? 1
     if (size % patch === 0) return size / patch
-    throw new SptError('ERR_SHAPE', `patchify: [${input.shape.join(', ')}] does not divide into patches ${patchSize.join('×')}`)
+    throw new SptError(
+      'ERR_SHAPE',
+      `patchify: [${input.shape.join(', ')}] does not divide into patches ${patchSize.join('×')}`,
+    )
   })
   const interleaved = grid.flatMap((count, axis) => [count, patchSize[axis] ?? 1])
   return input
@@ -47,7 +50,14 @@ export function unpatchify(patches: Tensor, patchSize: readonly number[], gridSi
 export function normalisePatches(patches: Tensor): Tensor {
   const centred = patches.sub(patches.mean(-1, true))
   const width = patches.shape.at(-1) ?? 0
-  return centred.div(centred.square().sum(-1, true).div(width - 1).add(1e-6).sqrt())
+  return centred.div(
+    centred
+      .square()
+      .sum(-1, true)
+      .div(width - 1)
+      .add(1e-6)
+      .sqrt(),
+  )
 }
 
 /** Mean of the per-patch losses over the patches where the mask is 1. */
@@ -77,7 +87,13 @@ export class MAELoss extends Module {
 
   constructor(options: MAELossOptions = {}) {
     super()
-    const defaults = { patchSize: 16, lossType: 'mse', maskOnly: true, patchNormalize: true, reduction: 'mean' } as const
+    const defaults = {
+      patchSize: 16,
+      lossType: 'mse',
+      maskOnly: true,
+      patchNormalize: true,
+      reduction: 'mean',
+    } as const
     this.options = { ...defaults, ...options }
   }
 
@@ -118,7 +134,9 @@ export function data2vecLoss(prediction: Tensor, target: Tensor, mask: Tensor, {
 export function nextEmbeddingLoss(embeddings: Tensor, predictions: Tensor): Tensor {
   const pairs = (embeddings.shape[1] ?? 1) - 1
   const targets = embeddings.detach().narrow(1, 1, pairs)
-  return cosineSimilarity(predictions.narrow(1, 0, pairs), targets, { dim: -1, eps: 1e-12 }).mean().neg()
+  return cosineSimilarity(predictions.narrow(1, 0, pairs), targets, { dim: -1, eps: 1e-12 })
+    .mean()
+    .neg()
 }
 
 /**
@@ -134,7 +152,10 @@ export function hogPerPatch(images: Tensor, { patchSize, bins = 9 }: { patchSize
   const turn = angle.div(Math.PI)
   // Into [0, 1): orientation, not direction.
   const share = turn.sub(turn.floor())
-  const bin = share.mul(bins).floor().clamp(0, bins - 1)
+  const bin = share
+    .mul(bins)
+    .floor()
+    .clamp(0, bins - 1)
   const histograms = Array.from({ length: bins }, (_, index) => {
     const chosen = magnitude.mul(bin.eq(index).to(images.dtype)) // [batch, C, H, W]
     const cells = chosen.reshape([batch, channels, height / patchSize, patchSize, width / patchSize, patchSize])
@@ -143,7 +164,11 @@ export function hogPerPatch(images: Tensor, { patchSize, bins = 9 }: { patchSize
   const stacked = histograms.map((histogram) => histogram.unsqueeze(-1))
   const all = cat(stacked, -1).reshape([batch, (height / patchSize) * (width / patchSize), channels, bins])
   const centred = all.sub(all.mean(-1, true))
-  const deviation = centred.square().sum(-1, true).div(bins - 1).sqrt()
+  const deviation = centred
+    .square()
+    .sum(-1, true)
+    .div(bins - 1)
+    .sqrt()
   return centred.div(deviation.add(1e-6)).reshape([batch, -1, channels * bins])
 }
 

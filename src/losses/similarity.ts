@@ -4,7 +4,10 @@ import type { Tensor } from '../tensor/index.js'
 
 /** Σab / (max(‖a‖, ε) · max(‖b‖, ε)) along `dim`, with broadcasting. */
 export function cosineSimilarity(a: Tensor, b: Tensor, { dim = 1, eps = 1e-8 } = {}): Tensor {
-  return a.normalize(2, dim, eps).mul(b.normalize(2, dim, eps)).sum(dim)
+  return a
+    .normalize(2, dim, eps)
+    .mul(b.normalize(2, dim, eps))
+    .sum(dim)
 }
 
 /** Mean of 2 − 2·cos over the last axis (Grill et al. 2020, arXiv:2006.07733, eq. 2). Predictions and targets [..., dim]. */

@@ -120,5 +120,8 @@ function resetConvolution(weight: Tensor, bias: Tensor | null): void {
 
 function checkGroups(inChannels: number, outChannels: number, groups: number): void {
   if (inChannels % groups === 0 && outChannels % groups === 0) return
-  throw new SptError('ERR_ARGUMENT', `groups is ${groups}, but ${inChannels} → ${outChannels} channels do not divide by it`)
+  throw new SptError(
+    'ERR_ARGUMENT',
+    `groups is ${groups}, but ${inChannels} → ${outChannels} channels do not divide by it`,
+  )
 }

@@ -21,7 +21,11 @@ export function ones_(tensor: Tensor): Tensor {
 
 /** Uniform numbers in [low, high). */
 export function uniform_(tensor: Tensor, low = 0, high = 1, { generator }: RandomOptions = {}): Tensor {
-  return assign(tensor, () => rand(tensor.shape, { generator }).mul(high - low).add(low))
+  return assign(tensor, () =>
+    rand(tensor.shape, { generator })
+      .mul(high - low)
+      .add(low),
+  )
 }
 
 export function normal_(tensor: Tensor, mean = 0, std = 1, { generator }: RandomOptions = {}): Tensor {

@@ -183,10 +183,7 @@ export abstract class Module<Output = Tensor> {
     Object.defineProperty(this, 'forward', { value: wrapped, configurable: true, enumerable: false, writable: true })
   }
 
-  *#collect(
-    prefix: string,
-    own: (module: Module<unknown>) => Iterable<[string, Tensor]>,
-  ): Generator<[string, Tensor]> {
+  *#collect(prefix: string, own: (module: Module<unknown>) => Iterable<[string, Tensor]>): Generator<[string, Tensor]> {
     const seen = new Set<Tensor>()
     for (const [moduleName, module] of this.namedModules(prefix)) {
       for (const [name, tensor] of own(module)) {

@@ -6,7 +6,12 @@ import { Module } from './module.js'
 /** The largest value of each window. */
 export class MaxPool2d extends Module {
   readonly kernelSize: [number, number]
-  readonly options: { stride: [number, number]; padding: [number, number]; dilation: [number, number]; ceilMode: boolean }
+  readonly options: {
+    stride: [number, number]
+    padding: [number, number]
+    dilation: [number, number]
+    ceilMode: boolean
+  }
 
   constructor(
     kernelSize: Size2d,

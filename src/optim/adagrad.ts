@@ -1,13 +1,5 @@
 /** Optimizers that divide by a running or total sum of squares (Adagrad, Adadelta, RMSprop), and ASGD and Rprop. */
-import {
-  adadeltaStep,
-  adagradStep,
-  asgdStep,
-  fullLike,
-  rmspropStep,
-  rpropStep,
-  type Tensor,
-} from '../tensor/index.js'
+import { adadeltaStep, adagradStep, asgdStep, fullLike, rmspropStep, rpropStep, type Tensor } from '../tensor/index.js'
 import {
   type ActiveGroup,
   checkRanges,

@@ -1,13 +1,13 @@
 /** Adam and its relatives: AdamW, Adamax, NAdam, RAdam and Lion. Each update is one native call a group. */
+import { adamaxStep, adamStep, lionStep, nadamStep, radamStep, type Tensor } from '../tensor/index.js'
 import {
-  adamaxStep,
-  adamStep,
-  lionStep,
-  nadamStep,
-  radamStep,
-  type Tensor,
-} from '../tensor/index.js'
-import { type ActiveGroup, checkRanges, Optimizer, type ParameterState, type ParamGroupInput, pick } from './optimizer.js'
+  type ActiveGroup,
+  checkRanges,
+  Optimizer,
+  type ParameterState,
+  type ParamGroupInput,
+  pick,
+} from './optimizer.js'
 
 type Params = Iterable<Tensor> | ParamGroupInput[]
 

@@ -21,10 +21,7 @@ export interface Assignment {
  * @returns one assignment a rule, in the rules' order; one without parameters is in the result, for the caller to warn of.
  * @throws ERR_ARGUMENT when an expression is not valid.
  */
-export function assignParameters(
-  root: ParameterTree,
-  rules: Record<string, string | RegExp>,
-): Map<string, Assignment> {
+export function assignParameters(root: ParameterTree, rules: Record<string, string | RegExp>): Map<string, Assignment> {
   const patterns = Object.entries(rules).map(([name, rule]) => [name, anchored(name, rule)] as const)
   const result = new Map<string, Assignment>(patterns.map(([name]) => [name, { modules: [], parameters: [] }]))
   const owners = new Map<string, string | undefined>()

@@ -62,7 +62,8 @@ export class ChainedScheduler implements Scheduler {
   readonly schedulers: Member[]
 
   constructor(optimizer: ScheduledOptimizer, options: { schedulers: Member[] }) {
-    if (options.schedulers.length === 0) throw new SptError('ERR_ARGUMENT', 'ChainedScheduler needs a scheduler, got none')
+    if (options.schedulers.length === 0)
+      throw new SptError('ERR_ARGUMENT', 'ChainedScheduler needs a scheduler, got none')
     this.optimizer = optimizer
     this.schedulers = options.schedulers
   }

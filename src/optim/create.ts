@@ -164,5 +164,7 @@ export function defaultSchedulerOptions(
 function find<T>(classes: Record<string, T>, name: string, kind: string): T {
   const found = Object.entries(classes).find(([known]) => known.toLowerCase() === name.toLowerCase())
   if (found) return found[1]
-  throw new SptError('ERR_ARGUMENT', `unknown ${kind} "${name}"`, { hint: `Known: ${Object.keys(classes).join(', ')}.` })
+  throw new SptError('ERR_ARGUMENT', `unknown ${kind} "${name}"`, {
+    hint: `Known: ${Object.keys(classes).join(', ')}.`,
+  })
 }

@@ -25,7 +25,13 @@ export interface OneCycleOptions {
 export class OneCycleLR extends LRScheduler {
   constructor(optimizer: ScheduledOptimizer, options: OneCycleOptions) {
     const { maxLr, totalSteps, pctStart = 0.3, annealStrategy = 'cos', cycleMomentum = true } = options
-    const { baseMomentum = 0.85, maxMomentum = 0.95, divFactor = 25, finalDivFactor = 1e4, threePhase = false } = options
+    const {
+      baseMomentum = 0.85,
+      maxMomentum = 0.95,
+      divFactor = 25,
+      finalDivFactor = 1e4,
+      threePhase = false,
+    } = options
     if (!(totalSteps > 0)) throw new SptError('ERR_ARGUMENT', `totalSteps is ${totalSteps}, expected above 0`)
     if (pctStart < 0 || pctStart > 1) throw new SptError('ERR_ARGUMENT', `pctStart is ${pctStart}, expected 0 to 1`)
     const up = pctStart * totalSteps - 1
@@ -35,7 +41,10 @@ export class OneCycleLR extends LRScheduler {
     /** The value at `step` of a quantity that has `stops[i]` at the start of phase i and `stops[i + 1]` at its end. */
     const along = (stops: number[], step: number): number => {
       if (step >= totalSteps) {
-        throw new SptError('ERR_ARGUMENT', `step ${step} of a OneCycleLR with totalSteps ${totalSteps}: raise totalSteps`)
+        throw new SptError(
+          'ERR_ARGUMENT',
+          `step ${step} of a OneCycleLR with totalSteps ${totalSteps}: raise totalSteps`,
+        )
       }
       let start = 0
       for (let phase = 0; ; phase += 1) {

@@ -147,7 +147,10 @@ function chosen(lambdas: ((step: number) => number) | Array<(step: number) => nu
   if (typeof lambdas === 'function') return lambdas
   const lambda = lambdas[group]
   if (!lambda) {
-    throw new SptError('ERR_ARGUMENT', `lrLambda has ${lambdas.length} functions, but the optimizer has a group ${group}`)
+    throw new SptError(
+      'ERR_ARGUMENT',
+      `lrLambda has ${lambdas.length} functions, but the optimizer has a group ${group}`,
+    )
   }
   return lambda
 }

@@ -19,7 +19,13 @@ export {
 } from './decay-schedulers.js'
 export { Optimizer, type OptimizerState, type ParamGroup, type ParamGroupInput } from './optimizer.js'
 export * from './reduce-on-plateau.js'
-export { LRScheduler, type Schedule, type ScheduledOptimizer, type Scheduler, type SchedulerState } from './scheduler.js'
+export {
+  LRScheduler,
+  type Schedule,
+  type ScheduledOptimizer,
+  type Scheduler,
+  type SchedulerState,
+} from './scheduler.js'
 export * from './sgd.js'
 export * from './value-schedules.js'
 export * from './warmup-schedulers.js'

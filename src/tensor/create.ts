@@ -81,7 +81,10 @@ export function linspace(start: number, end: number, steps: number, options: Cre
   const distance = steps > 1 ? (end - start) / (steps - 1) : 0
   // Counted from both ends, so that the last value is exactly `end`.
   const at = (index: number) => (index < steps / 2 ? start + distance * index : end - distance * (steps - 1 - index))
-  return tensor(Float64Array.from({ length: steps }, (_, index) => at(index)), { dtype: 'float32', ...options })
+  return tensor(
+    Float64Array.from({ length: steps }, (_, index) => at(index)),
+    { dtype: 'float32', ...options },
+  )
 }
 
 /** The unit matrix [rows, columns]. */
@@ -118,7 +121,10 @@ export function randint(
 }
 
 /** 0 … n − 1 in a random order, int64. */
-export function randperm(n: number, { generator = defaultGenerator }: { generator?: Generator | undefined } = {}): Tensor {
+export function randperm(
+  n: number,
+  { generator = defaultGenerator }: { generator?: Generator | undefined } = {},
+): Tensor {
   return randpermFrom(generator, n)
 }
 

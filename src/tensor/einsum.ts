@@ -21,7 +21,11 @@ export function einsum(equation: string, ...operands: Tensor[]): Tensor {
   const needed = (from: number) => new Set([...output, ...named.slice(from).flatMap((operand) => operand.labels)])
   let result = sumOut(named[0] as Labelled, needed(1))
   for (let index = 1; index < named.length; index += 1) {
-    result = contract(result, sumOut(named[index] as Labelled, new Set([...needed(index + 1), ...result.labels])), needed(index + 1))
+    result = contract(
+      result,
+      sumOut(named[index] as Labelled, new Set([...needed(index + 1), ...result.labels])),
+      needed(index + 1),
+    )
   }
   return arrange(sumOut(result, new Set(output)), output)
 }
@@ -29,7 +33,8 @@ export function einsum(equation: string, ...operands: Tensor[]): Tensor {
 function parse(equation: string, operands: Tensor[]): { inputs: string[][]; output: string[] } {
   const [left = '', right] = equation.replaceAll(' ', '').split('->')
   const terms = left.split(',')
-  if (terms.length !== operands.length) throw unfit(equation, `it names ${terms.length} operands, got ${operands.length}`)
+  if (terms.length !== operands.length)
+    throw unfit(equation, `it names ${terms.length} operands, got ${operands.length}`)
   const spans = terms.map((term, index) => {
     if (!/^[A-Za-z]*(\.\.\.)?[A-Za-z]*$/.test(term)) throw unfit(equation, `"${term}" is not a list of letters`)
     return term.includes('...') ? (operands[index]?.ndim ?? 0) - (term.length - 3) : 0
@@ -63,7 +68,8 @@ function takeDiagonals({ tensor, labels }: Labelled, equation: string): Labelled
   if (repeated === undefined) return { tensor, labels }
   const [first = 0, second = 0] = labels.flatMap((label, index) => (label === repeated ? [index] : []))
   const size = tensor.shape[first] ?? 0
-  if (size !== tensor.shape[second]) throw unfit(equation, `"${repeated}" is ${size} and ${tensor.shape[second]} in one operand`)
+  if (size !== tensor.shape[second])
+    throw unfit(equation, `"${repeated}" is ${size} and ${tensor.shape[second]} in one operand`)
   const others = labels.flatMap((_, index) => (index === first || index === second ? [] : [index]))
   const square = tensor.permute([...others, first, second]).contiguous()
   const lead = square.shape.slice(0, -2)
@@ -79,7 +85,10 @@ function checkSizes(operands: Labelled[], equation: string): void {
       const known = sizes.get(label)
       if (known !== undefined && known !== size && known !== 1 && size !== 1) {
         const name = label.startsWith('.') ? '...' : label
-        throw new SptError('ERR_SHAPE', `einsum "${equation}": "${name}" is ${known} in one operand and ${size} in another`)
+        throw new SptError(
+          'ERR_SHAPE',
+          `einsum "${equation}": "${name}" is ${known} in one operand and ${size} in another`,
+        )
       }
       sizes.set(label, Math.max(known ?? 1, size))
     })
@@ -107,7 +116,9 @@ function contract(a: Labelled, b: Labelled, needed: Set<string>): Labelled {
     labels.reduce((product, label) => product * size(label), 1)
   const flat = (operand: Labelled, order: string[], tail: [number, number]) => {
     const sizes = order.map((label) => (batch.includes(label) ? both(label) : sizeOf(operand, label)))
-    return arrange(operand, order).expand(sizes).reshape([count(batch, both), ...tail])
+    return arrange(operand, order)
+      .expand(sizes)
+      .reshape([count(batch, both), ...tail])
   }
   const inner = count(summed, (label) => sizeOf(a, label))
   const height = count(rows, (label) => sizeOf(a, label))

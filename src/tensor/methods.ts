@@ -56,7 +56,8 @@ const methods: ThisType<Tensor> & Record<string, unknown> = {
 
   chunk(chunks: number, dim = 0): Tensor[] {
     const length = this.shape[dim < 0 ? dim + this.ndim : dim] ?? 0
-    if (!(Number.isInteger(chunks) && chunks > 0)) throw argumentInvalid('chunk: chunks', 'a whole number above 0', chunks)
+    if (!(Number.isInteger(chunks) && chunks > 0))
+      throw argumentInvalid('chunk: chunks', 'a whole number above 0', chunks)
     return this.split(Math.max(1, Math.ceil(length / chunks)), dim)
   },
 }
@@ -70,4 +71,3 @@ function evenSizes(length: number, size: number): number[] {
   const count = Math.max(1, Math.ceil(length / size))
   return Array.from({ length: count }, (_, index) => Math.min(size, length - index * size))
 }
-

@@ -42,7 +42,9 @@ export class SafetensorsReader {
   /** @throws ERR_CHECKPOINT when the file is missing, cut off, or no safetensors file. */
   static async open(path: string): Promise<SafetensorsReader> {
     const file = await open(path, 'r').catch((cause: unknown) => {
-      throw (cause as { code?: string }).code === 'ENOENT' ? checkpointMissing(path) : checkpointCorrupt(path, reason(cause))
+      throw (cause as { code?: string }).code === 'ENOENT'
+        ? checkpointMissing(path)
+        : checkpointCorrupt(path, reason(cause))
     })
     try {
       const { size } = await file.stat()
@@ -58,7 +60,8 @@ export class SafetensorsReader {
   /** @throws ERR_CHECKPOINT when there is no such tensor. */
   async read(name: string): Promise<Tensor> {
     const entry = this.entries.get(name)
-    if (!entry) throw checkpointCorrupt(this.path, `no tensor "${name}"`, `It has: ${[...this.entries.keys()].join(', ')}.`)
+    if (!entry)
+      throw checkpointCorrupt(this.path, `no tensor "${name}"`, `It has: ${[...this.entries.keys()].join(', ')}.`)
     const [begin, end] = entry.offsets
     return decode(await readAt(this.path, this.file, this.dataStart + begin, end - begin), entry)
   }
@@ -146,7 +149,8 @@ function parseHeader(path: string, bytes: Uint8Array, dataSize: number): Header 
   } catch (cause) {
     throw checkpointCorrupt(path, `its safetensors header is not JSON (${reason(cause)})`)
   }
-  if (typeof json !== 'object' || json === null) throw checkpointCorrupt(path, 'its safetensors header is not an object')
+  if (typeof json !== 'object' || json === null)
+    throw checkpointCorrupt(path, 'its safetensors header is not an object')
   const { __metadata__: metadata = {}, ...rest } = json as Record<string, unknown>
   const entries = new Map<string, SafetensorsEntry>()
   for (const [name, value] of Object.entries(rest)) entries.set(name, checkEntry(path, name, value, dataSize))
@@ -156,7 +160,8 @@ function parseHeader(path: string, bytes: Uint8Array, dataSize: number): Header 
 function checkEntry(path: string, name: string, value: unknown, dataSize: number): SafetensorsEntry {
   const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>
   const size = typeof dtype === 'string' ? sizes[dtype] : undefined
-  if (size === undefined) throw checkpointCorrupt(path, `tensor "${name}" has the unknown type ${JSON.stringify(dtype)}`)
+  if (size === undefined)
+    throw checkpointCorrupt(path, `tensor "${name}" has the unknown type ${JSON.stringify(dtype)}`)
   if (!isCounts(shape) || !isCounts(offsets) || offsets.length !== 2) {
     throw checkpointCorrupt(path, `tensor "${name}" has a malformed entry in the header`)
   }
@@ -166,7 +171,10 @@ function checkEntry(path: string, name: string, value: unknown, dataSize: number
     throw checkpointCorrupt(path, `is cut off: tensor "${name}" ends at byte ${end} of the data, which has ${dataSize}`)
   }
   if (end - begin !== expected) {
-    throw checkpointCorrupt(path, `tensor "${name}" has ${end - begin} bytes, its shape [${shape.join(', ')}] needs ${expected}`)
+    throw checkpointCorrupt(
+      path,
+      `tensor "${name}" has ${end - begin} bytes, its shape [${shape.join(', ')}] needs ${expected}`,
+    )
   }
   return { dtype: dtype as string, shape, offsets: [begin, end] }
 }
@@ -176,7 +184,10 @@ function isCounts(value: unknown): value is number[] {
 }
 
 /** The header's bytes, and the tensors in the order of their data: wide types first, so that all of them are aligned. */
-function layout(tensors: Map<string, Tensor>, metadata: Record<string, string>): { header: Uint8Array; order: string[] } {
+function layout(
+  tensors: Map<string, Tensor>,
+  metadata: Record<string, string>,
+): { header: Uint8Array; order: string[] } {
   const width = (tensor: Tensor) => sizes[names[tensor.dtype as DType]] ?? 1
   const order = [...tensors].toSorted(([, a], [, b]) => width(b) - width(a)).map(([name]) => name)
   const offsets = new Map<string, [number, number]>()
@@ -244,7 +255,12 @@ function halfToFloat(bits: number): number {
 }
 
 /** A buffer of its own, so that it is aligned for any type. */
-async function readAt(path: string, file: FileHandle, position: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+async function readAt(
+  path: string,
+  file: FileHandle,
+  position: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(length)
   let done = 0
   while (done < length) {
