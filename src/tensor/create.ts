@@ -1,6 +1,6 @@
 /** Functions that make tensors out of numbers. */
 import { argumentInvalid, shapeMismatch } from '../errors.js'
-import { arange as nativeArange, fromData, full as nativeFull, Tensor } from '../native.js'
+import { arange as nativeArange, fromData, full as nativeFull, type Tensor } from '../native.js'
 import { randFrom, randintFrom, randnFrom, randpermFrom, type Generator } from '../native.js'
 import { defaultGenerator } from './random.js'
 
