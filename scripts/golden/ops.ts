@@ -27,7 +27,7 @@ const extreme =
       : invoke(at(inputs, 0), name, attrs.dim, attrs.keepdim)
 
 const spread =
-  (name: 'variance' | 'std'): Handler =>
+  (name: 'var' | 'std'): Handler =>
   ({ inputs, attrs }) =>
     invoke(at(inputs, 0), name, orNothing(attrs.dim), attrs.correction, attrs.keepdim)
 
@@ -88,7 +88,7 @@ export const ops: Table = {
   log_softmax: method('logSoftmax', 'dim'),
   max: extreme('max'),
   min: extreme('min'),
-  var: spread('variance'),
+  var: spread('var'),
   std: spread('std'),
   norm: ({ inputs, attrs }) =>
     invoke(at(inputs, 0), 'norm', attrs.p === 'inf' ? Infinity : attrs.p, orNothing(attrs.dim), attrs.keepdim),

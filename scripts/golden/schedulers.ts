@@ -1,5 +1,6 @@
 /** The schedules of the reference vectors: the learning rate before the first and after each of 120 steps. */
 import {
+  cosineDecayer,
   createScheduler,
   emaCoefficientAt,
   schedulerClasses,
@@ -90,6 +91,10 @@ export const schedulers: Table = {
     } = call.attrs
     const options = { warmup: Number(start), final: Number(end), warmupEpochs: Number(epochs) }
     return { temperature: each(sizeOf(call, 'temperature'), (epoch) => teacherTemperatureAt(epoch, options as never)) }
+  },
+  CosineDecayer: (call) => {
+    const factor = cosineDecayer(Number(call.attrs.total_steps), Number(call.attrs.n_cycles))
+    return { factor: each(sizeOf(call, 'factor'), factor) }
   },
   WeightDecayUpdater: (call) => {
     const { schedule_type: schedule, start_value: start, end_value: end, total_steps: totalSteps } = call.attrs

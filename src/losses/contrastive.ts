@@ -24,7 +24,10 @@ export function infoNce(
   { temperature = 0.07, mask, logitScale }: InfoNceOptions = {},
 ): Tensor {
   const cosines = anchors.normalize().matmul(candidates.normalize().t()) // [anchors, candidates]
-  const logits = logitScale ? cosines.div(logitScale) : cosines.div(temperature)
+  // Shifted by the target's own cosine the loss is the same, but the gradient of the scale loses no digits.
+  const logits = logitScale
+    ? cosines.sub(cosines.detach().gather(1, targets.unsqueeze(1))).div(logitScale)
+    : cosines.div(temperature)
   return (mask ? logits.maskedFill(mask, -Infinity) : logits).crossEntropy(targets)
 }
 

@@ -89,6 +89,19 @@ export class VICRegLoss extends Module {
   }
 }
 
+/**
+ * The local term of VICRegL (Bardes et al. 2022, arXiv:2210.01571, eq. 4): each patch of the first view against its
+ * nearest patch by cosine in the same image of the second, all pairs together. Both are [batch, patches, dim].
+ */
+export function localVicReg(first: Tensor, second: Tensor, options: VICRegOptions = {}): Tensor {
+  const [, , dim = 0] = first.shape
+  const nearest = noGrad(() => {
+    const cosines = first.detach().normalize(2, -1).matmul(second.detach().normalize(2, -1).transpose(1, 2))
+    return cosines.argmax(2, true).expand(first.shape) // [batch, patches, dim]
+  })
+  return new VICRegLoss(options).forward(first.reshape([-1, dim]), second.gather(1, nearest).reshape([-1, dim]))
+}
+
 /** Barlow Twins (Zbontar et al. 2021, arXiv:2103.03230, eq. 1) of two views [N, dim]. */
 export class BarlowTwinsLoss extends Module {
   readonly lambd: number

@@ -1,33 +1,42 @@
 /** First-in-first-out queues of rows, and the losses that keep one: MoCo v2 and NNCLR. */
+import { argumentInvalid, unsupported } from '../errors.js'
 import { Module } from '../nn/index.js'
-import { arange, cat, noGrad, type Tensor } from '../tensor/index.js'
+import { arange, cat, noGrad, scope, type Tensor } from '../tensor/index.js'
 import { infoNce, NTXEntLoss } from './contrastive.js'
 
-/** The last `maxLength` rows that were appended, oldest first; a buffer, so it is checkpointed and moves with its owner. */
+/**
+ * The last `maxLength` rows that were appended. `fifo` keeps the oldest first; `ring` writes over the oldest in place, so
+ * that rows keep their position. The rows are buffers, checkpointed in two parts that meet where a ring writes next.
+ */
 export class RowQueue extends Module<never> {
   readonly maxLength: number
-  rows: Tensor | null = null
+  readonly order: 'fifo' | 'ring'
+  front: Tensor | null = null
+  back: Tensor | null = null
 
-  constructor(maxLength: number) {
+  constructor(maxLength: number, { order = 'fifo' }: { order?: 'fifo' | 'ring' } = {}) {
     super()
+    if (!(Number.isInteger(maxLength) && maxLength > 0)) {
+      throw argumentInvalid('RowQueue: maxLength', 'a whole number above 0', maxLength)
+    }
     this.maxLength = maxLength
+    this.order = order
   }
 
-  /** Appends [rows, …] outside the graph; the oldest rows fall out. @returns the contents. */
+  /** Appends rows [count, …] outside the graph; the oldest fall out. @returns the contents [rows, …], a copy. */
   append(batch: Tensor): Tensor {
-    const next = noGrad(() => {
-      const all = this.rows ? cat([this.rows, batch.detach()], 0) : batch.detach()
-      const count = all.shape[0] ?? 0
-      const kept = Math.min(count, this.maxLength)
-      return all.narrow(0, count - kept, kept).clone()
-    })
-    this.rows?.dispose()
-    this.rows = this.registerBuffer('rows', next)
-    return next
+    noGrad(() => scope(() => this.replace(...this.joined(batch.detach()))))
+    return this.rows() as Tensor
+  }
+
+  /** A copy of the contents, null before the first append. */
+  rows(): Tensor | null {
+    const { front, back } = this
+    return front && back ? cat([front, back], 0) : null
   }
 
   get length(): number {
-    return this.rows?.shape[0] ?? 0
+    return (this.front?.shape[0] ?? 0) + (this.back?.shape[0] ?? 0)
   }
 
   override loadStateDict(
@@ -35,16 +44,51 @@ export class RowQueue extends Module<never> {
     options: { strict?: boolean } = {},
   ): { missing: string[]; unexpected: string[] } {
     const given = state instanceof Map ? state : new Map(Object.entries(state))
-    const rows = given.get('rows')
-    // The queue takes the saved length, which a half-full queue does not share with its own shape.
-    this.rows?.dispose()
-    this.rows = rows ? this.registerBuffer('rows', rows.clone()) : null
+    const [front, back] = [given.get('front'), given.get('back')]
+    // The queue takes the saved lengths, which are not its own before it is full.
+    if (front && back) this.replace(front, back)
     return super.loadStateDict(given, options)
   }
 
   forward(): never {
-    throw new Error('a RowQueue has no forward')
+    throw unsupported('RowQueue', 'it has no forward; call append')
   }
+
+  /** What comes before and after the place where a ring writes next. */
+  private joined(batch: Tensor): [front: Tensor, back: Tensor] {
+    const { maxLength, order } = this
+    const front = this.front ?? rowsOf(batch, 0, 0)
+    const back = this.back ?? rowsOf(batch, 0, 0)
+    const [added, before] = [count(batch), count(front)]
+    if (added >= maxLength) return [rowsOf(batch, 0, 0), rowsOf(batch, added - maxLength, maxLength)]
+    if (order === 'fifo') {
+      const all = cat([front, back, batch], 0)
+      return [rowsOf(batch, 0, 0), rowsOf(all, Math.max(0, count(all) - maxLength), Math.min(count(all), maxLength))]
+    }
+    const fitting = Math.min(added, maxLength - before)
+    const written = cat([front, rowsOf(batch, 0, fitting)], 0)
+    const covered = Math.min(fitting, count(back))
+    if (count(written) < maxLength) return [written, rowsOf(back, covered, count(back) - covered)]
+    // The end is reached: what does not fit goes to the start.
+    const rest = added - fitting
+    return [rowsOf(batch, fitting, rest), rowsOf(written, rest, maxLength - rest)]
+  }
+
+  private replace(front: Tensor, back: Tensor): void {
+    const [oldFront, oldBack] = [this.front, this.back]
+    this.front = this.registerBuffer('front', front.clone())
+    this.back = this.registerBuffer('back', back.clone())
+    oldFront?.dispose()
+    oldBack?.dispose()
+  }
+}
+
+function count(rows: Tensor): number {
+  return rows.shape[0] ?? 0
+}
+
+function rowsOf(rows: Tensor, start: number, length: number): Tensor {
+  return rows.narrow(0, start, length)
 }
 
 /**
@@ -58,7 +102,7 @@ export class MoCoLoss extends Module {
   constructor({ queueLength = 65536, temperature = 0.2 } = {}) {
     super()
     this.temperature = temperature
-    this.queue = new RowQueue(queueLength)
+    this.queue = new RowQueue(queueLength, { order: 'ring' })
   }
 
   /** Queries and keys [samples, dim]. */
@@ -94,7 +138,7 @@ export class NNCLRLoss extends Module {
 
   constructor({ queueLength = 16384, temperature = 0.1 } = {}) {
     super()
-    this.queue = new RowQueue(queueLength)
+    this.queue = new RowQueue(queueLength, { order: 'ring' })
     this.ntxent = new NTXEntLoss({ temperature })
   }
 

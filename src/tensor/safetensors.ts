@@ -90,7 +90,9 @@ export function parseSafetensors(bytes: Uint8Array, where = 'safetensors data'):
   const tensors = new Map<string, Tensor>()
   for (const [name, entry] of entries) {
     const [begin, end] = entry.offsets
-    tensors.set(name, decode(bytes.slice(8 + length + begin, 8 + length + end), entry))
+    // A copy, so that it is aligned for any type (a Buffer's own slice would be a view).
+    const own = new Uint8Array(bytes.subarray(8 + length + begin, 8 + length + end))
+    tensors.set(name, decode(own, entry))
   }
   return { tensors, metadata }
 }
