@@ -320,7 +320,10 @@ impl Task for TransformBatch {
     fn compute(&mut self) -> napi::Result<Outcome> {
         // A panic becomes the failure of the first image: the process and the other batches live on.
         Ok(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.run())).unwrap_or_else(|_| {
-            Err((0, Error::Internal("augmentation panicked. This is a bug of stable-pretraining, please report it".into())))
+            Err((
+                0,
+                Error::Internal("augmentation panicked. This is a bug of stable-pretraining, please report it".into()),
+            ))
         }))
     }
 
