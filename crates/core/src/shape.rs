@@ -280,6 +280,29 @@ pub fn resolve_shape(op: &str, shape: &[i64], numel: usize) -> Result<Dims> {
     Ok(out)
 }
 
+/// Calls with every index of a shape, in row-major order.
+pub fn each_index(shape: &[usize], mut visit: impl FnMut(&[usize])) {
+    if shape.contains(&0) {
+        return;
+    }
+    let mut index: Dims = SmallVec::from_elem(0, shape.len());
+    loop {
+        visit(&index);
+        let mut d = shape.len();
+        loop {
+            if d == 0 {
+                return;
+            }
+            d -= 1;
+            index[d] += 1;
+            if index[d] < shape[d] {
+                break;
+            }
+            index[d] = 0;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -102,7 +102,7 @@ impl Op for Matmul {
             let mut counts = [1; 2];
             counts[2 - (in_a.ndim() - outer)..].copy_from_slice(&in_a.shape[outer..]);
             let loops = if out.is_empty() { &[0] } else { &in_a.shape[..outer] };
-            movement::each_index(loops, |index| {
+            crate::shape::each_index(loops, |index| {
                 let start = |layout: &Layout| index.iter().zip(&layout.strides).map(|(i, s)| i * s).sum::<usize>();
                 let sizes = Batch { counts, a_strides: axes(in_a, 0), b_strides: axes(in_b, 0), c_strides: axes(in_out, 0) };
                 let (a, b) = (last_two::<T>(a, start(in_a)), last_two::<T>(b, start(in_b)));

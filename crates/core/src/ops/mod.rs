@@ -2,15 +2,19 @@
 //! is one file. Each checks its inputs in `forward`, and brings its gradient and the cases that test it.
 
 pub mod batch_norm;
+pub mod choose;
 pub mod conv;
 mod conv_product;
+pub mod diagonal;
 pub mod elementwise;
 pub mod extreme;
 pub mod index;
+pub mod join;
 pub(crate) mod lines;
 pub mod matmul;
 pub mod movement;
 pub mod norm;
+pub mod pad;
 pub mod pool;
 pub mod random;
 pub mod reduce;
@@ -18,6 +22,7 @@ pub mod scan;
 pub mod softmax;
 pub mod sort;
 pub mod statistics;
+pub mod unfold;
 pub mod update;
 
 #[cfg(test)]

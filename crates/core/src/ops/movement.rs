@@ -1,4 +1,4 @@
-//! Operations that move elements or only look at them differently: views, copies, casts, joining, choosing by a mask.
+//! Operations that only look at elements differently, copy them or change their type: views, memory orders, casts.
 
 use crate::cpu::threads::{SharedPointer, parallel_ranges};
 use crate::dtype::DType;
@@ -6,10 +6,13 @@ use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
 use crate::ops::elementwise::map_tensors;
 use crate::ops::reduce::sum_to;
-use crate::shape::{Dims, Layout, broadcast, contiguous_strides, resolve_dim, resolve_shape};
+use crate::shape::{Dims, Layout, contiguous_strides, resolve_dim, resolve_shape};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
-use crate::{bail, dispatch_all, ensure};
+use crate::{dispatch_all, ensure};
+
+pub use crate::ops::choose::{masked_fill, where_};
+pub use crate::ops::join::{cat, stack};
 
 /// The same elements in another shape; a view where the strides allow it, else a copy. One size may be -1.
 pub fn reshape(x: &Tensor, shape: &[i64]) -> Result<Tensor> {
@@ -408,167 +411,6 @@ impl Op for Cast {
     }
 }
 
-/// Tensors joined along a dimension that exists.
-pub fn cat(tensors: &[&Tensor], dim: i64) -> Result<Tensor> {
-    let Some(first) = tensors.first() else { bail!(Argument, "cat: no tensors given") };
-    let d = resolve_dim("cat", dim, first.ndim())?;
-    let dtype = tensors.iter().fold(first.dtype(), |t, x| t.promote(x.dtype()));
-    let cast = tensors.iter().map(|t| to_dtype(t, dtype)).collect::<Result<Vec<_>>>()?;
-    apply_one(Cat { dim: d }, &cast.iter().collect::<Vec<_>>())
-}
-
-struct Cat {
-    dim: usize,
-}
-
-impl Op for Cat {
-    fn name(&self) -> &'static str {
-        "cat"
-    }
-    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        let first = inputs[0];
-        let mut shape = Dims::from_slice(first.shape());
-        shape[self.dim] = 0;
-        for x in inputs {
-            let fits = x.ndim() == first.ndim()
-                && (0..first.ndim()).all(|d| d == self.dim || x.shape()[d] == first.shape()[d]);
-            ensure!(
-                fits,
-                Shape,
-                "cat: {:?} and {:?} differ in a dimension other than {}",
-                first.shape(),
-                x.shape(),
-                self.dim
-            );
-            shape[self.dim] += x.shape()[self.dim];
-            save_shape(x, context)?;
-        }
-        let strides = Tensor::strides_for(&shape, first.is_channels_last() && !first.is_contiguous());
-        Ok(vec![dispatch_all!(first.dtype(), T => {
-            let mut out = Buffer::<T>::new(shape.iter().product())?;
-            let mut at = 0;
-            for x in inputs {
-                let part = Layout { shape: x.layout().shape.clone(), strides: strides.clone(), offset: at * strides[self.dim] };
-                copy_strided(x.storage_slice::<T>(), x.layout(), &mut out, &part);
-                at += x.shape()[self.dim];
-            }
-            Tensor::from_buffer_strided(out, &shape, strides, first.dtype())
-        })])
-    }
-    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
-        let mut at = 0;
-        pass.saved
-            .iter()
-            .enumerate()
-            .map(|(i, x)| {
-                let length = x.shape()[self.dim];
-                let part = pass.needs(i).then(|| slice(pass.grad(), self.dim as i64, at as i64, length, 1)).transpose();
-                at += length;
-                part
-            })
-            .collect()
-    }
-}
-
-/// Tensors of one shape joined along a new dimension before `dim`.
-pub fn stack(tensors: &[&Tensor], dim: i64) -> Result<Tensor> {
-    let Some(first) = tensors.first() else { bail!(Argument, "stack: no tensors given") };
-    for t in tensors {
-        ensure!(t.shape() == first.shape(), Shape, "stack: shapes {:?} and {:?} differ", first.shape(), t.shape());
-    }
-    let d = resolve_dim("stack", dim, first.ndim() + 1)? as i64;
-    let parts = tensors.iter().map(|t| unsqueeze(t, d)).collect::<Result<Vec<_>>>()?;
-    cat(&parts.iter().collect::<Vec<_>>(), d)
-}
-
-/// `a` where the condition holds, `b` elsewhere, with broadcasting.
-pub fn where_(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let condition = to_dtype(&condition.detach()?, DType::Bool)?;
-    let dtype = a.dtype().promote(b.dtype());
-    apply_one(Where, &[&condition, &to_dtype(a, dtype)?, &to_dtype(b, dtype)?])
-}
-
-struct Where;
-
-impl Op for Where {
-    fn name(&self) -> &'static str {
-        "where"
-    }
-    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        let [condition, a, b] = [inputs[0], inputs[1], inputs[2]];
-        let values = broadcast("where", a.shape(), b.shape())?;
-        let shape = broadcast("where", condition.shape(), &values)?;
-        context.save(condition)?;
-        save_shape(a, context)?;
-        save_shape(b, context)?;
-        let (mask, a, b) = (expand(condition, &shape)?, a.detach()?, b.detach()?);
-        // Chooses by index: the mask is bytes, the values any type.
-        let layouts = [mask.layout().clone(), a.layout().expand(&shape)?, b.layout().expand(&shape)?];
-        let strides = if b.shape() == &shape[..] { b.layout().dense_strides() } else { contiguous_strides(&shape) };
-        Ok(vec![dispatch_all!(a.dtype(), T => {
-            let target = Layout { shape: shape.clone(), strides: strides.clone(), offset: 0 };
-            let mut out = Buffer::<T>::new(shape.iter().product())?;
-            copy_strided(b.storage_slice::<T>(), &layouts[2], &mut out, &target);
-            let chosen = mask.storage_slice::<u8>();
-            let source = a.storage_slice::<T>();
-            each_index(&shape, |index| {
-                if chosen[place(&layouts[0], index)] != 0 {
-                    out[place(&target, index)] = source[place(&layouts[1], index)];
-                }
-            });
-            Tensor::from_buffer_strided(out, &shape, strides, a.dtype())
-        })])
-    }
-    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
-        let condition = &pass.saved[0];
-        let zero = Tensor::full(&[], 0.0, pass.grad().dtype())?;
-        let a = pass
-            .needs(1)
-            .then(|| sum_to(&where_(condition, pass.grad(), &zero)?, pass.saved[1].shape()))
-            .transpose()?;
-        let b = pass
-            .needs(2)
-            .then(|| sum_to(&where_(condition, &zero, pass.grad())?, pass.saved[2].shape()))
-            .transpose()?;
-        Ok(vec![None, a, b])
-    }
-}
-
-/// Where an element lies in its storage.
-#[inline]
-pub(crate) fn place(layout: &Layout, index: &[usize]) -> usize {
-    layout.offset + index.iter().zip(&layout.strides).map(|(i, s)| i * s).sum::<usize>()
-}
-
-/// Calls with every index of a shape, in row-major order.
-pub(crate) fn each_index(shape: &[usize], mut visit: impl FnMut(&[usize])) {
-    if shape.contains(&0) {
-        return;
-    }
-    let mut index: Dims = smallvec::SmallVec::from_elem(0, shape.len());
-    loop {
-        visit(&index);
-        let mut d = shape.len();
-        loop {
-            if d == 0 {
-                return;
-            }
-            d -= 1;
-            index[d] += 1;
-            if index[d] < shape[d] {
-                break;
-            }
-            index[d] = 0;
-        }
-    }
-}
-
-/// `value` where the mask holds, the tensor's own elements elsewhere.
-pub fn masked_fill(x: &Tensor, mask: &Tensor, value: f64) -> Result<Tensor> {
-    broadcast("maskedFill", x.shape(), mask.shape())?;
-    where_(mask, &Tensor::full(&[], value, x.dtype())?, x)
-}
-
 #[cfg_attr(feature = "node", napi_derive::napi)]
 impl Tensor {
     /// Two dimensions exchanged; a view.
@@ -631,31 +473,11 @@ impl Tensor {
     pub fn copied(&self) -> Result<Tensor> {
         copy(self)
     }
-
-    /// `value` where the mask (bool or uint8, broadcast) holds.
-    #[cfg_attr(feature = "node", napi_derive::napi)]
-    pub fn masked_fill(&self, mask: &Tensor, value: f64) -> Result<Tensor> {
-        masked_fill(self, mask, value)
-    }
 }
 
 #[cfg(test)]
 pub fn cases() -> Vec<crate::ops::suite::Case> {
     use crate::ops::suite::*;
-    let joined = |dim: usize| {
-        move |arrays: &[Array]| {
-            let mut out = Vec::new();
-            let outer: usize = arrays[0].shape[..dim].iter().product();
-            for o in 0..outer {
-                for a in arrays {
-                    let inner: usize = a.shape[dim..].iter().product();
-                    out.extend_from_slice(&a.values[o * inner..(o + 1) * inner]);
-                }
-            }
-            out
-        }
-    };
-    let chosen = |x: &[f64]| if x[0] != 0.0 { x[1] } else { x[2] };
     vec![
         case("reshape", "a view", [normal(&[2, 3, 4])], |t| reshape(&t[0], &[6, -1])).equals(|a| a[0].values.clone()),
         case("reshape", "after a permutation", [normal(&[2, 3, 4])], |t| {
@@ -691,21 +513,6 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
             .drops_nan(),
         case("to", "float to truth", [nonzero(&[3, 5])], |t| to_dtype(&t[0], DType::Bool))
             .equals(each(|_| 1.0))
-            .drops_nan(),
-        case("cat", "rows", [normal(&[2, 3]), normal(&[4, 3]), normal(&[2, 3])], |t| cat(&[&t[0], &t[1], &t[2]], 0))
-            .equals(joined(0)),
-        case("cat", "channels of images", [normal(&[2, 3, 4, 5]), normal(&[2, 6, 4, 5])], |t| cat(&[&t[0], &t[1]], 1))
-            .equals(joined(1)),
-        case("cat", "twice the same", [normal(&[2, 3])], |t| cat(&[&t[0], &t[0]], -1)),
-        case("cat", "stack", [normal(&[2, 3]), normal(&[2, 3])], |t| stack(&[&t[0], &t[1]], 1)),
-        case("where", "", [mask(&[4, 3]), normal(&[4, 3]), normal(&[4, 3])], |t| where_(&t[0], &t[1], &t[2]))
-            .equals(each(chosen))
-            .drops_nan(),
-        case("where", "broadcast", [mask(&[4, 1]), normal(&[3]), normal(&[2, 1, 1])], |t| where_(&t[0], &t[1], &t[2]))
-            .equals(each(chosen))
-            .drops_nan(),
-        case("where", "fill", [normal(&[4, 3]), mask(&[3])], |t| masked_fill(&t[0], &t[1], -2.5))
-            .equals(each(|x| if x[1] != 0.0 { -2.5 } else { x[0] }))
             .drops_nan(),
     ]
 }

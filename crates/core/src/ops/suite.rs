@@ -27,20 +27,25 @@ macro_rules! families {
 
 families! {
     batch_norm
+    choose
     conv
     conv_product
+    diagonal
     elementwise
     extreme
     index
+    join
     matmul
     movement
     norm
     pool
+    pad
     reduce
     scan
     softmax
     sort
     statistics
+    unfold
 }
 
 /// A call of an operation on generated inputs.
