@@ -1,6 +1,7 @@
 /** Reads the cases of a directory of reference vectors: its index, and one safetensors file a case. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib'
 import { parseSafetensors, type Tensor } from '../../src/tensor/index.js'
 
 export interface CaseEntry {
@@ -54,4 +55,24 @@ export function parseCase(entry: CaseEntry, bytes: Uint8Array): Case {
     rtols: header.rtols ?? {},
     tensors,
   }
+}
+
+/** Cases of one group in one file, brotli over: a line of JSON with names and lengths, then the safetensors files. */
+export function writePack(path: string, directory: string, entries: CaseEntry[]): void {
+  const files = entries.map((entry) => readFileSync(join(directory, entry.file)))
+  const index = entries.map(({ group, name, op, file }, at) => ({ group, name, op, file, bytes: files[at]?.length }))
+  const plain = Buffer.concat([Buffer.from(`${JSON.stringify(index)}\n`), ...files])
+  const params = { [constants.BROTLI_PARAM_LGWIN]: 24, [constants.BROTLI_PARAM_SIZE_HINT]: plain.length }
+  writeFileSync(path, brotliCompressSync(plain, { params }))
+}
+
+export function readPack(path: string): Case[] {
+  const plain = brotliDecompressSync(readFileSync(path))
+  const end = plain.indexOf('\n')
+  const index = JSON.parse(plain.toString('utf8', 0, end)) as Array<CaseEntry & { bytes: number }>
+  let position = end + 1
+  return index.map((entry) => {
+    position += entry.bytes
+    return parseCase(entry, plain.subarray(position - entry.bytes, position))
+  })
 }

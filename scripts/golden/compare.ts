@@ -31,7 +31,8 @@ export async function compare(actual: Tensor, expected: Tensor, tolerance: Toler
     if (Object.is(value, target) || (value === target && Number.isFinite(value))) continue
     const error = Math.abs(value - target)
     const limit = atol + rtol * Math.abs(target)
-    const ratio = Number.isNaN(error) ? Infinity : limit === 0 ? Infinity : error / limit
+    // NaN, and an infinity where another number is expected, are beyond any tolerance.
+    const ratio = !Number.isFinite(error) || limit === 0 ? Infinity : error / limit
     if (ratio > worst.ratio) worst = { ratio, index, error, limit }
   }
   const { ratio, index, error, limit } = worst

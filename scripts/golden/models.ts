@@ -98,18 +98,22 @@ function entry(key: string, shape: number[], rule: Rule): Float32Array {
 
 function formula(key: string, count: number, scale: number): Float32Array {
   const share = (hash(key) % 97) / 97
-  return Float32Array.from({ length: count }, (_, i) => scale * Math.sin(1.0 + 0.7 * (i + 1) * (1 + share)))
+  const values = new Float32Array(count)
+  for (let i = 0; i < count; i += 1) values[i] = scale * Math.sin(1.0 + 0.7 * (i + 1) * (1 + share))
+  return values
 }
 
 function hashed(key: string, count: number, scale: number): Float32Array {
   const start = hash(key)
-  return Float32Array.from({ length: count }, (_, i) => {
+  const values = new Float32Array(count)
+  for (let i = 0; i < count; i += 1) {
     let x = (start + Math.imul(i, 0x9e3779b9)) >>> 0
     x = Math.imul(x ^ (x >>> 16), 0x85ebca6b)
     x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35)
     x = (x ^ (x >>> 16)) >>> 0
-    return scale * Math.sqrt(3) * (2 * (x / 2 ** 32) - 1)
-  })
+    values[i] = scale * Math.sqrt(3) * (2 * (x / 2 ** 32) - 1)
+  }
+  return values
 }
 
 /** 32-bit FNV-1a of the UTF-8 bytes. */
