@@ -337,7 +337,7 @@ fn bad_pictures_are_named_by_their_place() {
     let recipe = simclr();
     let mut worker = Worker::default();
     let (place, error) =
-        worker.apply_batch(&[&recipe], &[good, Picture::Encoded(b"ÿØÿ nothing")], 0, 0, &[0, 1]).unwrap_err();
+        worker.apply_batch(&[&recipe], &[good, Picture::Encoded(b"\xFF\xD8\xFF nothing")], 0, 0, &[0, 1]).unwrap_err();
     assert_eq!((place, error.code()), (1, "ERR_DATA"), "{error}");
     let short = Picture::Pixels(picture(&data[1..], 40, 40));
     let (place, error) = worker.apply_batch(&[&recipe], &[short], 0, 0, &[0]).unwrap_err();
