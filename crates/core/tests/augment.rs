@@ -1,10 +1,10 @@
 //! Augmentation pipelines: distributions of what is drawn, independence of order and batching, errors.
 
 use stable_pretraining_core::image::augment::{Picture, Pipeline, View, Worker, view_generator};
+use stable_pretraining_core::image::geometry::Padding;
 use stable_pretraining_core::image::planes::{Layout, Source};
 use stable_pretraining_core::image::resample::Interpolation;
 use stable_pretraining_core::image::step::{Extent, Step};
-use stable_pretraining_core::image::geometry::Padding;
 use stable_pretraining_core::random::Philox;
 
 const DRAWS: usize = 20_000;
@@ -106,7 +106,8 @@ fn crops_are_distributed_as_torchvision_draws_them() {
     ];
     for (scale, (height, width), expected) in references {
         let found = CropStatistics::of(&draws(&crop(scale), height, width), height, width);
-        for (name, found, expected) in found.numbers().into_iter().zip(expected.numbers()).map(|(a, b)| (a.0, a.1, b.1)) {
+        for (name, found, expected) in found.numbers().into_iter().zip(expected.numbers()).map(|(a, b)| (a.0, a.1, b.1))
+        {
             assert!((found - expected).abs() < 0.02, "{height}x{width} {name}: {found}, torchvision {expected}");
         }
     }
@@ -286,7 +287,10 @@ fn layouts_and_encodings_of_one_picture_give_one_result() {
     let mut worker = Worker::default();
     let mut once = |picture: Picture<'_>| worker.apply_batch(&[&recipe], &[picture], 0, 0, &[11]).unwrap();
     let expected = once(Picture::Pixels(picture(&data, 20, 30)));
-    assert_eq!(once(Picture::Pixels(Source { data: &planar, layout: Layout::Planar, ..picture(&data, 20, 30) })), expected);
+    assert_eq!(
+        once(Picture::Pixels(Source { data: &planar, layout: Layout::Planar, ..picture(&data, 20, 30) })),
+        expected
+    );
     assert_eq!(once(Picture::Encoded(&png)), expected);
 }
 
@@ -303,9 +307,8 @@ fn fused_passes_equal_single_steps() {
         Step::ToImage,
         Step::Normalize { mean: [0.5; 3], std: [0.25; 3] },
     ]);
-    let views = Worker::default()
-        .apply_batch(&[&recipe], &[Picture::Pixels(picture(&data, 36, 36))], 0, 0, &[0])
-        .unwrap();
+    let views =
+        Worker::default().apply_batch(&[&recipe], &[Picture::Pixels(picture(&data, 36, 36))], 0, 0, &[0]).unwrap();
     assert_eq!(views[0].extent, Some(Extent { height: 30, width: 34, channels: 3 }));
     for (i, &value) in views[0].pixels.iter().enumerate() {
         let (y, x, channel) = (i / 102, i / 3 % 34, i % 3);

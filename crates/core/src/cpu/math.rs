@@ -1,6 +1,8 @@
 //! Functions of one number, written so that a loop over them becomes vector code: no branch, no float-to-int cast.
 //! Their names and argument orders are WGSL's, so that one expression serves both. NaN always propagates.
 
+#![allow(clippy::excessive_precision, reason = "polynomials as published; the digits beyond float32 do no harm")]
+
 /// Floating point types the functions below take; the float32 ones are vectorisable, float64 (gradient checks) is exact.
 pub trait Math: crate::dtype::Float {
     fn exp_(self) -> Self;
@@ -114,7 +116,7 @@ impl Math for f32 {
             * m
             - 2.499_999_4e-1)
             * m
-            + 3.333_333_1e-1)
+            + 3.333_333e-1)
             * m
             * z;
         let y = (p - e * 2.121_944_4e-4) - 0.5 * z;
@@ -167,7 +169,7 @@ impl Math for f32 {
         let p = ((((((-2.726_142_3e-10 * z + 2.770_681_4e-8) * z - 2.101_024e-6) * z - 5.692_507e-5) * z
             - 7.349_906_3e-4)
             * z
-            - 2.954_600_0e-3)
+            - 2.954_6e-3)
             * z
             - 1.609_603_3e-2)
             * x;

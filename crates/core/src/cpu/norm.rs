@@ -186,7 +186,7 @@ fn sum_of<T: Float, const N: usize>(inputs: [&[T]; N], f: impl Fn([T; N]) -> T) 
         let mut width = LANES / 2;
         while width > 0 {
             for l in 0..width {
-                lanes[l] = lanes[l] + lanes[l + width];
+                lanes[l] += lanes[l + width];
             }
             width /= 2;
         }

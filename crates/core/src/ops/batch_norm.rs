@@ -41,7 +41,7 @@ pub fn batch_norm(x: &Tensor, options: BatchNormOptions) -> Result<Tensor> {
     {
         check_parameter("batchNorm", name, tensor, &[channels], x)?;
     }
-    let count = if channels == 0 { 0 } else { x.numel() / channels };
+    let count = x.numel().checked_div(channels).unwrap_or(0);
     ensure!(
         !options.training || count != 1,
         Shape,
@@ -79,7 +79,7 @@ pub fn batch_norm(x: &Tensor, options: BatchNormOptions) -> Result<Tensor> {
 }
 
 fn three(tensors: Vec<Tensor>) -> [Tensor; 3] {
-    tensors.try_into().ok().expect("an operation with three results")
+    tensors.try_into().expect("an operation with three results")
 }
 
 /// Row-major or with channels innermost; as it is, if it is one of them.

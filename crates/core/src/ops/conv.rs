@@ -177,7 +177,7 @@ fn check(
         &weight.shape()[2..]
     );
     let (channels, grouped) = (x.shape()[1], weight.shape()[1]);
-    let fits = weight.shape()[0] % groups == 0
+    let fits = weight.shape()[0].is_multiple_of(groups)
         && if output == 0 { channels == grouped * groups } else { channels == weight.shape()[0] };
     let expected = if output == 0 { "[out, in / groups, …]" } else { "[in, out / groups, …]" };
     ensure!(

@@ -469,7 +469,7 @@ fn total<T: Math>(x: &[T], f: impl Fn(usize, T) -> T) -> T {
     let mut width = 8;
     while width > 0 {
         for i in 0..width {
-            lanes[i] = lanes[i] + lanes[i + width];
+            lanes[i] += lanes[i + width];
         }
         width /= 2;
     }
@@ -640,7 +640,7 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
     use crate::ops::suite::{Array, case, index, normal};
     fn rows(a: &Array, f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
         let length = a.shape.last().copied().unwrap_or(1).max(1);
-        a.values.chunks(length).flat_map(|row| f(row)).collect()
+        a.values.chunks(length).flat_map(f).collect()
     }
     let log_sum = |row: &[f64]| row.iter().map(|v| v.exp()).sum::<f64>().ln();
     vec![
