@@ -151,7 +151,7 @@ export class DataLoader implements BatchSource {
 
   /** One epoch, or the rest of one after `load`. Leaving it early frees what was made ahead. */
   [Symbol.asyncIterator](): AsyncGenerator<Batch, void, undefined> {
-    const iteration = this.#iterate()
+    const iteration = this.#iterate(() => this.#iterations.delete(iteration))
     this.#iterations.add(iteration)
     return iteration
   }
@@ -162,7 +162,7 @@ export class DataLoader implements BatchSource {
     this.#iterations.clear()
   }
 
-  async *#iterate(): AsyncGenerator<Batch, void, undefined> {
+  async *#iterate(ended: () => void): AsyncGenerator<Batch, void, undefined> {
     if (this.#phase !== 'ready') this.load({ epoch: this.#epoch + 1, batch: 0 })
     this.#phase = 'running'
     const epoch = this.#epoch
@@ -191,6 +191,7 @@ export class DataLoader implements BatchSource {
     } finally {
       if (this.#epoch === epoch && this.#phase === 'running') this.#phase = 'ended'
       for (const made of await Promise.allSettled(queue)) if (made.status === 'fulfilled') disposeBatch(made.value)
+      ended()
     }
   }
 

@@ -1,0 +1,118 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { ModelCheckpoint } from '../../../plugins/callbacks/checkpoint.js'
+import { EarlyStop } from '../../../plugins/callbacks/early-stop.js'
+import { OnlineKNN } from '../../../plugins/callbacks/online-knn.js'
+import { OnlineProbe } from '../../../plugins/callbacks/online-probe.js'
+import { RankMe } from '../../../plugins/callbacks/rank-me.js'
+import { Report } from '../../../plugins/callbacks/report.js'
+import { UntrainedBaseline } from '../../../plugins/callbacks/untrained-baseline.js'
+import { CsvLogger } from '../../../plugins/loggers/csv.js'
+import { Linear } from '../../../src/nn/index.js'
+import { Manager, Trainer, type Callback } from '../../../src/train/index.js'
+import { flowers, smallSimclr } from '../../train/setup.js'
+
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'spt-callbacks-'))
+})
+afterEach(async () => {
+  await rm(folder, { recursive: true })
+})
+
+const knn = (queueLength = 20): OnlineKNN => new OnlineKNN({ name: 'knn', queueLength, numClasses: 3 })
+
+describe('queues', () => {
+  test('of one key are one, of the longest length asked for', async () => {
+    const trainer = new Trainer({ maxEpochs: 2, callbacks: [knn(12), new RankMe({ name: 'rankme', queueLength: 30 })] })
+    await trainer.fit(smallSimclr(), await flowers())
+    expect([...trainer.queues.keys()].toSorted()).toEqual(['embedding', 'label'])
+    expect(trainer.queues.get('embedding')?.capacity).toBe(30)
+    expect(trainer.queues.get('embedding')?.length).toBe(30) // 8 steps of 8 views
+    expect(trainer.latest.get('eval/knn_top1')).toBeGreaterThanOrEqual(0)
+    expect(trainer.latest.get('rankme')).toBeGreaterThan(1)
+  })
+
+  test('are empty in the sanity check, which is no error', async () => {
+    const trainer = new Trainer({ maxEpochs: 1, callbacks: [knn()] })
+    await trainer.fit(smallSimclr(), await flowers())
+    expect(trainer.latest.has('eval/knn_top1')).toBe(true)
+  })
+})
+
+describe('early-stop', () => {
+  test('ends the run after its patience, and remembers it in a checkpoint', async () => {
+    const stop = new EarlyStop({ monitor: 'fit/loss_epoch', mode: 'max', patience: 1, minDelta: 1e9 })
+    const trainer = new Trainer({ maxEpochs: 20, callbacks: [stop] })
+    expect(await trainer.fit(smallSimclr(), await flowers())).toBe('stopped')
+    expect(trainer.currentEpoch).toBe(3)
+    const again = new EarlyStop({ monitor: 'fit/loss_epoch' })
+    again.loadState(stop.state())
+    expect(again.state()).toEqual(stop.state())
+  })
+
+  test('a metric that does not exist is named', async () => {
+    const trainer = new Trainer({ callbacks: [new EarlyStop({ monitor: 'eval/accuracy' })] })
+    await expect(trainer.fit(smallSimclr(), await flowers())).rejects.toThrow(/"eval\/accuracy"/)
+  })
+})
+
+test('checkpoint keeps the best by its metric', async () => {
+  const scores = [0.1, 0.5, 0.3, 0.6, 0.2]
+  const scorer: Callback = {
+    name: 'scorer',
+    onValidationEnd: (trainer) => trainer.log('score', scores[trainer.currentEpoch] ?? 0),
+  }
+  const best = new ModelCheckpoint({ monitor: 'score', mode: 'max', saveTopK: 2, folder })
+  const trainer = new Trainer({ maxEpochs: 5, numSanityValSteps: 0, callbacks: [scorer, best] })
+  await trainer.fit(smallSimclr(), await flowers())
+  expect((await readdir(folder)).toSorted()).toEqual(['epoch-002.ckpt', 'epoch-004.ckpt'])
+  expect(best.best).toMatchObject({ value: 0.6 })
+})
+
+test('a whole run: untrained and trained numbers, and a report that shows real pictures', async () => {
+  const callbacks = [
+    new UntrainedBaseline({ images: 18 }),
+    new OnlineProbe({ name: 'linear_probe', probe: () => new Linear(8, 3) }),
+    knn(100),
+    new RankMe({ name: 'rankme', queueLength: 64 }),
+    new Report({ queries: 3, neighbours: 4 }),
+  ]
+  const printed: string[] = []
+  const directory = { path: folder, id: '0', lastCheckpoint: join(folder, 'checkpoints', 'last.ckpt') }
+  const console = { logMetrics: () => undefined, print: (line: string) => void printed.push(line) }
+  const trainer = new Trainer({
+    maxEpochs: 2,
+    callbacks,
+    logger: [new CsvLogger(join(folder, 'metrics.csv')), console],
+    logEveryNSteps: 2,
+  })
+  const manager = new Manager({
+    trainer,
+    module: smallSimclr(),
+    data: await flowers(),
+    seed: 0,
+    runDirectory: directory,
+  })
+  const { status, metrics } = await manager.run()
+  expect(status).toBe('completed')
+  expect(Object.keys(metrics)).toEqual(
+    expect.arrayContaining([
+      'untrained/linear_probe_top1',
+      'untrained/knn_top1',
+      'eval/linear_probe_top1',
+      'eval/knn_top1',
+      'rankme',
+    ]),
+  )
+  expect(printed.join('\n')).toMatch(/untrained backbone: .*knn_top1 \d+\.\d %/)
+  expect(printed.join('\n')).toMatch(/untrained +trained/)
+  expect(printed.join('\n')).toContain(directory.lastCheckpoint)
+  const page = await readFile(join(folder, 'report.html'), 'utf8')
+  expect(page.match(/src="data:image\/(jpeg|png|webp);base64,/g)).toHaveLength(3 * (1 + 4))
+  expect(page).toContain('class="right"')
+  expect(page.match(/<svg/g)).toHaveLength(3)
+  expect(page).toContain('tulips')
+})
