@@ -126,7 +126,10 @@ export const ops: Table = {
   scatter_add: ({ inputs, attrs }) => invoke(at(inputs, 0), 'scatterAdd', attrs.dim, at(inputs, 1), at(inputs, 2)),
   embedding: ({ named }) => invoke(named.weight as Tensor, 'embedding', named.index ?? named.indices),
   one_hot: method('oneHot', 'num_classes'),
-  unfold: method('unfold', 'kernel_size', 'dilation', 'padding', 'stride'),
+  unfold: ({ inputs, attrs }) => {
+    const { kernel_size: kernelSize, stride, padding, dilation } = attrs
+    return invoke(at(inputs, 0), 'unfold', kernelSize, { stride, padding, dilation })
+  },
   conv1d: ({ inputs: [x, weight, bias], attrs: { stride, padding, dilation, groups } }) =>
     conv1d(x as Tensor, weight as Tensor, bias ?? null, { stride, padding, dilation, groups } as never),
   conv2d: ({ inputs: [x, weight, bias], attrs }) =>

@@ -183,6 +183,12 @@ export declare class Tensor {
    * with the batch's own statistics, of which `momentum` (default 0.1) goes into the running ones; eps defaults to 1e-5.
    */
   batchNorm(runningMean?: Tensor | undefined | null, runningVar?: Tensor | undefined | null, weight?: Tensor | undefined | null, bias?: Tensor | undefined | null, training?: boolean | undefined | null, momentum?: number | undefined | null, eps?: number | undefined | null): Tensor
+  /** `value` where the mask (bool or uint8, broadcast) holds. */
+  maskedFill(mask: Tensor, value: number): Tensor
+  /** The lower triangle of the last two dimensions: 0 above diagonal number `diagonal` (default 0, the main one). */
+  tril(diagonal?: number | undefined | null): Tensor
+  /** The upper triangle of the last two dimensions: 0 below diagonal number `diagonal` (default 0, the main one). */
+  triu(diagonal?: number | undefined | null): Tensor
   /**
    * Cross-correlation of images [B, C, H, W] with filters [out, C / groups, kernel height, kernel width], plus a bias
    * [out]. stride (1), padding (0, or 'same' or 'valid') and dilation (1): a number or [vertical, horizontal].
@@ -195,6 +201,15 @@ export declare class Tensor {
    * [B, out, (H − 1)·stride − 2·padding + dilation·(kernel − 1) + outputPadding + 1, …].
    */
   convTranspose2d(weight: Tensor, bias?: Tensor | undefined | null, stride?: Pair | undefined | null, padding?: Pair | undefined | null, outputPadding?: Pair | undefined | null, groups?: number | undefined | null, dilation?: Pair | undefined | null): Tensor
+  /**
+   * Diagonal number `offset` (default 0, the main one) of dimensions `a` and `b` (default the first two), which
+   * become the last one; a view.
+   */
+  diagonal(offset?: number | undefined | null, a?: number | undefined | null, b?: number | undefined | null): Tensor
+  /** Vectors along the last dimension as diagonal number `offset` (default 0) of square matrices, 0 elsewhere. */
+  diagEmbed(offset?: number | undefined | null): Tensor
+  /** The matrix with this vector as diagonal number `offset` (default 0), or that diagonal of this matrix. */
+  diag(offset?: number | undefined | null): Tensor
   /** −x */
   neg(): Tensor
   /** Absolute value; its derivative at 0 is 0. */
@@ -271,6 +286,14 @@ export declare class Tensor {
   nonzero(): Tensor
   /** The elements where the mask holds (both broadcast), in row-major order: [n]. */
   maskedSelect(mask: Tensor): Tensor
+  /** Parts of that size (the last may be smaller), or of those sizes, along `dim` (default 0); views. */
+  split(sizes: number | Array<number>, dim?: number | undefined | null): Array<Tensor>
+  /** `count` parts of equal size (the last may be smaller, and there may be fewer) along `dim` (default 0); views. */
+  chunk(count: number, dim?: number | undefined | null): Array<Tensor>
+  /** This joined with itself `times[d]` times along each dimension (new leading dimensions as needed). */
+  repeat(times: Array<number>): Tensor
+  /** Each element `times` times in a row along `dim`. */
+  repeatInterleave(times: number, dim: number): Tensor
   /**
    * The product of matrices [..., m, k] · [..., k, n] with the leading dimensions broadcast; a vector on the left is a
    * row, one on the right a column.
@@ -298,8 +321,6 @@ export declare class Tensor {
   channelsLast(): Tensor
   /** A copy with memory of its own; gradients flow through. */
   clone(): Tensor
-  /** `value` where the mask (bool or uint8, broadcast) holds. */
-  maskedFill(mask: Tensor, value: number): Tensor
   /**
    * The last dimensions (`normalizedShape`) of each sample to mean 0 and variance 1, times weight plus bias of that
    * shape; eps defaults to 1e-5.
@@ -312,6 +333,15 @@ export declare class Tensor {
    * to 1e-5.
    */
   groupNorm(numGroups: number, weight?: Tensor | undefined | null, bias?: Tensor | undefined | null, eps?: number | undefined | null): Tensor
+  /**
+   * Elements added (or, if negative, cut off) around each axis, the last axis first: [left, right, top, bottom, …].
+   * What stands there: `value` (default 0), the mirrored inside, the edge, or the other side.
+   */
+  pad(amounts: Array<number>, mode?: 'constant' | 'reflect' | 'replicate' | 'circular', value?: number | undefined | null): Tensor
+  /** These axes in reverse order. */
+  flip(dim: number | Array<number>): Tensor
+  /** Moved by `shifts` along `dims`, around the end; without `dims` as one long line. */
+  roll(shifts: number | Array<number>, dim?: number | Array<number> | undefined | null): Tensor
   /**
    * The largest element of each window of [B, C, H, W]; sizes are numbers or [vertical, horizontal], stride defaults
    * to the kernel's size. A NaN wins.
@@ -359,6 +389,10 @@ export declare class Tensor {
   normalize(p?: number | undefined | null, dim?: number | undefined | null, eps?: number | undefined | null): Tensor
   /** Cosine between vectors along `dim` (default 1) of the broadcast shape; norms are at least eps (default 1e-8). */
   cosineSimilarity(other: Tensor, dim?: number | undefined | null, eps?: number | undefined | null): Tensor
+  /** Windows of images [B, C, H, W] as columns [B, C·kernel, windows]. */
+  unfold(kernelSize: number | [number, number], options?: UnfoldOptions | undefined | null): Tensor
+  /** Columns [B, C·kernel, windows] added up to images [B, C, H, W] of that size. */
+  fold(outputSize: number | [number, number], kernelSize: number | [number, number], options?: UnfoldOptions | undefined | null): Tensor
 }
 
 /** One step of Adadelta for all parameters. */
@@ -639,6 +673,16 @@ export declare function stack(tensors: Array<Tensor>, dim?: number | undefined |
  * number of the pipeline) alone; `samples` are the images' numbers in their data set.
  */
 export declare function transformBatch(images: Array<BatchImage>, pipelines: Array<Pipeline>, seed: number, epoch: number, samples: Array<number>): Promise<BatchViews>
+
+/** Which places the windows cover. */
+export interface UnfoldOptions {
+  /** Default 1. */
+  stride?: number | [number, number]
+  /** Default 0. */
+  padding?: number | [number, number]
+  /** Default 1. */
+  dilation?: number | [number, number]
+}
 
 /** `a` where the condition holds, `b` elsewhere, with broadcasting. */
 export declare function where(condition: Tensor, a: Tensor, b: Tensor): Tensor
