@@ -29,7 +29,7 @@ impl Generator {
         let stream = stream.unwrap_or(0.0);
         for (name, value) in [("seed", seed), ("stream", stream)] {
             crate::ensure!(
-                value >= 0.0 && value <= 9_007_199_254_740_992.0 && value.fract() == 0.0,
+                (0.0..=9_007_199_254_740_992.0).contains(&value) && value.fract() == 0.0,
                 Argument,
                 "Generator: {name} {value} is not a whole number from 0 to 2^53"
             );

@@ -60,7 +60,6 @@ impl JsPipeline {
 #[napi]
 impl JsPipeline {
     #[napi(constructor)]
-    #[expect(clippy::new_without_default, reason = "a constructor for JavaScript")]
     pub fn new() -> JsPipeline {
         JsPipeline { steps: RefCell::new(Steps::new()) }
     }
