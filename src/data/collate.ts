@@ -1,5 +1,5 @@
 /** What the samples of a batch say besides their images, as tensors: labels, indices and whatever else a data set gives. */
-import { SptError } from '../errors.js'
+import { SptError, show } from '../errors.js'
 import { Tensor, tensor } from '../tensor/index.js'
 import type { Sample } from './sample.js'
 
@@ -10,32 +10,34 @@ import type { Sample } from './sample.js'
 export function collate(samples: readonly Sample[]): Record<string, unknown> & { index: Tensor; label?: Tensor } {
   const keys = new Set(samples.flatMap((sample) => Object.keys(sample)))
   keys.delete('image')
-  const entries = [...keys].map((key) => [key, column(key, samples)] as const)
-  return Object.fromEntries(entries) as ReturnType<typeof collate>
+  // All is checked before a tensor is made, so that a failure leaves none behind.
+  for (const sample of samples) for (const key of keys) checkValue(sample, key)
+  const columns = [...keys].map((key) => [key, column(key, samples)] as const)
+  return Object.fromEntries(columns) as ReturnType<typeof collate>
 }
 
-function column(key: string, samples: readonly Sample[]): unknown {
-  const values = samples.map((sample) => {
-    const value = sample[key]
-    if (value === undefined) {
-      throw new SptError('ERR_DATA', `sample ${sample.index} has no "${key}", others of its batch have one`)
-    }
-    return value
-  })
-  if (key === 'label' || key === 'index') {
-    const wrong = values.findIndex((value) => !Number.isInteger(value))
-    if (wrong >= 0) {
-      throw new SptError(
-        'ERR_DATA',
-        `sample ${samples[wrong]?.index}: expected a whole number as ${key}, found ${String(values[wrong])}`,
-      )
-    }
-    return tensor(BigInt64Array.from(values as number[], BigInt)).keep()
+function checkValue(sample: Sample, key: string): void {
+  const value = sample[key]
+  if (value === undefined) {
+    throw new SptError('ERR_DATA', `sample ${sample.index} has no "${key}", others of its batch have one`)
   }
-  if (values.every((value) => typeof value === 'number')) return tensor(Float32Array.from(values)).keep()
-  if (values.every((value) => typeof value === 'bigint')) return tensor(BigInt64Array.from(values)).keep()
+  if (wholeNumbers.has(key) && !Number.isSafeInteger(value)) {
+    throw new SptError('ERR_DATA', `sample ${sample.index}: expected a whole number as ${key}, found ${show(value)}`)
+  }
+}
+
+const wholeNumbers = new Set(['label', 'index'])
+
+function column(key: string, samples: readonly Sample[]): unknown {
+  const values = samples.map((sample) => sample[key])
+  if (wholeNumbers.has(key)) return kept(BigInt64Array.from(values as number[], BigInt))
+  if (values.every((value) => typeof value === 'number')) return kept(Float32Array.from(values))
+  if (values.every((value) => typeof value === 'bigint')) return kept(BigInt64Array.from(values))
   return values
 }
+
+// A batch is made while the trainer may be inside a scope that it does not belong to.
+const kept = (values: Float32Array | BigInt64Array) => tensor(values).keep()
 
 /** Frees the tensors of a batch, however deep; the trainer does it after each step. */
 export function disposeBatch(batch: unknown): void {

@@ -206,9 +206,13 @@ export class DataLoader implements BatchSource {
     const start = position * this.batchSize
     const count = Math.min(this.batchSize, order.length - start)
     const samples = await Promise.all(Array.from({ length: count }, (_, i) => this.#read(order[start + i] as number)))
-    const images = await this.#pipelines.run(samples, this.#seed, epoch)
     const { label, ...rest } = collate(samples)
-    return withLabels(images, label, rest)
+    try {
+      return withLabels(await this.#pipelines.run(samples, this.#seed, epoch), label, rest)
+    } catch (error) {
+      disposeBatch([label, rest])
+      throw error
+    }
   }
 
   async #read(index: number): Promise<Sample> {

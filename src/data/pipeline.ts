@@ -2,7 +2,7 @@
  * Transforms as the native core runs them: each view's steps become a pipeline, a batch of samples its images.
  * It decides nothing about order, labels or memory; see data-loader.ts.
  */
-import { SptError, type ErrorCode } from '../errors.js'
+import { SptError, show, type ErrorCode } from '../errors.js'
 import { Pipeline, transformBatch, type BatchImage } from '../native.js'
 import type { Tensor } from '../tensor/index.js'
 import type { Batch, View } from './data-loader.js'
@@ -41,7 +41,7 @@ export function makePipelines(transform: Transform | MultiView = { steps: [] }):
   return {
     async run(samples, seed, epoch) {
       const { views, failure } = await transformBatch(
-        samples.map(({ image }) => batchImage(image)),
+        samples.map(batchImage),
         pipelines,
         seed,
         epoch,
@@ -122,8 +122,19 @@ function append(pipeline: Pipeline, step: Step): void {
   }
 }
 
-function batchImage(image: ImageSource): BatchImage {
-  if (isEncoded(image)) return { data: image.encoded }
-  const { pixels, offset, width, height, channels } = image
+function batchImage({ image, index }: Sample): BatchImage {
+  // A data set of the user's own may give anything.
+  const found: ImageSource | undefined = image
+  if (found === undefined || found === null || !('encoded' in found || 'pixels' in found)) {
+    throw new SptError(
+      'ERR_DATA',
+      `sample ${index}: expected an image, {encoded} or {pixels, …}, found ${show(found)}`,
+      {
+        hint: 'The type ImageSource says what an image can be.',
+      },
+    )
+  }
+  if (isEncoded(found)) return { data: found.encoded }
+  const { pixels, offset, width, height, channels } = found
   return { data: pixels, offset, width, height, channels }
 }
