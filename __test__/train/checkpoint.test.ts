@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { loadCheckpoint, loadWeights, saveCheckpoint } from '../../src/train/checkpoint.js'
-import { saveSafetensors, tensor, type Tensor } from '../../src/tensor/index.js'
+import { writeSafetensors, tensor, type Tensor } from '../../src/tensor/index.js'
 
 let folder: string
 let path: string
@@ -115,7 +115,7 @@ describe('a damaged file is refused with ERR_CHECKPOINT', () => {
   })
 
   test('weights without the state of a run cannot be resumed from, but read as weights', async () => {
-    await saveSafetensors(path, weights())
+    await writeSafetensors(path, weights())
     await expect(loadCheckpoint(path)).rejects.toMatchObject({ code: 'ERR_CHECKPOINT' })
     expect((await loadWeights(path)).size).toBe(3)
   })

@@ -2,12 +2,9 @@
  * A checkpoint: one safetensors file with the weights under their own names, every other tensor of the run under names
  * that hold a "/", and the rest as JSON in the header under `spt`. It does not know what the run's parts keep.
  */
-import { mkdir } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { checkpointCorrupt, reason } from '../errors.js'
-import { flushFolder } from '../runs/atomic-file.js'
-import { loadSafetensors, saveSafetensors, type Tensor } from '../tensor/index.js'
+import { readSafetensors, SafetensorsReader, writeSafetensors, type Tensor } from '../tensor/index.js'
 import { type Json, pack, type StateObject, unpack } from './packing.js'
 
 /** Raised when the meaning of the file changes; readers refuse what they do not know. */
@@ -31,9 +28,7 @@ export async function saveCheckpoint(path: string, { weights, state }: Checkpoin
     checksum: await checksum(tensors),
     state: Object.fromEntries(packed.map(([owner, part]) => [owner, part.json])),
   }
-  await mkdir(dirname(path), { recursive: true })
-  await saveSafetensors(path, tensors, { metadata: { format: 'pt', spt: JSON.stringify(spt) } })
-  await flushFolder(dirname(path))
+  await writeSafetensors(path, tensors, { metadata: { format: 'pt', spt: JSON.stringify(spt) } })
 }
 
 /**
@@ -42,7 +37,7 @@ export async function saveCheckpoint(path: string, { weights, state }: Checkpoin
  * @throws ERR_CHECKPOINT when the file is missing, damaged, no checkpoint of a run, or of a newer version.
  */
 export async function loadCheckpoint(path: string): Promise<Checkpoint> {
-  const { tensors, metadata } = await loadSafetensors(path)
+  const { tensors, metadata } = await readSafetensors(path)
   if (metadata['spt'] === undefined) {
     throw checkpointCorrupt(path, 'holds no state of a run', 'It can be read as weights, but not resumed from.')
   }
@@ -68,8 +63,14 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
 
 /** The weights alone, from a checkpoint or from any safetensors file. */
 export async function loadWeights(path: string): Promise<Map<string, Tensor>> {
-  const { tensors } = await loadSafetensors(path)
-  return new Map([...tensors].filter(([name]) => !name.includes('/')))
+  const reader = await SafetensorsReader.open(path)
+  try {
+    const weights = new Map<string, Tensor>()
+    for (const name of reader.entries.keys()) if (!name.includes('/')) weights.set(name, await reader.read(name))
+    return weights
+  } finally {
+    await reader.close()
+  }
 }
 
 interface Header {
