@@ -10,6 +10,7 @@ export default defineBackbone({
       .boolean()
       .default(false)
       .describe('for images of about 32 pixels: a 3×3 stem with stride 1 and no max-pool'),
+    inChannels: z.int().min(1).default(3).describe('channels of the images'),
   }),
   build({ config }) {
     const module = nn.resnet50(config)

@@ -16,34 +16,56 @@ export interface ConvolutionOptions<Size> {
   bias?: boolean
 }
 
-/** Cross-correlation of [batch, inChannels, height, width]; the weight is [out, in / groups, kernel height, kernel width]. */
+export interface Conv2dOptions extends Omit<ConvolutionOptions<Size2d>, 'padding'> {
+  /** 'same' keeps height and width (stride 1 only; what is odd goes right and below); 'valid' is 0. */
+  padding?: Size2d | 'same' | 'valid'
+  /** What stands in the padding. */
+  paddingMode?: 'zeros' | 'reflect' | 'replicate' | 'circular'
+}
+
+/**
+ * Cross-correlation of [batch, inChannels, height, width] to [batch, outChannels, height', width'], torch.nn.Conv2d; the
+ * weight is [outChannels, inChannels / groups, kernel height, kernel width], the bias [outChannels].
+ */
 export class Conv2d extends Module {
+  readonly kernelSize: Pair
   readonly stride: Pair
-  readonly padding: Pair
+  readonly padding: Pair | 'same' | 'valid'
+  readonly paddingMode: 'zeros' | 'reflect' | 'replicate' | 'circular'
   readonly dilation: Pair
   readonly groups: number
   weight: Tensor
   bias: Tensor | null
 
-  constructor(
-    inChannels: number,
-    outChannels: number,
-    kernelSize: Size2d,
-    { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true }: ConvolutionOptions<Size2d> = {},
-  ) {
+  constructor(inChannels: number, outChannels: number, kernelSize: Size2d, options: Conv2dOptions = {}) {
     super()
+    const { stride = 1, padding = 0, paddingMode = 'zeros', dilation = 1, groups = 1, bias = true } = options
     checkGroups(inChannels, outChannels, groups)
+    this.kernelSize = pair(kernelSize)
     this.stride = pair(stride)
-    this.padding = pair(padding)
+    this.padding = typeof padding === 'string' ? padding : pair(padding)
+    this.paddingMode = paddingMode
     this.dilation = pair(dilation)
     this.groups = groups
-    this.weight = parameter(empty([outChannels, inChannels / groups, ...pair(kernelSize)]))
+    this.weight = parameter(empty([outChannels, inChannels / groups, ...this.kernelSize]))
     this.bias = bias ? parameter(empty([outChannels])) : null
     resetConvolution(this.weight, this.bias)
   }
 
   forward(input: Tensor): Tensor {
-    return input.conv2d(this.weight, this.bias, this.stride, this.padding, this.dilation, this.groups)
+    const { weight, bias, stride, padding, paddingMode, dilation, groups } = this
+    if (paddingMode === 'zeros') return input.conv2d(weight, bias, stride, padding, dilation, groups)
+    return input.pad(this.#amounts(), paddingMode).conv2d(weight, bias, stride, 0, dilation, groups)
+  }
+
+  /** Left, right, top and bottom, as `pad` wants them. */
+  #amounts(): number[] {
+    const { padding, kernelSize, dilation } = this
+    const [top, left] = padding === 'valid' ? [0, 0] : padding === 'same' ? [0, 1].map(missing) : padding
+    function missing(axis: number): number {
+      return ((dilation[axis] ?? 1) * ((kernelSize[axis] ?? 1) - 1)) / 2
+    }
+    return [left, left, top, top].map((amount = 0, side) => (side % 2 ? Math.ceil(amount) : Math.floor(amount)))
   }
 }
 

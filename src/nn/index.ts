@@ -1,6 +1,8 @@
 /** Layers, containers, initialisers and the module tree. */
 export * from './activation.js'
 export * from './containers.js'
+export * from './convmixer.js'
+export * from './convnext.js'
 export * from './convolution.js'
 export * from './dropout.js'
 export * from './embedding.js'
@@ -11,4 +13,5 @@ export { type ForwardHook, type Layer, Module, parameter, snakeCase, type StateD
 export * from './normalization.js'
 export * from './pooling.js'
 export * from './resnet.js'
+export * from './resnet9.js'
 export * from './shape.js'

@@ -69,13 +69,14 @@ export class Bottleneck extends Module {
 export type ResNetBlock = typeof BasicBlock | typeof Bottleneck
 
 export interface ResNetOptions {
-  /** Outputs of the last linear layer; null: the pooled features themselves. */
+  inChannels?: number
+  /** Outputs of the last linear layer; null (or 0): the pooled features themselves. */
   numClasses?: number | null
   /** For images of about 32 pixels: a 3×3 stem with stride 1 and no max-pool. */
   lowResolution?: boolean
 }
 
-/** Four stages of residual blocks: [batch, 3, height, width] to [batch, dim] (or [batch, numClasses]). */
+/** Four stages of residual blocks: [batch, inChannels, height, width] to [batch, dim] (or [batch, numClasses]). */
 export class ResNet extends Module {
   conv1: Conv2d
   bn1 = new BatchNorm2d(64)
@@ -94,10 +95,10 @@ export class ResNet extends Module {
   constructor(
     block: ResNetBlock,
     layers: readonly [number, number, number, number],
-    { numClasses = null, lowResolution = false }: ResNetOptions = {},
+    { inChannels = 3, numClasses = null, lowResolution = false }: ResNetOptions = {},
   ) {
     super()
-    this.conv1 = lowResolution ? convolution(3, 64, 3, 1) : convolution(3, 64, 7, 2)
+    this.conv1 = lowResolution ? convolution(inChannels, 64, 3, 1) : convolution(inChannels, 64, 7, 2)
     this.maxpool = lowResolution ? new Identity() : new MaxPool2d(3, { stride: 2, padding: 1 })
     const { expansion } = block
     this.layer1 = stage(block, 64, 64, layers[0], 1)
@@ -105,7 +106,7 @@ export class ResNet extends Module {
     this.layer3 = stage(block, 128 * expansion, 256, layers[2], 2)
     this.layer4 = stage(block, 256 * expansion, 512, layers[3], 2)
     this.dim = 512 * expansion
-    this.fc = numClasses === null ? new Identity() : new Linear(this.dim, numClasses)
+    this.fc = !numClasses ? new Identity() : new Linear(this.dim, numClasses)
   }
 
   forward(x: Tensor): Tensor {
@@ -118,6 +119,8 @@ export class ResNet extends Module {
 export const resnet18 = (options?: ResNetOptions) => new ResNet(BasicBlock, [2, 2, 2, 2], options)
 export const resnet34 = (options?: ResNetOptions) => new ResNet(BasicBlock, [3, 4, 6, 3], options)
 export const resnet50 = (options?: ResNetOptions) => new ResNet(Bottleneck, [3, 4, 6, 3], options)
+export const resnet101 = (options?: ResNetOptions) => new ResNet(Bottleneck, [3, 4, 23, 3], options)
+export const resnet152 = (options?: ResNetOptions) => new ResNet(Bottleneck, [3, 8, 36, 3], options)
 
 /** Without bias and "same" for stride 1; torchvision's start values (He et al. 2015, fan out). */
 function convolution(inChannels: number, outChannels: number, kernelSize: number, stride: number): Conv2d {

@@ -1,0 +1,19 @@
+/** ResNet-101 under torchvision's parameter names (He et al. 2016, arXiv:1512.03385). */
+import { defineBackbone, nn, z } from 'stable-pretraining'
+
+export default defineBackbone({
+  name: 'resnet101',
+  targets: ['torchvision.models.resnet101'],
+  description: 'Residual network of 101 layers; [batch, 3, height, width] to [batch, 2048].',
+  config: z.object({
+    lowResolution: z
+      .boolean()
+      .default(false)
+      .describe('for images of about 32 pixels: a 3×3 stem with stride 1 and no max-pool'),
+    inChannels: z.int().min(1).default(3).describe('channels of the images'),
+  }),
+  build({ config }) {
+    const module = nn.resnet101(config)
+    return { module, dim: module.dim }
+  },
+})
