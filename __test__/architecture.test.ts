@@ -12,6 +12,7 @@ const storeys = [
   ['errors'],
   ['config', 'runs', 'native'],
   ['tensor'],
+  ['interchange'],
   ['nn', 'losses', 'metrics', 'optim', 'data'],
   ['plugin'],
   ['train'],

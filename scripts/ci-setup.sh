@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Makes a new Debian machine able to build and test: a linker, Node >= 20.19, Rust. Installs only what is missing.
+# Makes a new Debian machine able to build and test: a linker, Python (for the tests beside NumPy and onnxruntime), Node
+# >= 20.19, Rust. Installs only what is missing.
 set -euo pipefail
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 command -v git >/dev/null || missing+=(git)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
 if [ ${#missing[@]} -gt 0 ]; then

@@ -22,6 +22,7 @@ export {
   type Specification,
 } from './plugin/define.js'
 export type { Backbone, Method, Network, Services, State, StateValue } from './plugin/contracts.js'
+export * from './interchange/index.js'
 export * from './losses/index.js'
 export * from './metrics/index.js'
 export * as nn from './nn/index.js'

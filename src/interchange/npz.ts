@@ -1,0 +1,52 @@
+/** NumPy's .npz files: zip archives with a .npy file for each name, stored or deflated. */
+import { dataCorrupt, errorCode, reason, SptError } from '../errors.js'
+import { replaceFile } from '../runs/atomic-file.js'
+import type { Tensor } from '../tensor/index.js'
+import { ByteReader, withFile } from './byte-reader.js'
+import { npyBytes, readNpyFrom } from './npy.js'
+import { readZipDirectory, readZipMember, writeZip } from './zip.js'
+
+/**
+ * The arrays of a .npz file by name, read one after the other; with `names`, those only. Types as `readNpy` has them.
+ *
+ * @throws ERR_DATA when the file is missing, damaged or no .npz file, or lacks a name; ERR_UNSUPPORTED for a type that no
+ *   tensor has, and for encryption.
+ */
+export function readNpz(path: string, { names }: { names?: readonly string[] } = {}): Promise<Map<string, Tensor>> {
+  return withFile(path, async (file, size) => {
+    const members = await readZipDirectory(path, file, size)
+    const known = [...members.keys()].flatMap((name) => (name.endsWith('.npy') ? [name.slice(0, -4)] : []))
+    const tensors = new Map<string, Tensor>()
+    for (const name of names ?? known) {
+      const member = members.get(`${name}.npy`)
+      if (!member) throw dataCorrupt(path, `has no array "${name}"`, `It has: ${known.join(', ')}.`)
+      const where = `${path}: array "${name}"`
+      const bytes = new ByteReader(where, readZipMember(where, file, member))
+      tensors.set(name, await readNpyFrom(where, bytes, member.size))
+    }
+    return tensors
+  })
+}
+
+/**
+ * Writes a .npz file that appears whole; at most one tensor is copied at a time. `compress` deflates, as
+ * `numpy.savez_compressed`; weights and embeddings hardly shrink.
+ *
+ * @throws ERR_DATA when it cannot be written; an old file is untouched then.
+ */
+export async function writeNpz(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor> | Record<string, Tensor>,
+  { compress = false }: { compress?: boolean } = {},
+): Promise<void> {
+  const named: Iterable<[string, Tensor]> = tensors instanceof Map ? tensors : Object.entries(tensors)
+  const members = async function* (): AsyncGenerator<{ name: string; pieces: Uint8Array[] }> {
+    for (const [name, tensor] of named) yield { name: `${name}.npy`, pieces: await npyBytes(tensor) }
+  }
+  try {
+    await replaceFile(path, (file) => writeZip(file, members(), { compress }))
+  } catch (cause) {
+    if (errorCode(cause) !== undefined) throw cause
+    throw new SptError('ERR_DATA', `${path}: cannot be written (${reason(cause)})`, { cause })
+  }
+}
