@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod cases;
+pub mod attention;
 pub mod conv;
 mod depthwise;
 pub mod dispatch;

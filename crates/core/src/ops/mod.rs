@@ -1,6 +1,7 @@
 //! The operations: one family a file. An elementwise operation is one row in `elementwise`; one with its own kernel
 //! is one file. Each checks its inputs in `forward`, and brings its gradient and the cases that test it.
 
+pub mod attention;
 pub mod batch_norm;
 pub mod choose;
 pub mod conv;

@@ -26,6 +26,7 @@ macro_rules! families {
 }
 
 families! {
+    attention
     batch_norm
     choose
     conv
