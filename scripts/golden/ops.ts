@@ -202,8 +202,8 @@ export const ops: Table = {
   cdist: method('cdist', 'p'),
   scaled_dot_product_attention: ({ inputs: [q, k, v, mask], attrs }) =>
     invoke(q as Tensor, 'scaledDotProductAttention', k, v, {
-      mask: attrs.mask === 'bool' ? (mask as Tensor).to('bool') : mask,
-      causal: attrs.mask === 'causal',
+      attnMask: attrs.mask === 'bool' ? (mask as Tensor).to('bool') : mask,
+      isCausal: attrs.mask === 'causal',
       scale: orNothing(attrs.scale),
     }),
   cholesky: ({ inputs }) => invoke(symmetric(at(inputs, 0)), 'cholesky'),

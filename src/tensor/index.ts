@@ -33,6 +33,7 @@ export {
   Tensor,
   where,
 } from '../native.js'
+export * from './attention.js'
 export * from './create.js'
 export * from './einsum.js'
 export * from './functional.js'

@@ -8,6 +8,7 @@ use super::scratch::with_scratch;
 use super::threads::{SharedPointer, parallel_for};
 use super::vector::Real;
 use crate::dtype::{DType, Float};
+use crate::random::fill_uniform;
 use std::ops::Range;
 
 /// Queries a block.
@@ -47,6 +48,32 @@ pub enum Mask<'a, T> {
     Added(Matrices<'a, T>),
 }
 
+/// Weights that are set to 0 with probability `p`, the others divided by 1 − p. The weight of query i and key j at batch
+/// index b draws word `position + (b · queries + i) · keys + j` of the sequence, so that the way back finds it again.
+#[derive(Clone, Copy)]
+pub struct Dropout {
+    pub p: f64,
+    pub seed: u64,
+    pub stream: u64,
+    pub position: u64,
+}
+
+impl Dropout {
+    /// Multiplies consecutive weights, the first of which draws word `position + first`.
+    pub fn apply<T: Real + Float>(&self, first: usize, weights: &mut [T]) {
+        let (mut draws, keep) = ([0.0f32; KEYS], <T as Real>::from_f64(1.0 / (1.0 - self.p)));
+        let mut position = self.position.wrapping_add(first as u64);
+        for part in weights.chunks_mut(KEYS) {
+            let draws = &mut draws[..part.len()];
+            fill_uniform(draws, self.seed, self.stream, position);
+            for (weight, &draw) in part.iter_mut().zip(&*draws) {
+                *weight = if f64::from(draw) < self.p { <T as Float>::ZERO } else { *weight * keep };
+            }
+            position = position.wrapping_add(part.len() as u64);
+        }
+    }
+}
+
 /// softmax(scale · q · kᵀ + mask) · v for each batch index.
 #[derive(Clone, Copy)]
 pub struct Attention<'a, T> {
@@ -59,6 +86,7 @@ pub struct Attention<'a, T> {
     pub mask: Option<Mask<'a, T>>,
     /// Query i sees keys 0..=i only.
     pub causal: bool,
+    pub dropout: Option<Dropout>,
     pub scale: f64,
     pub queries: usize,
     pub keys: usize,
@@ -109,6 +137,7 @@ impl<T: Real + Math> Attention<'_, T> {
                         sums: &mut *sums,
                         total: &mut *total,
                     });
+                    self.drop(b, &rows, &keys, scores);
                     let weights = Matrix::row_major(scores, width);
                     let values = self.v.from(b, keys.start);
                     gemm(
@@ -179,6 +208,7 @@ impl<T: Real + Math> Attention<'_, T> {
                         let (upstream, one) = (gradient.from(b, rows.start), <T as Real>::ONE);
                         let values = self.v.from(b, keys.start).transposed();
                         gemm([n, width, self.values], one, upstream, values, Update::Overwrite, slopes, width);
+                        self.drop(b, &rows, &keys, slopes);
                         let scale = <T as Real>::from_f64(self.scale);
                         let products = &products[..n];
                         wide::<T, _>(Retreat {
@@ -189,6 +219,7 @@ impl<T: Real + Math> Attention<'_, T> {
                             products,
                             scale,
                         });
+                        self.drop(b, &rows, &keys, scores);
                         let (weights, slopes) = (Matrix::row_major(scores, width), Matrix::row_major(slopes, width));
                         let dv = &mut dv[keys.start * self.values..keys.end * self.values];
                         gemm(
@@ -216,6 +247,14 @@ impl<T: Real + Math> Attention<'_, T> {
     fn tiles(&self, rows: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<T> {
         let end = if self.causal { self.keys.min(rows.end) } else { self.keys };
         (0..end).step_by(KEYS).map(move |start| start..(start + KEYS).min(end))
+    }
+
+    /// Drops some of the weights (or their gradients) [rows, keys].
+    fn drop(&self, b: usize, rows: &Range<usize>, keys: &Range<usize>, weights: &mut [T]) {
+        let Some(dropout) = self.dropout else { return };
+        for (line, i) in weights.chunks_exact_mut(keys.len()).zip(rows.clone()) {
+            dropout.apply((b * self.queries + i) * self.keys + keys.start, line);
+        }
     }
 
     /// Scores [rows, keys], −∞ where the query does not see the key.
@@ -340,7 +379,7 @@ fn sum<T: Math>(x: &[T]) -> T {
     let mut width = 8;
     while width > 0 {
         for i in 0..width {
-            lanes[i] = lanes[i] + lanes[i + width];
+            lanes[i] += lanes[i + width];
         }
         width /= 2;
     }

@@ -1,8 +1,8 @@
 //! Kernels for CPUs: threads, run-time dispatch, matrix product, convolution. They know no op.
 
+pub mod attention;
 #[cfg(test)]
 mod cases;
-pub mod attention;
 pub mod conv;
 mod depthwise;
 pub mod dispatch;

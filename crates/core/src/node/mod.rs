@@ -1,7 +1,7 @@
 //! The border to JavaScript: conversions, switches and statistics. Operations bring their own methods (see `ops`).
 
 mod create;
-mod generator;
+pub(crate) mod generator;
 mod image;
 mod tensor;
 mod update;

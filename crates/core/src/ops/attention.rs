@@ -1,8 +1,8 @@
 //! Scaled dot-product attention, block by block: no matrix of all scores on the way there, nor on the way back.
 
 use crate::autograd;
-use crate::cpu::attention::{Attention, Mask, Matrices, Output};
-use crate::dtype::{DType, Element};
+use crate::cpu::attention::{Attention, Dropout, Mask, Matrices, Output};
+use crate::dtype::{DType, Element, Float};
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
 use crate::ops::elementwise::{Comparison, compare, mul, mul_scalar, sub};
@@ -11,7 +11,7 @@ use crate::ops::matmul::matmul;
 use crate::ops::movement::{self, transpose};
 use crate::ops::reduce::{sum, sum_to};
 use crate::ops::softmax::softmax;
-use crate::shape::{Dims, Layout, broadcast};
+use crate::shape::{Dims, Layout, broadcast, each_index};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
 use crate::{dispatch_float, ensure};
@@ -25,6 +25,8 @@ pub struct AttentionOptions<'a> {
     pub causal: bool,
     /// None: 1/√width.
     pub scale: Option<f64>,
+    /// Which weights are dropped.
+    pub dropout: Option<Dropout>,
 }
 
 /// softmax(scale · query · keyᵀ + mask) · value (Vaswani et al. 2017) for query [..., L, E], key [..., S, E] and value
@@ -79,15 +81,17 @@ pub fn scaled_dot_product_attention(
         let added = given.dtype().is_float();
         mask = Some(if added { movement::to_dtype(given, query.dtype())? } else { given.clone() });
     }
-    let scale = options.scale.unwrap_or(1.0 / (last(q).1 as f64).sqrt());
+    // Without width there is nothing to scale, and 1/√0 would make NaN of it.
+    let scale = options.scale.unwrap_or(1.0 / (last(q).1.max(1) as f64).sqrt());
     let inputs: Vec<&Tensor> = inputs.iter().chain(&mask).collect();
-    apply_one(DotProductAttention { causal: options.causal, scale }, &inputs)
+    apply_one(DotProductAttention { causal: options.causal, scale, dropout: options.dropout }, &inputs)
 }
 
 /// Inputs: query, key and value with the same leading dimensions, perhaps a mask that broadcasts to the scores.
 struct DotProductAttention {
     causal: bool,
     scale: f64,
+    dropout: Option<Dropout>,
 }
 
 impl Op for DotProductAttention {
@@ -174,6 +178,7 @@ impl DotProductAttention {
             v: matrices(v, &places.starts[2]),
             mask,
             causal: self.causal,
+            dropout: self.dropout,
             scale: self.scale,
             queries: q.shape()[lead],
             keys: k.shape()[lead],
@@ -207,14 +212,25 @@ impl DotProductAttention {
             let blind = compare(Comparison::Equal, &top, &Tensor::full(&[], f64::NEG_INFINITY, q.dtype())?)?;
             movement::masked_fill(&softmax(&movement::masked_fill(&scores, &blind, 0.0)?, -1)?, &blind, 0.0)?
         };
-        let upstream = matmul(gradient, &transpose(v, -2, -1)?)?;
+        let mut upstream = matmul(gradient, &transpose(v, -2, -1)?)?;
+        let mut used = weights.clone();
+        if let Some(dropout) = self.dropout {
+            let kept = dispatch_float!(q.dtype(), self.name(), T => {
+                let mut kept = Buffer::<T>::new(weights.numel())?;
+                kept.fill(<T as Float>::ONE);
+                dropout.apply(0, &mut kept);
+                Tensor::from_buffer(kept, weights.shape())
+            });
+            upstream = mul(&upstream, &kept)?;
+            used = mul(&weights, &kept)?;
+        }
         let average = sum(&mul(&upstream, &weights)?, Some(&[-1]), true)?;
         let slopes = mul(&weights, &sub(&upstream, &average)?)?;
         let scaled = mul_scalar(&slopes, self.scale)?;
         let mut gradients = vec![
             Some(matmul(&scaled, k)?),
             Some(matmul(&transpose(&scaled, -2, -1)?, q)?),
-            Some(matmul(&transpose(&weights, -2, -1)?, gradient)?),
+            Some(matmul(&transpose(&used, -2, -1)?, gradient)?),
         ];
         if let Some(mask) = inputs.get(3) {
             gradients.push(pass.needs(3).then(|| sum_to(&slopes, mask.shape())).transpose()?);
@@ -252,7 +268,10 @@ fn starts(layout: &Layout) -> Vec<usize> {
         offset: layout.offset,
     };
     let mut starts = Vec::with_capacity(outer.numel());
-    movement::each_index(&outer.shape, |index| starts.push(movement::place(&outer, index)));
+    each_index(&outer.shape, |index| {
+        let place: usize = index.iter().zip(&outer.strides).map(|(i, stride)| i * stride).sum();
+        starts.push(outer.offset + place);
+    });
     starts
 }
 
@@ -264,36 +283,63 @@ fn matrices<'a, T: Element>(tensor: &'a Tensor, starts: &'a [usize]) -> Matrices
 #[cfg(feature = "node")]
 mod node {
     use super::*;
+    use crate::bail;
+    use crate::node::generator::Generator;
     use napi::bindgen_prelude::{ClassInstance, Object};
     use napi_derive::napi;
 
     #[napi]
     impl Tensor {
-        /// softmax(scale · this · keyᵀ + mask) · value, for this [..., L, E], key [..., S, E] and value [..., S, Ev]. mask:
-        /// bool (true where a query sees a key) or float (added to the scores), broadcast to [..., L, S]; causal: query i
-        /// sees keys 0 to i; scale: 1/√E by default. A query that sees no key gets zeros.
+        /// softmax(scale · this · keyᵀ + attnMask) · value, for this [..., L, E], key [..., S, E] and value [..., S, Ev].
+        /// attnMask: bool (true where a query sees a key) or float (added to the scores), broadcast to [..., L, S];
+        /// isCausal: query i sees keys 0 to i; scale: 1/√E by default; dropoutP: probability from 0 to below 1 that a weight
+        /// becomes 0 (the others are divided by 1 − dropoutP), drawn from `generator`. A query that sees no key gets zeros.
         #[napi(js_name = "scaledDotProductAttention")]
         pub fn js_scaled_dot_product_attention(
             &self,
             key: &Tensor,
             value: &Tensor,
-            #[napi(ts_arg_type = "{ mask?: Tensor | null, causal?: boolean, scale?: number | null }")] options: Option<
-                Object,
-            >,
+            #[napi(
+                ts_arg_type = "{ attnMask?: Tensor | null, isCausal?: boolean, scale?: number | null, dropoutP?: number, generator?: Generator }"
+            )]
+            options: Option<Object>,
         ) -> Result<Tensor> {
             let Some(given) = options else {
                 return scaled_dot_product_attention(self, key, value, AttentionOptions::default());
             };
             let read = crate::node::border;
-            let mask: Option<Option<ClassInstance<Tensor>>> = given.get("mask").map_err(read)?;
-            let causal: Option<Option<bool>> = given.get("causal").map_err(read)?;
+            let mask: Option<Option<ClassInstance<Tensor>>> = given.get("attnMask").map_err(read)?;
+            let causal: Option<Option<bool>> = given.get("isCausal").map_err(read)?;
             let scale: Option<Option<f64>> = given.get("scale").map_err(read)?;
-            let options = AttentionOptions {
+            let p: Option<Option<f64>> = given.get("dropoutP").map_err(read)?;
+            let p = p.flatten().unwrap_or(0.0);
+            ensure!(
+                (0.0..=1.0).contains(&p),
+                Argument,
+                "scaledDotProductAttention: dropoutP is {p}; it is from 0 to 1"
+            );
+            let mut options = AttentionOptions {
                 mask: mask.as_ref().and_then(|mask| mask.as_deref()),
                 causal: causal.flatten().unwrap_or(false),
                 scale: scale.flatten(),
+                dropout: None,
             };
-            scaled_dot_product_attention(self, key, value, options)
+            if p == 0.0 {
+                return scaled_dot_product_attention(self, key, value, options);
+            }
+            let generator: Option<Option<ClassInstance<Generator>>> = given.get("generator").map_err(read)?;
+            let Some(generator) = generator.flatten() else {
+                bail!(Argument, "scaledDotProductAttention: dropoutP is {p}, but there is no generator to draw from");
+            };
+            generator.with(|philox| {
+                let (seed, stream, position) = philox.state();
+                options.dropout = Some(Dropout { p, seed, stream, position });
+                let out = scaled_dot_product_attention(self, key, value, options)?;
+                let queries: usize = out.shape()[..out.ndim() - 1].iter().product();
+                let weights = queries * key.shape()[key.ndim() - 2];
+                philox.set_position(position.wrapping_add(weights as u64));
+                Ok(out)
+            })
         }
     }
 }
@@ -367,7 +413,14 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
         case(op, "several blocks", [normal(&[66, 2]), normal(&[515, 2]), normal(&[515, 3])], |t| {
             scaled_dot_product_attention(&t[0], &t[1], &t[2], plain())
         })
+        // Finite differences of so many elements take minutes; below, both ways back are compared.
+        .without_gradient()
         .equals(|a| reference(a, 0.7, |_| true, |_| 0.0)),
+        case(op, "with dropout", [normal(&[2, 5, 4]), normal(&[2, 7, 4]), normal(&[2, 7, 3])], |t| {
+            let dropout = Some(Dropout { p: 0.4, seed: 7, stream: 1, position: 3 });
+            scaled_dot_product_attention(&t[0], &t[1], &t[2], AttentionOptions { dropout, ..plain() })
+        })
+        .drops_nan(),
         case(op, "heads cut out of one matrix", [normal(&[2, 5, 36])], |t| {
             let parts = movement::permute(&movement::reshape(&t[0], &[2, 5, 3, 3, 4])?, &[2, 0, 3, 1, 4])?;
             let [q, k, v] = [0, 1, 2].map(|i| movement::select(&parts, 0, i));
@@ -392,6 +445,83 @@ mod tests {
         assert_eq!(out.to_vec::<f32>().unwrap(), [1.0, 2.0, 0.0, 0.0]);
         autograd::backward(&out, Some(&Tensor::full(&[2, 2], 1.0, DType::F32).unwrap()), Default::default()).unwrap();
         assert!(q.grad().unwrap().to_vec::<f32>().unwrap().iter().all(|g| g.is_finite()));
+    }
+
+    #[test]
+    fn dropped_weights_are_zero_the_others_larger_and_the_same_whatever_the_blocks() {
+        let (queries, keys) = (70, 1030);
+        let zeros = |rows: usize| Tensor::zeros(&[rows, 2], DType::F64).unwrap();
+        let identity: Vec<f64> = (0..keys * keys).map(|i| f64::from(i % (keys + 1) == 0)).collect();
+        let identity = Tensor::from_slice(&identity, &[keys, keys]).unwrap();
+        let dropout = Dropout { p: 0.25, seed: 11, stream: 2, position: 5 };
+        let options = AttentionOptions { dropout: Some(dropout), ..AttentionOptions::default() };
+        let weights = scaled_dot_product_attention(&zeros(queries), &zeros(keys), &identity, options).unwrap();
+        let mut expected = vec![1.0 / keys as f64; queries * keys];
+        dropout.apply(0, &mut expected);
+        let weights = weights.to_vec::<f64>().unwrap();
+        assert!(weights.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-15));
+        let kept = weights.iter().filter(|&&w| w > 0.0).count() as f64 / weights.len() as f64;
+        assert!((kept - 0.75).abs() < 0.01, "{kept}");
+        let none = AttentionOptions { dropout: Some(Dropout { p: 1.0, ..dropout }), ..AttentionOptions::default() };
+        let nothing = scaled_dot_product_attention(&zeros(3), &zeros(keys), &identity, none).unwrap();
+        assert!(nothing.to_vec::<f64>().unwrap().iter().all(|&w| w == 0.0));
+    }
+
+    /// With `create_graph` the way back is made of operations and holds all scores; without, of blocks.
+    #[test]
+    fn both_ways_back_agree_over_several_blocks() {
+        let (queries, keys) = (130, 1100);
+        let mut random = crate::random::Philox::new(3, 0);
+        let mut made = |shape: &[usize]| crate::ops::random::randn(shape, DType::F64, &mut random).unwrap();
+        let [q, k, v] = [made(&[2, queries, 3]), made(&[2, keys, 3]), made(&[2, keys, 5])];
+        let upstream = made(&[2, queries, 5]);
+        let (added, chance) = (made(&[2, 1, keys]), made(&[queries, keys]));
+        let seen = compare(Comparison::Less, &chance, &Tensor::full(&[], -1.0, DType::F64).unwrap()).unwrap();
+        let dropout = Some(Dropout { p: 0.3, seed: 5, stream: 0, position: 9 });
+        let plain = AttentionOptions::default();
+        for options in [
+            plain,
+            AttentionOptions { causal: true, ..plain },
+            AttentionOptions { mask: Some(&added), dropout, ..plain },
+            AttentionOptions { mask: Some(&seen), scale: Some(-0.4), ..plain },
+            AttentionOptions { mask: Some(&seen), causal: true, dropout, ..plain },
+        ] {
+            let gradients = |create_graph: bool| {
+                let leaves = [&q, &k, &v].map(|t| t.detach().unwrap());
+                leaves.iter().for_each(|t| t.set_requires_grad(true).unwrap());
+                let out = scaled_dot_product_attention(&leaves[0], &leaves[1], &leaves[2], options).unwrap();
+                let walk = autograd::Options { create_graph, ..Default::default() };
+                autograd::backward(&out, Some(&upstream), walk).unwrap();
+                leaves.map(|t| t.grad().unwrap().detach().unwrap().to_vec::<f64>().unwrap()).concat()
+            };
+            let (blocks, whole) = (gradients(false), gradients(true));
+            let worst = blocks.iter().zip(&whole).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(worst < 1e-12 && whole.iter().any(|g| g.abs() > 1e-3), "{worst}");
+        }
+    }
+
+    #[test]
+    fn empty_axes_give_what_the_formula_gives() {
+        let run = |q: &[usize], k: &[usize], v: &[usize]| {
+            let make = |shape: &[usize]| {
+                let tensor = Tensor::full(shape, 2.0, DType::F32).unwrap();
+                tensor.set_requires_grad(true).unwrap();
+                tensor
+            };
+            let [q, k, v] = [make(q), make(k), make(v)];
+            let out = scaled_dot_product_attention(&q, &k, &v, AttentionOptions::default()).unwrap();
+            let ones = Tensor::full(out.shape(), 1.0, DType::F32).unwrap();
+            autograd::backward(&out, Some(&ones), Default::default()).unwrap();
+            let gradient = v.grad().map(|g| g.to_vec::<f32>().unwrap());
+            (out.shape().to_vec(), out.to_vec::<f32>().unwrap(), gradient.unwrap_or_default())
+        };
+        // Without width all scores are 0: the mean of the values.
+        assert_eq!(run(&[2, 0], &[4, 0], &[4, 1]), (vec![2, 1], vec![2.0, 2.0], vec![0.5; 4]));
+        // Without keys nothing is seen.
+        assert_eq!(run(&[2, 3], &[0, 3], &[0, 1]), (vec![2, 1], vec![0.0, 0.0], vec![]));
+        assert_eq!(run(&[0, 3], &[4, 3], &[4, 1]), (vec![0, 1], vec![], vec![0.0; 4]));
+        assert_eq!(run(&[2, 3], &[4, 3], &[4, 0]), (vec![2, 0], vec![], vec![]));
+        assert_eq!(run(&[1, 1], &[1, 1], &[1, 1]), (vec![1, 1], vec![2.0], vec![1.0]));
     }
 
     #[test]
