@@ -1,6 +1,7 @@
 //! Softmax and its relatives along one axis, and the cross-entropy made of them: each one pass over rows, forward and
 //! back. Every row is shifted by its largest value first, so that no exponential overflows.
 
+use crate::autograd;
 use crate::cpu::dispatch::{Kernel, dispatch};
 use crate::cpu::math::{Math, exp, log, max};
 use crate::cpu::threads::{SharedPointer, parallel_ranges};
@@ -125,8 +126,16 @@ pub fn cross_entropy(
         Some(weight) => movement::contiguous(&movement::to_dtype(&weight.detach()?, x.dtype())?)?,
         None => ones,
     };
-    let op = CrossEntropy { ignore_index: options.ignore_index, smoothing };
-    let losses = apply_one(op, &[&rows, &goal, &weight])?;
+    let losses = if probabilities && target.requires_grad() {
+        let target = movement::to_dtype(&to_rows(target)?, x.dtype())?;
+        let spread = smoothing / classes as f64;
+        let smoothed = elementwise::add_scalar(&elementwise::mul_scalar(&target, 1.0 - smoothing)?, spread)?;
+        let terms = elementwise::mul(&elementwise::mul(&log_softmax(&rows, -1)?, &smoothed)?, &weight)?;
+        elementwise::neg(&reduce::sum(&terms, Some(&[-1]), false)?)?
+    } else {
+        let op = CrossEntropy { ignore_index: options.ignore_index, smoothing };
+        apply_one(op, &[&rows, &goal, &weight])?
+    };
     match options.reduction {
         Reduction::None => movement::reshape_to(&losses, &without),
         Reduction::Sum => reduce::sum(&losses, None, false),
@@ -295,6 +304,13 @@ impl Op for CrossEntropy {
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [x, target, weight, sums] = [&pass.saved[0], &pass.saved[1], &pass.saved[2], &pass.saved[3]];
+        if autograd::is_enabled() {
+            // The same in operations, so that it can be differentiated again.
+            let goal = self.matrix(target, weight, x.shape()[1])?;
+            let scaled = elementwise::mul(&softmax(x, -1)?, &reduce::sum(&goal, Some(&[-1]), true)?)?;
+            let dx = elementwise::mul(&elementwise::sub(&scaled, &goal)?, &movement::unsqueeze(pass.grad(), -1)?)?;
+            return Ok(vec![Some(dx), None, None]);
+        }
         let grad = movement::contiguous(pass.grad())?;
         let op = CrossEntropyGrad(CrossEntropy { ..*self });
         Ok(vec![Some(apply_one(op, &[x, target, weight, sums, &grad])?), None, None])
@@ -302,6 +318,19 @@ impl Op for CrossEntropy {
 }
 
 impl CrossEntropy {
+    /// q_c·w_c of each row, [rows, classes].
+    fn matrix(&self, target: &Tensor, weight: &Tensor, classes: usize) -> Result<Tensor> {
+        let rows = target.shape()[0];
+        dispatch_float!(weight.dtype(), "cross_entropy", T => {
+            let goal = Goal::<T>::new(self, target, weight.slice::<T>());
+            let mut out = Buffer::<T>::zeroed(rows * classes)?;
+            for r in 0..rows {
+                goal.each(r, classes, |c, q| out[r * classes + c] += q);
+            }
+            Ok(Tensor::from_buffer(out, &[rows, classes]))
+        })
+    }
+
     fn check_classes(&self, target: &Tensor, classes: usize) -> Result<()> {
         if target.dtype() != DType::I64 {
             return Ok(());
@@ -351,7 +380,7 @@ impl Op for CrossEntropyGrad {
     }
 
     fn backward(&self, _: &Pass) -> Result<Vec<Option<Tensor>>> {
-        bail!(Unsupported, "cross_entropy: its second derivative is not available; use logSoftmax and a sum instead")
+        bail!(Internal, "cross_entropy: this runs without recording only")
     }
 }
 
@@ -672,6 +701,10 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
             cross_entropy(&t[0], &t[1], None, options)
         })
         .drops_nan(),
+        case("cross_entropy", "probabilities with a gradient", [normal(&[6, 5]), normal(&[6, 5])], |t| {
+            let options = CrossEntropyOptions { label_smoothing: 0.1, ..Default::default() };
+            cross_entropy(&t[0], &softmax(&t[1], 1)?, None, options)
+        }),
         case("cross_entropy", "probabilities of images", [normal(&[2, 5, 3]), normal(&[2, 5, 3]).constant()], |t| {
             cross_entropy(&t[0], &softmax(&t[1].detach()?, 1)?, None, CrossEntropyOptions::default())
         }),
