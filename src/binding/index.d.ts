@@ -179,6 +179,13 @@ export declare class Tensor {
   /** other / this. */
   rdiv(other: number): Tensor
   /**
+   * softmax(scale · this · keyᵀ + attnMask) · value, for this [..., L, E], key [..., S, E] and value [..., S, Ev].
+   * attnMask: bool (true where a query sees a key) or float (added to the scores), broadcast to [..., L, S];
+   * isCausal: query i sees keys 0 to i; scale: 1/√E by default; dropoutP: probability from 0 to below 1 that a weight
+   * becomes 0 (the others are divided by 1 − dropoutP), drawn from `generator`. A query that sees no key gets zeros.
+   */
+  scaledDotProductAttention(key: Tensor, value: Tensor, options?: { attnMask?: Tensor | null, isCausal?: boolean, scale?: number | null, dropoutP?: number, generator?: Generator }): Tensor
+  /**
    * (x − mean)/√(variance + eps) · weight + bias for each channel of [B, C] or [B, C, …]; all of shape [C]. In training
    * with the batch's own statistics, of which `momentum` (default 0.1) goes into the running ones; eps defaults to 1e-5.
    */
