@@ -27,7 +27,13 @@ export function scaledDotProductAttention(
   query: Tensor,
   key: Tensor,
   value: Tensor,
-  { generator = defaultGenerator, ...options }: AttentionOptions = {},
+  {
+    attnMask = null,
+    isCausal = false,
+    scale = null,
+    dropoutP = 0,
+    generator = defaultGenerator,
+  }: AttentionOptions = {},
 ): Tensor {
-  return query.scaledDotProductAttention(key, value, { ...options, generator })
+  return query.scaledDotProductAttention(key, value, { attnMask, isCausal, scale, dropoutP, generator })
 }
