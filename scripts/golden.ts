@@ -36,6 +36,8 @@ for (const group of new Set(cases.map((entry) => entry.group))) {
   for await (const result of runCases(directory, own)) {
     results.push(result)
     if (result.status === 'failed') console.log(`  FAILED ${group}/${result.name} (${result.op}): ${result.detail}`)
+    else if (result.float32 !== undefined)
+      console.log(`  ${group}/${result.name}: passed in float64; float32 crosses a ReLU's kink, ${result.float32}`)
     else if (values.verbose) console.log(`  ${result.status} ${group}/${result.name}: ${result.detail}`)
   }
   const count = (status: CaseResult['status']) => results.filter((result) => result.status === status).length

@@ -1,10 +1,11 @@
 /** The runner of reference vectors itself: it must notice what is wrong, or its passes mean nothing. */
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import type { Case } from '../../scripts/golden/cases.js'
+import { type Case, readPack } from '../../scripts/golden/cases.js'
 import { compare } from '../../scripts/golden/compare.js'
 import { runCase } from '../../scripts/golden/run.js'
 import { camelCase } from '../../scripts/golden/table.js'
-import { tensor } from '../../src/tensor/index.js'
+import { scope, tensor, type Tensor } from '../../src/tensor/index.js'
 
 const exact = { atol: 0.1, rtol: 0, levels: 0 }
 
@@ -50,6 +51,40 @@ describe('runCase', () => {
 
   it('skips an operation that does not exist', async () => {
     expect(await runCase({ ...relu([0, 2], [0, 5]), op: 'fold' })).toMatchObject({ status: 'skipped' })
+  })
+})
+
+describe('a network in training', () => {
+  const folder = new URL('../fixtures/golden/models.br', import.meta.url)
+  const network = () => {
+    const found = readPack(fileURLToPath(folder)).find(({ name }) => name === 'resnet9_train')
+    if (!found) throw new Error('the pack of models has no resnet9_train')
+    return found
+  }
+
+  it('passes in float64 where only a gradient of float32 misses its tolerance, and says what float32 gave', async () => {
+    const given = network()
+    const gradient = given.grads.find((name) => name.endsWith('weight')) as string
+    given.rtols[gradient] = 1e-7
+    given.atols[gradient] = 1e-9 * (await (given.tensors.get(gradient) as Tensor).abs().amax().item())
+    const result = await scope(() => runCase(given))
+    expect(result).toMatchObject({ status: 'passed' })
+    expect(result.float32).toContain(gradient)
+  })
+
+  it('fails on a wrong gradient, which float64 repeats', async () => {
+    const given = network()
+    const gradient = given.grads.find((name) => name.endsWith('weight')) as string
+    given.tensors.set(gradient, (given.tensors.get(gradient) as Tensor).add(100))
+    expect(await scope(() => runCase(given))).toMatchObject({ status: 'failed' })
+  })
+
+  it('fails on a wrong output without asking float64', async () => {
+    const given = network()
+    given.tensors.set('out', (given.tensors.get('out') as Tensor).add(1e-2))
+    const result = await scope(() => runCase(given))
+    expect(result).toMatchObject({ status: 'failed' })
+    expect(result.detail).toMatch(/^out: /)
   })
 })
 

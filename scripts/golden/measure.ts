@@ -6,8 +6,9 @@ import type { Call } from './table.js'
 /** Everything the cases ask of a network: its output, its stages, and in training its gradients and buffers. */
 export async function measure(model: Module, { attrs, named, inputs, outputNames, cotangents }: Call): Promise<object> {
   fill(model, attrs)
-  model.train(attrs.mode === 'train')
   const x = named.x ?? (inputs[0] as Tensor)
+  model.to(x.dtype)
+  model.train(attrs.mode === 'train')
   x.requiresGrad = attrs.mode === 'train'
   const stages = (attrs.stages ?? []) as string[]
   const seen = new Map<string, Tensor>()
@@ -21,7 +22,7 @@ export async function measure(model: Module, { attrs, named, inputs, outputNames
   results.stage_norm = await norms(ordered)
   if (attrs.mode !== 'train') return results
 
-  out.backward(cotangents.get('out') as Tensor)
+  out.backward((cotangents.get('out') as Tensor).to(x.dtype))
   const parameters = new Map(model.namedParameters())
   for (const [name, parameter] of parameters) results[`grad.${name}`] = parameter.grad
   results['grad.x'] = x.grad

@@ -3,7 +3,7 @@
  * It is not the training module (that one holds a forward for batches and lives in `train`).
  */
 import { SptError } from '../errors.js'
-import { noGrad, Tensor } from '../tensor/index.js'
+import { type DType, noGrad, Tensor } from '../tensor/index.js'
 
 /** What a state dict did not match. */
 export interface StateDictMismatch {
@@ -112,6 +112,25 @@ export abstract class Module<Output = Tensor> {
   /** Freezes or unfreezes all parameters. */
   requiresGrad_(flag = true): this {
     for (const parameter of this.parameters()) parameter.requiresGrad = flag
+    return this
+  }
+
+  /**
+   * Changes the element type of all floating-point parameters and buffers, `float64` for checks of numbers for instance.
+   * The tensors are new ones, without gradients: make optimizers afterwards.
+   */
+  to(dtype: DType): this {
+    const changed = new Map<Tensor, Tensor>()
+    for (const module of this.modules()) {
+      const fields = module as unknown as Record<string, unknown>
+      for (const [field, value] of Object.entries(fields)) {
+        if (!(value instanceof Tensor) || !value.dtype.startsWith('float') || value.dtype === dtype) continue
+        const other = changed.get(value) ?? noGrad(() => value.to(dtype)).keep()
+        other.requiresGrad = value.requiresGrad
+        changed.set(value, other)
+        fields[field] = other
+      }
+    }
     return this
   }
 
