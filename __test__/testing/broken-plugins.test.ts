@@ -125,7 +125,7 @@ test('a data set with a wrong index and no end', async () => {
 
 test('an optimizer that climbs, a scheduler that forgets its place', async () => {
   class Climbing extends SGD {
-    override loadState(): void {}
+    override async loadStateDict(): Promise<void> {}
   }
   const climbing = defineOptimizer({
     name: 'climbing',

@@ -1,9 +1,9 @@
 /** LARS: a step of each tensor in proportion to its norm (You et al. 2017, arXiv:1708.03888). */
-import { defineOptimizer, LARS, z, type ParamGroupInput } from 'stable-pretraining'
+import { defineOptimizer, LARS, z } from 'stable-pretraining'
 
 export default defineOptimizer({
   name: 'lars',
-  targets: ['stable_pretraining.optim.LARS'],
+  targets: ['stable_pretraining.optim.LARS', 'stable_pretraining.optim.lars.LARS'],
   description: 'Gradient descent with a step of each tensor in proportion to its norm; for large batches.',
   config: z.object({
     lr: z.number().min(0).default(1e-3).describe('learning rate'),
@@ -19,5 +19,5 @@ export default defineOptimizer({
       .default(false)
       .describe('tensors with one axis take plain steps, without weight decay'),
   }),
-  build: ({ params, config }) => new LARS(params as ParamGroupInput[], config),
+  build: ({ params, config }) => new LARS(params, config),
 })

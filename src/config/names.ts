@@ -1,7 +1,10 @@
 /** The one place where YAML's snake_case keys and TypeScript's camelCase options meet. */
 
+/** `weight_decay` is weightDecay; PyTorch's `T_max` is tMax. */
 export function camelCase(key: string): string {
-  return key.replace(/(?<=[a-z0-9])_([a-z0-9])/gi, (_, letter: string) => letter.toUpperCase())
+  return key
+    .replace(/(?<=[a-z0-9])_([a-z0-9])/gi, (_, letter: string) => letter.toUpperCase())
+    .replace(/^[A-Z]/, (letter) => letter.toLowerCase())
 }
 
 export function snakeCase(key: string): string {

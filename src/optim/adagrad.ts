@@ -1,16 +1,17 @@
 /** Optimizers that divide by a running or total sum of squares (Adagrad, Adadelta, RMSprop), and ASGD and Rprop. */
-import { adadeltaStep, adagradStep, asgdStep, fullLike, rmspropStep, rpropStep, type Tensor } from '../tensor/index.js'
+import { argumentInvalid } from '../errors.js'
+import { adadeltaStep, adagradStep, asgdStep, rmspropStep, rpropStep, type Tensor } from '../tensor/index.js'
 import {
   type ActiveGroup,
-  checkRanges,
+  notNegative,
   Optimizer,
   type ParameterState,
   type ParamGroup,
-  type ParamGroupInput,
+  type Params,
   pick,
+  type Range,
+  startAt,
 } from './optimizer.js'
-
-type Params = Iterable<Tensor> | ParamGroupInput[]
 
 /** The native steps share one set of options; what a rule does not read is 0. */
 const unused = { decay: 0, lrDecay: 0, momentum: 0 }
@@ -29,10 +30,11 @@ export interface AdagradOptions {
 export class Adagrad extends Optimizer<Required<AdagradOptions>> {
   constructor(params: Params, options: AdagradOptions = {}) {
     const own = { lr: 1e-2, lrDecay: 0, weightDecay: 0, initialAccumulatorValue: 0, eps: 1e-10, maximize: false }
-    const all = { ...own, ...options }
-    const positive: [number, number] = [0, Infinity]
-    checkRanges(all, { lrDecay: positive, weightDecay: positive, initialAccumulatorValue: positive, eps: positive })
-    super(params, all)
+    super(params, own, options)
+  }
+
+  protected ranges() {
+    return { lrDecay: notNegative, weightDecay: notNegative, initialAccumulatorValue: notNegative, eps: notNegative }
   }
 
   protected stateNames(): string[] {
@@ -40,8 +42,7 @@ export class Adagrad extends Optimizer<Required<AdagradOptions>> {
   }
 
   protected override fresh(state: ParameterState, param: Tensor, options: ParamGroup & Required<AdagradOptions>): void {
-    state.tensors.sum?.dispose()
-    state.tensors.sum = fullLike(param, options.initialAccumulatorValue).keep()
+    startAt(state, 'sum', param, options.initialAccumulatorValue)
   }
 
   protected update({ options, params, states, steps }: ActiveGroup<Required<AdagradOptions>>): void {
@@ -61,9 +62,12 @@ export interface AdadeltaOptions {
 /** Adadelta (Zeiler 2012, arXiv:1212.5701). */
 export class Adadelta extends Optimizer<Required<AdadeltaOptions>> {
   constructor(params: Params, options: AdadeltaOptions = {}) {
-    const all = { lr: 1, rho: 0.9, eps: 1e-6, weightDecay: 0, maximize: false, ...options }
-    checkRanges(all, { rho: [0, 1], eps: [0, Infinity], weightDecay: [0, Infinity] })
-    super(params, all)
+    super(params, { lr: 1, rho: 0.9, eps: 1e-6, weightDecay: 0, maximize: false }, options)
+  }
+
+  protected ranges() {
+    const share: Range = [0, 1, 'closed']
+    return { rho: share, eps: notNegative, weightDecay: notNegative }
   }
 
   protected stateNames(): string[] {
@@ -94,10 +98,11 @@ type Rms = Required<RMSpropOptions>
 export class RMSprop extends Optimizer<Rms> {
   constructor(params: Params, options: RMSpropOptions = {}) {
     const own = { lr: 1e-2, alpha: 0.99, eps: 1e-8, weightDecay: 0, momentum: 0, centered: false, maximize: false }
-    const all = { ...own, ...options }
-    const positive: [number, number] = [0, Infinity]
-    checkRanges(all, { alpha: positive, eps: positive, weightDecay: positive, momentum: positive })
-    super(params, all)
+    super(params, own, options)
+  }
+
+  protected ranges() {
+    return { alpha: notNegative, eps: notNegative, weightDecay: notNegative, momentum: notNegative }
   }
 
   protected stateNames({ momentum, centered }: Rms): string[] {
@@ -128,9 +133,11 @@ type Averaged = Required<ASGDOptions>
 /** Averaged SGD (Polyak & Juditsky 1992): the mean is kept in the state `ax`, the parameters themselves are not averaged. */
 export class ASGD extends Optimizer<Averaged> {
   constructor(params: Params, options: ASGDOptions = {}) {
-    const all = { lr: 1e-2, lambd: 1e-4, alpha: 0.75, t0: 1e6, weightDecay: 0, maximize: false, ...options }
-    checkRanges(all, { weightDecay: [0, Infinity] })
-    super(params, all)
+    super(params, { lr: 1e-2, lambd: 1e-4, alpha: 0.75, t0: 1e6, weightDecay: 0, maximize: false }, options)
+  }
+
+  protected ranges() {
+    return { weightDecay: notNegative }
   }
 
   protected stateNames(): string[] {
@@ -168,7 +175,16 @@ export interface RpropOptions {
 export class Rprop extends Optimizer<Required<RpropOptions>> {
   constructor(params: Params, options: RpropOptions = {}) {
     const own = { lr: 1e-2, etas: [0.5, 1.2] as [number, number], stepSizes: [1e-6, 50] as [number, number] }
-    super(params, { ...own, maximize: false, ...options })
+    super(params, { ...own, maximize: false }, options)
+  }
+
+  protected ranges() {
+    return { stepSizes: notNegative }
+  }
+
+  protected override check({ etas }: Required<RpropOptions>): void {
+    if (etas[0] > 0 && etas[0] < 1 && etas[1] > 1) return
+    throw argumentInvalid('Rprop: etas', 'a first factor between 0 and 1 and a second above 1', etas)
   }
 
   protected stateNames(): string[] {
@@ -176,8 +192,7 @@ export class Rprop extends Optimizer<Required<RpropOptions>> {
   }
 
   protected override fresh(state: ParameterState, param: Tensor, { lr }: ParamGroup): void {
-    state.tensors.step_size?.dispose()
-    state.tensors.step_size = fullLike(param, lr).keep()
+    startAt(state, 'step_size', param, lr)
   }
 
   protected update({ options, params, states }: ActiveGroup<Required<RpropOptions>>): void {

@@ -1,84 +1,99 @@
 /** Adam and its relatives: AdamW, Adamax, NAdam, RAdam and Lion. Each update is one native call a group. */
-import { adamaxStep, adamStep, lionStep, nadamStep, radamStep, type Tensor } from '../tensor/index.js'
+import { adamaxStep, adamStep, lionStep, nadamStep, radamStep } from '../tensor/index.js'
 import {
   type ActiveGroup,
-  checkRanges,
+  belowOne,
+  notNegative,
   Optimizer,
   type ParameterState,
-  type ParamGroupInput,
+  type Params,
   pick,
+  type Range,
 } from './optimizer.js'
 
-type Params = Iterable<Tensor> | ParamGroupInput[]
-
-export interface AdamOptions {
+export interface AdamWOptions {
   lr?: number
   /** Decay rates of the first and the second moment. */
   betas?: [number, number]
   eps?: number
   weightDecay?: number
+  /** Divides by the largest mean square so far (Reddi et al. 2018, arXiv:1904.09237). */
   amsgrad?: boolean
   maximize?: boolean
 }
 
-type Adaptive = Required<AdamOptions>
+export interface AdamOptions extends AdamWOptions {
+  /** Weight decay shrinks the parameter by lr·wd, as in AdamW, instead of adding to the gradient. */
+  decoupledWeightDecay?: boolean
+}
 
-const moments = { lr: 1e-3, betas: [0.9, 0.999] as [number, number], eps: 1e-8, weightDecay: 0 }
-const ranges: Record<string, [number, number]> = { betas: [0, 1], eps: [0, Infinity], weightDecay: [0, Infinity] }
+const moments = { lr: 1e-3, betas: [0.9, 0.999] as [number, number], eps: 1e-8, weightDecay: 0, maximize: false }
+const ranges: Record<'betas' | 'eps' | 'weightDecay', Range> = {
+  betas: belowOne,
+  eps: notNegative,
+  weightDecay: notNegative,
+}
 
 /** Adam (Kingma & Ba 2015, arXiv:1412.6980); weight decay is added to the gradient. */
-export class Adam extends Optimizer<Adaptive> {
+export class Adam extends Optimizer<Required<AdamOptions>> {
   constructor(params: Params, options: AdamOptions = {}) {
-    const all = { ...moments, amsgrad: false, maximize: false, ...options }
-    checkRanges(all, ranges)
-    super(params, all)
+    super(params, { ...moments, amsgrad: false, decoupledWeightDecay: false }, options)
   }
 
-  protected stateNames(options: Adaptive): string[] {
+  protected ranges() {
+    return ranges
+  }
+
+  protected stateNames(options: Required<AdamWOptions>): string[] {
     return adamStateNames(options)
   }
 
-  protected update(group: ActiveGroup<Adaptive>): void {
-    updateAdam(group, false)
+  protected update(group: ActiveGroup<Required<AdamOptions>>): void {
+    updateAdam(group, group.options.decoupledWeightDecay)
   }
 }
 
 /** AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); weight decay shrinks the parameter by lr·wd. */
-export class AdamW extends Optimizer<Adaptive> {
-  constructor(params: Params, options: AdamOptions = {}) {
-    const all = { ...moments, weightDecay: 1e-2, amsgrad: false, maximize: false, ...options }
-    checkRanges(all, ranges)
-    super(params, all)
+export class AdamW extends Optimizer<Required<AdamWOptions>> {
+  constructor(params: Params, options: AdamWOptions = {}) {
+    super(params, { ...moments, weightDecay: 1e-2, amsgrad: false }, options)
   }
 
-  protected stateNames(options: Adaptive): string[] {
+  protected ranges() {
+    return ranges
+  }
+
+  protected stateNames(options: Required<AdamWOptions>): string[] {
     return adamStateNames(options)
   }
 
-  protected update(group: ActiveGroup<Adaptive>): void {
+  protected update(group: ActiveGroup<Required<AdamWOptions>>): void {
     updateAdam(group, true)
   }
 }
 
-function adamStateNames({ amsgrad }: Adaptive): string[] {
+function adamStateNames({ amsgrad }: { amsgrad: boolean }): string[] {
   return amsgrad ? ['exp_avg', 'exp_avg_sq', 'max_exp_avg_sq'] : ['exp_avg', 'exp_avg_sq']
 }
 
-function updateAdam({ options, params, states, steps }: ActiveGroup<Adaptive>, decoupled: boolean): void {
+function updateAdam(group: ActiveGroup<Required<AdamWOptions>>, decoupled: boolean): void {
+  const { options, params, states, steps } = group
   const { lr, betas, eps, weightDecay, amsgrad, maximize } = options
   const largest = amsgrad ? pick(states, 'max_exp_avg_sq') : []
   const hyper = { lr, beta1: betas[0], beta2: betas[1], eps, weightDecay, maximize, decoupled }
   adamStep(params, pick(states, 'exp_avg'), pick(states, 'exp_avg_sq'), largest, steps, hyper)
 }
 
-export type AdamaxOptions = Omit<AdamOptions, 'amsgrad'>
+export type AdamaxOptions = Omit<AdamWOptions, 'amsgrad'>
 
 /** Adamax: Adam with the largest instead of the mean square gradient (Kingma & Ba 2015, §7.1). */
 export class Adamax extends Optimizer<Required<AdamaxOptions>> {
   constructor(params: Params, options: AdamaxOptions = {}) {
-    const all = { ...moments, lr: 2e-3, maximize: false, ...options }
-    checkRanges(all, ranges)
-    super(params, all)
+    super(params, { ...moments, lr: 2e-3 }, options)
+  }
+
+  protected ranges() {
+    return ranges
   }
 
   protected stateNames(): string[] {
@@ -92,20 +107,20 @@ export class Adamax extends Optimizer<Required<AdamaxOptions>> {
   }
 }
 
-export interface NAdamOptions extends Omit<AdamOptions, 'amsgrad'> {
+export interface NAdamOptions extends AdamaxOptions {
+  /** ψ of Dozat's schedule of the momentum: β₁·(1 − 0.96^(step·ψ) / 2). */
   momentumDecay?: number
   decoupledWeightDecay?: boolean
 }
 
-type Nesterov = Required<NAdamOptions>
-
 /** NAdam: Adam with Nesterov momentum (Dozat 2016). */
-export class NAdam extends Optimizer<Nesterov> {
+export class NAdam extends Optimizer<Required<NAdamOptions>> {
   constructor(params: Params, options: NAdamOptions = {}) {
-    const own = { lr: 2e-3, momentumDecay: 4e-3, decoupledWeightDecay: false, maximize: false }
-    const all = { ...moments, ...own, ...options }
-    checkRanges(all, { ...ranges, momentumDecay: [0, Infinity] })
-    super(params, all)
+    super(params, { ...moments, lr: 2e-3, momentumDecay: 4e-3, decoupledWeightDecay: false }, options)
+  }
+
+  protected ranges() {
+    return { ...ranges, momentumDecay: notNegative }
   }
 
   protected stateNames(): string[] {
@@ -116,7 +131,7 @@ export class NAdam extends Optimizer<Nesterov> {
     state.numbers.mu_product = 1
   }
 
-  protected update({ options, params, states, steps }: ActiveGroup<Nesterov>): void {
+  protected update({ options, params, states, steps }: ActiveGroup<Required<NAdamOptions>>): void {
     const { lr, betas, eps, weightDecay, momentumDecay, maximize, decoupledWeightDecay } = options
     const momentumAt = (step: number) => betas[0] * (1 - 0.5 * 0.96 ** (step * momentumDecay))
     const current = steps.map(momentumAt)
@@ -139,16 +154,18 @@ export class NAdam extends Optimizer<Nesterov> {
   }
 }
 
-export interface RAdamOptions extends Omit<AdamOptions, 'amsgrad'> {
+export interface RAdamOptions extends AdamaxOptions {
   decoupledWeightDecay?: boolean
 }
 
 /** RAdam: Adam with a rectified step while the second moment is uncertain (Liu et al. 2020, arXiv:1908.03265). */
 export class RAdam extends Optimizer<Required<RAdamOptions>> {
   constructor(params: Params, options: RAdamOptions = {}) {
-    const all = { ...moments, decoupledWeightDecay: false, maximize: false, ...options }
-    checkRanges(all, ranges)
-    super(params, all)
+    super(params, { ...moments, decoupledWeightDecay: false }, options)
+  }
+
+  protected ranges() {
+    return ranges
   }
 
   protected stateNames(): string[] {
@@ -172,9 +189,11 @@ export interface LionOptions {
 /** Lion: the sign of a momentum (Chen et al. 2023, arXiv:2302.06675); weight decay is decoupled. */
 export class Lion extends Optimizer<Required<LionOptions>> {
   constructor(params: Params, options: LionOptions = {}) {
-    const all = { lr: 1e-4, betas: [0.9, 0.99] as [number, number], weightDecay: 0, maximize: false, ...options }
-    checkRanges(all, { betas: [0, 1], weightDecay: [0, Infinity] })
-    super(params, all)
+    super(params, { lr: 1e-4, betas: [0.9, 0.99], weightDecay: 0, maximize: false }, options)
+  }
+
+  protected ranges() {
+    return { betas: belowOne, weightDecay: notNegative }
   }
 
   protected stateNames(): string[] {

@@ -2,16 +2,17 @@
 import { SptError } from '../errors.js'
 import { LRScheduler, type ScheduledOptimizer, type Scheduler, readNumber } from './scheduler.js'
 
-type Member = LRScheduler | SequentialLR | ChainedScheduler
+/** What can be run from its own beginning, and so be a part of another schedule: all but ReduceLROnPlateau. */
+export type ChainableScheduler = LRScheduler | SequentialLR | ChainedScheduler
 
 /** Runs `schedulers[i]` until `milestones[i]`; each starts at its own step 0. */
 export class SequentialLR implements Scheduler {
   readonly optimizer: ScheduledOptimizer
-  readonly schedulers: Member[]
+  readonly schedulers: ChainableScheduler[]
   readonly milestones: number[]
   lastEpoch = 0
 
-  constructor(optimizer: ScheduledOptimizer, options: { schedulers: Member[]; milestones: number[] }) {
+  constructor(optimizer: ScheduledOptimizer, options: { schedulers: ChainableScheduler[]; milestones: number[] }) {
     const { schedulers, milestones } = options
     if (schedulers.length !== milestones.length + 1) {
       throw new SptError(
@@ -19,6 +20,7 @@ export class SequentialLR implements Scheduler {
         `${schedulers.length} schedulers need ${schedulers.length - 1} milestones, got ${milestones.length}`,
       )
     }
+    schedulers.forEach((member) => checkMember(member, optimizer))
     this.optimizer = optimizer
     this.schedulers = schedulers
     this.milestones = milestones
@@ -49,7 +51,7 @@ export class SequentialLR implements Scheduler {
     loadMembers(this.schedulers, state)
   }
 
-  private member(index: number): Member {
+  private member(index: number): ChainableScheduler {
     const member = this.schedulers[index]
     if (!member) throw new SptError('ERR_INTERNAL', `SequentialLR has no scheduler ${index}`)
     return member
@@ -59,11 +61,12 @@ export class SequentialLR implements Scheduler {
 /** Steps all schedulers one after the other, so that their factors multiply. */
 export class ChainedScheduler implements Scheduler {
   readonly optimizer: ScheduledOptimizer
-  readonly schedulers: Member[]
+  readonly schedulers: ChainableScheduler[]
 
-  constructor(optimizer: ScheduledOptimizer, options: { schedulers: Member[] }) {
+  constructor(optimizer: ScheduledOptimizer, options: { schedulers: ChainableScheduler[] }) {
     if (options.schedulers.length === 0)
       throw new SptError('ERR_ARGUMENT', 'ChainedScheduler needs a scheduler, got none')
+    options.schedulers.forEach((member) => checkMember(member, optimizer))
     this.optimizer = optimizer
     this.schedulers = options.schedulers
   }
@@ -85,17 +88,30 @@ export class ChainedScheduler implements Scheduler {
   }
 }
 
-function undoFirstStep(member: Member): void {
+function checkMember(member: ChainableScheduler, optimizer: ScheduledOptimizer): void {
+  if (!(member instanceof LRScheduler || member instanceof SequentialLR || member instanceof ChainedScheduler)) {
+    const name = (member as object).constructor.name
+    throw new SptError(
+      'ERR_ARGUMENT',
+      `${name} cannot be a part of another schedule: it has no beginning to go back to`,
+    )
+  }
+  if (member.optimizer !== optimizer) {
+    throw new SptError('ERR_ARGUMENT', `${member.constructor.name} is a schedule of another optimizer than the whole`)
+  }
+}
+
+function undoFirstStep(member: ChainableScheduler): void {
   if (member instanceof LRScheduler) member.lastEpoch -= 1
   else member.schedulers.forEach(undoFirstStep)
 }
 
-function restart(member: Member): void {
+function restart(member: ChainableScheduler): void {
   if (member instanceof LRScheduler) member.restart(0)
   else member.schedulers.forEach(restart)
 }
 
-function loadMembers(members: Member[], state: Record<string, unknown>): void {
+function loadMembers(members: ChainableScheduler[], state: Record<string, unknown>): void {
   const saved = state.schedulers
   if (!Array.isArray(saved) || saved.length !== members.length) {
     const count = Array.isArray(saved) ? saved.length : 0

@@ -6,7 +6,10 @@ import { LRScheduler, type ScheduledOptimizer } from './scheduler.js'
 export interface OneCycleOptions {
   /** Highest rate, one number or one a group. */
   maxLr: number | number[]
-  totalSteps: number
+  totalSteps?: number
+  /** With `stepsPerEpoch`: their product instead of `totalSteps`. */
+  epochs?: number | undefined
+  stepsPerEpoch?: number | undefined
   /** Share of the cycle in which the rate rises. */
   pctStart?: number
   annealStrategy?: 'cos' | 'linear'
@@ -21,10 +24,10 @@ export interface OneCycleOptions {
   threePhase?: boolean
 }
 
-/** One rise and one fall of the rate (Smith & Topin 2018, arXiv:1708.07120). @throws ERR_ARGUMENT past `totalSteps`. */
+/** One rise and one fall of the rate (Smith & Topin 2018, arXiv:1708.07120). @throws ERR_ARGUMENT after step `totalSteps`. */
 export class OneCycleLR extends LRScheduler {
   constructor(optimizer: ScheduledOptimizer, options: OneCycleOptions) {
-    const { maxLr, totalSteps, pctStart = 0.3, annealStrategy = 'cos', cycleMomentum = true } = options
+    const { maxLr, epochs, stepsPerEpoch, pctStart = 0.3, annealStrategy = 'cos', cycleMomentum = true } = options
     const {
       baseMomentum = 0.85,
       maxMomentum = 0.95,
@@ -32,6 +35,7 @@ export class OneCycleLR extends LRScheduler {
       finalDivFactor = 1e4,
       threePhase = false,
     } = options
+    const totalSteps = epochs && stepsPerEpoch ? epochs * stepsPerEpoch : (options.totalSteps ?? 0)
     if (!(totalSteps > 0)) throw new SptError('ERR_ARGUMENT', `totalSteps is ${totalSteps}, expected above 0`)
     if (pctStart < 0 || pctStart > 1) throw new SptError('ERR_ARGUMENT', `pctStart is ${pctStart}, expected 0 to 1`)
     const up = pctStart * totalSteps - 1
@@ -40,7 +44,7 @@ export class OneCycleLR extends LRScheduler {
 
     /** The value at `step` of a quantity that has `stops[i]` at the start of phase i and `stops[i + 1]` at its end. */
     const along = (stops: number[], step: number): number => {
-      if (step >= totalSteps) {
+      if (step > totalSteps) {
         throw new SptError(
           'ERR_ARGUMENT',
           `step ${step} of a OneCycleLR with totalSteps ${totalSteps}: raise totalSteps`,
@@ -50,7 +54,9 @@ export class OneCycleLR extends LRScheduler {
       for (let phase = 0; ; phase += 1) {
         const end = ends[phase] ?? totalSteps - 1
         if (step <= end || phase === ends.length - 1) {
-          return anneal(stops[phase] ?? 0, stops[phase + 1] ?? 0, (step - start) / (end - start))
+          // A rise of no steps is at its end.
+          const share = end === start ? 1 : (step - start) / (end - start)
+          return anneal(stops[phase] ?? 0, stops[phase + 1] ?? 0, share)
         }
         start = end
       }
@@ -83,6 +89,9 @@ export interface CyclicOptions {
   mode?: 'triangular' | 'triangular2' | 'exp_range'
   /** Constant of `exp_range`: the height is multiplied by gamma^step. */
   gamma?: number
+  /** The height instead of `mode`: of the number of the cycle, from 1, or of the step, as `scaleMode` says. */
+  scaleFn?: ((at: number) => number) | undefined
+  scaleMode?: 'cycle' | 'iterations'
   cycleMomentum?: boolean
   baseMomentum?: number | number[]
   maxMomentum?: number | number[]
@@ -92,6 +101,7 @@ export interface CyclicOptions {
 export class CyclicLR extends LRScheduler {
   constructor(optimizer: ScheduledOptimizer, options: CyclicOptions) {
     const { stepSizeUp = 2000, mode = 'triangular', gamma = 1, cycleMomentum = true } = options
+    const { scaleFn, scaleMode = 'cycle' } = options
     const { stepSizeDown = stepSizeUp, baseMomentum = 0.8, maxMomentum = 0.9 } = options
     const period = stepSizeUp + stepSizeDown
     const riseShare = stepSizeUp / period
@@ -101,6 +111,7 @@ export class CyclicLR extends LRScheduler {
       const cycle = Math.floor(1 + step / period)
       const position = 1 + step / period - cycle
       const triangle = position <= riseShare ? position / riseShare : (position - 1) / (riseShare - 1)
+      if (scaleFn) return triangle * scaleFn(scaleMode === 'cycle' ? cycle : step)
       if (mode === 'triangular2') return triangle / 2 ** (cycle - 1)
       return mode === 'exp_range' ? triangle * gamma ** step : triangle
     }

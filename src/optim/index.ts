@@ -3,7 +3,8 @@ export * from './adagrad.js'
 export * from './adam.js'
 export * from './assign.js'
 export * from './composed-schedulers.js'
-export * from './create.js'
+export { createOptimizer, optimizerClasses, type OptimizerClass, type OptimizerConfig } from './create.js'
+export * from './create-scheduler.js'
 export * from './cyclic-schedulers.js'
 export {
   ConstantLR,
@@ -17,7 +18,7 @@ export {
   PolynomialLR,
   StepLR,
 } from './decay-schedulers.js'
-export { Optimizer, type OptimizerState, type ParamGroup, type ParamGroupInput } from './optimizer.js'
+export { Optimizer, type OptimizerStateDict, type ParamGroup, type ParamGroupInput } from './optimizer.js'
 export * from './reduce-on-plateau.js'
 export {
   LRScheduler,

@@ -1,11 +1,13 @@
 /** The base of all optimizers: parameter groups, per-parameter state, saving and loading. It knows no update rule. */
-import { SptError } from '../errors.js'
-import { haveGradients, type Tensor, zerosLike } from '../tensor/index.js'
+import { camelCase, snakeCase } from '../config/names.js'
+import { suggest } from '../config/suggest.js'
+import { argumentInvalid, show, SptError } from '../errors.js'
+import { clearGradients, fullLike, haveGradients, Tensor, zerosLike } from '../tensor/index.js'
 
 /** Parameters that share options. Options left out take the optimizer's defaults. */
 export interface ParamGroup {
   params: Tensor[]
-  /** Names of the parameters, for messages only. */
+  /** Names of the parameters, for messages and for rules that go by names. */
   names?: string[]
   lr: number
   /** The rate that schedules refer to; set by the first scheduler. */
@@ -14,6 +16,9 @@ export interface ParamGroup {
 }
 
 export type ParamGroupInput = Partial<ParamGroup> & { params: Iterable<Tensor> }
+
+/** What an optimizer trains: tensors, or groups of them with options of their own. */
+export type Params = Iterable<Tensor> | ParamGroupInput[]
 
 /** What an optimizer remembers about one parameter: tensors of its shape, and numbers such as the step count. */
 export interface ParameterState {
@@ -30,29 +35,41 @@ export interface ActiveGroup<Options> {
   steps: number[]
 }
 
-/** A plain tree of JSON values and tensors, for checkpoints. */
-export type OptimizerState = {
-  groups: Array<Record<string, unknown>>
-  parameters: Array<{ tensors: Record<string, Tensor>; numbers: Record<string, number> }>
+/** PyTorch's layout: what is remembered by the parameter's number over all groups, and the groups with those numbers. */
+export type OptimizerStateDict = {
+  state: Record<string, Record<string, Tensor | number>>
+  /** Options under PyTorch's names, such as `weight_decay`; `params` are numbers of parameters. */
+  param_groups: Array<Record<string, unknown>>
 }
+
+/** Lowest and highest value; the highest is allowed with `'closed'` only. Every number of a list must lie within. */
+export type Range = readonly [low: number, high: number, end?: 'closed']
+
+export const notNegative: Range = [0, Infinity]
+export const belowOne: Range = [0, 1]
 
 /**
  * Changes parameters by their gradients. A parameter without a gradient is left alone and its step count stands still.
  *
- * @throws ERR_ARGUMENT on an empty parameter list, a parameter that occurs twice, or options out of range.
+ * @throws ERR_ARGUMENT on an empty parameter list, a parameter that occurs twice, options out of range or unknown.
  */
 export abstract class Optimizer<Options extends object = object> {
   readonly groups: Array<ParamGroup & Options> = []
   readonly defaults: Options & { lr: number }
   private readonly states = new Map<Tensor, ParameterState>()
 
-  protected constructor(params: Iterable<Tensor> | ParamGroupInput[], defaults: Options & { lr: number }) {
-    this.defaults = defaults
-    const inputs = [...params]
-    if (inputs.length === 0) throw new SptError('ERR_ARGUMENT', 'an optimizer needs parameters, got none')
+  protected constructor(params: Params, defaults: Options & { lr: number }, options: object) {
+    for (const option of Object.keys(options)) if (!(option in defaults)) throw this.unknownOption(option, defaults)
+    const given = Object.entries(options).filter(([, value]) => value !== undefined)
+    this.defaults = { ...defaults, ...(Object.fromEntries(given) as Partial<Options>) }
+    const inputs: Array<Tensor | ParamGroupInput> = [...params]
+    if (inputs.length === 0) throw new SptError('ERR_ARGUMENT', `${this.constructor.name} needs parameters, got none`)
     if (inputs.every(isGroup)) for (const input of inputs) this.addParamGroup(input)
     else this.addParamGroup({ params: inputs as Tensor[] })
   }
+
+  /** Where the options of a group must lie; `lr` is checked anyway. */
+  protected abstract ranges(): Partial<Record<keyof Options, Range>>
 
   /** Names of the tensors a parameter of this group needs, all of them zero at the start unless `fresh` says otherwise. */
   protected abstract stateNames(options: Options): string[]
@@ -63,18 +80,25 @@ export abstract class Optimizer<Options extends object = object> {
   /** Called once for a parameter's new state, to set start values other than zero. */
   protected fresh?(state: ParameterState, param: Tensor, options: ParamGroup & Options): void
 
+  /** What ranges cannot say. @throws ERR_ARGUMENT */
+  protected check?(options: Options): void
+
   addParamGroup(input: ParamGroupInput): void {
     const params = [...input.params]
     const group = { ...this.defaults, ...input, params } as ParamGroup & Options
     const known = new Set(this.groups.flatMap((other) => other.params))
     params.forEach((param, index) => {
+      if (!(param instanceof Tensor)) throw argumentInvalid(`${this.constructor.name}: params`, 'tensors', param)
       if (known.has(param)) {
         const name = group.names?.[index] ?? `[${param.shape.join(', ')}]`
         throw new SptError('ERR_ARGUMENT', `parameter ${name} is in the optimizer twice; give each parameter once`)
       }
       known.add(param)
     })
-    if (!(group.lr >= 0)) throw outOfRange('lr', group.lr)
+    for (const [option, range] of Object.entries<Range>({ lr: notNegative, ...this.ranges() })) {
+      this.checkRange(option, group[option], range)
+    }
+    this.check?.(group)
     this.groups.push(group)
   }
 
@@ -91,22 +115,33 @@ export abstract class Optimizer<Options extends object = object> {
 
   /** Drops all gradients. */
   zeroGrad(): void {
-    for (const group of this.groups) for (const param of group.params) param.setGrad(null)
+    for (const group of this.groups) clearGradients(group.params)
   }
 
-  /** Everything a bit-exact continuation needs; the tensors are the live ones, not copies. */
-  state(): OptimizerState {
-    const groups = this.groups.map(({ params, names, ...options }) => ({ ...options, count: params.length }))
-    const parameters = this.groups
-      .flatMap((group) => group.params)
-      .map((param) => this.states.get(param) ?? { tensors: {}, numbers: {} })
-    return { groups, parameters }
+  /** Everything a bit-exact continuation needs, in PyTorch's layout; the tensors are the live ones, not copies. */
+  stateDict(): OptimizerStateDict {
+    let next = 0
+    const groups = this.groups.map(({ params, names, ...options }) => ({
+      ...Object.fromEntries(Object.entries(options).map(([option, value]) => [snakeCase(option), value])),
+      ...(names !== undefined && { param_names: names }),
+      params: params.map(() => next++),
+    }))
+    const states = this.groups.flatMap((group) => group.params).map((param) => this.states.get(param))
+    const state = states.flatMap((kept, index) =>
+      kept === undefined ? [] : [[String(index), { ...kept.numbers, ...kept.tensors }] as const],
+    )
+    return { state: Object.fromEntries(state), param_groups: groups }
   }
 
-  /** @throws ERR_CHECKPOINT when groups, counts or shapes differ from this optimizer's. */
-  loadState(saved: OptimizerState): void {
+  /**
+   * Takes over what {@link stateDict} gave, here or in PyTorch. Parameters are told apart by their order.
+   *
+   * @throws ERR_CHECKPOINT when groups, counts, shapes or the names of what is remembered differ from this optimizer's;
+   *   nothing is changed then.
+   */
+  async loadStateDict(saved: OptimizerStateDict): Promise<void> {
     const counts = this.groups.map((group) => group.params.length)
-    const savedCounts = saved.groups.map((group) => group.count)
+    const savedCounts = saved.param_groups.map(({ params }) => (Array.isArray(params) ? params.length : 0))
     if (counts.join() !== savedCounts.join()) {
       throw new SptError(
         'ERR_CHECKPOINT',
@@ -114,33 +149,59 @@ export abstract class Optimizer<Options extends object = object> {
         { hint: 'Resume with the model and the optimizer settings that the checkpoint was written with.' },
       )
     }
-    this.groups.forEach((group, index) => {
-      const { count, ...options } = saved.groups[index] ?? {}
-      Object.assign(group, options)
-    })
-    const params = this.groups.flatMap((group) => group.params)
-    params.forEach((param, index) => this.loadParameter(param, saved.parameters[index]))
+    const loaded: Array<[Tensor, ParameterState | undefined]> = []
+    for (const [index, group] of this.groups.entries()) {
+      const numbers = saved.param_groups[index]?.['params'] as number[]
+      const options = { ...group, ...optionsOf(saved.param_groups[index] ?? {}) }
+      for (const [at, param] of group.params.entries()) {
+        loaded.push([param, await this.readState(saved.state[String(numbers[at])], param, options)])
+      }
+    }
+    this.groups.forEach((group, index) => Object.assign(group, optionsOf(saved.param_groups[index] ?? {})))
+    for (const [param, state] of loaded) {
+      for (const tensor of Object.values(this.states.get(param)?.tensors ?? {})) tensor.dispose()
+      if (state === undefined) this.states.delete(param)
+      else this.states.set(param, state)
+    }
   }
 
-  private loadParameter(param: Tensor, saved: ParameterState | undefined): void {
-    this.disposeState(param)
-    if (!saved || Object.keys(saved.numbers).length === 0) return
-    const tensors: Record<string, Tensor> = {}
-    for (const [name, tensor] of Object.entries(saved.tensors)) {
-      if (tensor.shape.join() !== param.shape.join()) {
+  /** A copy of what was remembered about one parameter. */
+  private async readState(
+    saved: Record<string, unknown> | undefined,
+    param: Tensor,
+    options: ParamGroup & Options,
+  ): Promise<ParameterState | undefined> {
+    const entries = Object.entries(saved ?? {}).filter(([, value]) => value !== null && value !== undefined)
+    if (entries.length === 0) return undefined
+    const state: ParameterState = { tensors: {}, numbers: {} }
+    const names = this.stateNames(options)
+    for (const [name, value] of entries) {
+      if (!names.includes(name)) {
+        // PyTorch keeps counts as tensors of one element.
+        const number = value instanceof Tensor && value.numel === 1 ? await value.item() : value
+        if (typeof number === 'number') state.numbers[name] = number
+        continue
+      }
+      if (!(value instanceof Tensor) || value.shape.join() !== param.shape.join()) {
+        const got = value instanceof Tensor ? `shape [${value.shape.join(', ')}]` : show(value)
         throw new SptError(
           'ERR_CHECKPOINT',
-          `optimizer state "${name}" has shape [${tensor.shape.join(', ')}], its parameter [${param.shape.join(', ')}]`,
+          `optimizer state "${name}" has ${got}, its parameter has shape [${param.shape.join(', ')}]`,
         )
       }
-      tensors[name] = tensor.clone().keep()
+      state.tensors[name] = value.to(param.dtype).clone().keep()
     }
-    this.states.set(param, { tensors, numbers: { ...saved.numbers } })
-  }
-
-  private disposeState(param: Tensor): void {
-    for (const tensor of Object.values(this.states.get(param)?.tensors ?? {})) tensor.dispose()
-    this.states.delete(param)
+    const missing = names.filter((name) => state.tensors[name] === undefined)
+    if (missing.length > 0) {
+      throw new SptError(
+        'ERR_CHECKPOINT',
+        `optimizer state lacks ${missing.join(', ')}, which ${this.constructor.name} needs; it has ${entries.map(([name]) => name).join(', ')}`,
+        { hint: 'Resume with the optimizer that the checkpoint was written with.' },
+      )
+    }
+    // PyTorch's SGD counts no steps; that there is a momentum says that there was one.
+    state.numbers.step ??= 1
+    return state
   }
 
   private stateOf(param: Tensor, options: ParamGroup & Options): ParameterState {
@@ -151,6 +212,26 @@ export abstract class Optimizer<Options extends object = object> {
     this.fresh?.(state, param, options)
     this.states.set(param, state)
     return state
+  }
+
+  private checkRange(option: string, value: unknown, [low, high, end]: Range): void {
+    for (const number of [value].flat()) {
+      const within =
+        typeof number === 'number' && number >= low && (number < high || (end !== undefined && number === high))
+      if (within) continue
+      const range =
+        high === Infinity ? `${low} or more` : `at least ${low} and ${end === undefined ? 'below' : 'at most'} ${high}`
+      throw argumentInvalid(`${this.constructor.name}: ${option}`, range, value)
+    }
+  }
+
+  private unknownOption(option: string, defaults: object): SptError {
+    const known = Object.keys(defaults)
+    const near = suggest(option, known)
+    const guess = near === undefined ? '' : `; did you mean "${near}"?`
+    return new SptError('ERR_ARGUMENT', `${this.constructor.name} has no option "${option}"${guess}`, {
+      hint: `Its options: ${known.join(', ')}.`,
+    })
   }
 }
 
@@ -163,21 +244,18 @@ export function pick(states: ParameterState[], name: string): Tensor[] {
   })
 }
 
-/** @throws ERR_ARGUMENT for the first option outside its range. */
-export function checkRanges(options: object, ranges: Record<string, [low: number, high: number]>): void {
-  for (const [name, [low, high]] of Object.entries(ranges)) {
-    const value = (options as Record<string, unknown>)[name]
-    for (const number of [value].flat()) {
-      if (typeof number !== 'number' || !(number >= low && number < high)) throw outOfRange(name, value, [low, high])
-    }
-  }
+/** Sets a state tensor of a new parameter to a value other than zero. */
+export function startAt(state: ParameterState, name: string, param: Tensor, value: number): void {
+  state.tensors[name]?.dispose()
+  state.tensors[name] = fullLike(param, value).keep()
 }
 
-function outOfRange(name: string, value: unknown, [low, high]: [number, number] = [0, Infinity]): SptError {
-  const range = high === Infinity ? `${low} or more` : `at least ${low} and below ${high}`
-  return new SptError('ERR_ARGUMENT', `${name} is ${JSON.stringify(value)}, expected ${range}`)
+/** The options of a saved group under this package's names; what PyTorch stores as None stays as it is here. */
+function optionsOf({ params: _, param_names: __, ...options }: Record<string, unknown>): Record<string, unknown> {
+  const given = Object.entries(options).filter(([, value]) => value !== null && value !== undefined)
+  return Object.fromEntries(given.map(([name, value]) => [camelCase(name), value]))
 }
 
 function isGroup(input: Tensor | ParamGroupInput): input is ParamGroupInput {
-  return 'params' in input
+  return typeof input === 'object' && input !== null && !(input instanceof Tensor) && 'params' in input
 }

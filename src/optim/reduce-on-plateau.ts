@@ -19,6 +19,7 @@ export interface PlateauOptions {
 /** @throws ERR_ARGUMENT when `factor` is 1 or more, or when `step` is called without a metric. */
 export class ReduceLROnPlateau implements Scheduler {
   readonly optimizer: ScheduledOptimizer
+  readonly watchesMetric = true
   private readonly options: Required<PlateauOptions>
   private best: number
   private badEpochs = 0

@@ -35,6 +35,8 @@ export interface SchedulerState {
 
 /** Anything that moves the rates of an optimizer once a step. */
 export interface Scheduler {
+  /** Moves once an epoch by the newest value of a metric, instead of once a step. */
+  readonly watchesMetric?: boolean
   step(metric?: number): void
   getLastLr(): number[]
   state(): Record<string, unknown>

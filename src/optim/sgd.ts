@@ -1,7 +1,7 @@
 /** Stochastic gradient descent with momentum, and LARS, which scales each tensor's step by its own norm. */
 import { SptError } from '../errors.js'
-import { larsStep, sgdStep, type Tensor } from '../tensor/index.js'
-import { type ActiveGroup, checkRanges, Optimizer, type ParamGroupInput, pick } from './optimizer.js'
+import { larsStep, sgdStep } from '../tensor/index.js'
+import { type ActiveGroup, notNegative, Optimizer, type Params, pick } from './optimizer.js'
 
 export interface SGDOptions {
   lr?: number
@@ -14,12 +14,21 @@ export interface SGDOptions {
 
 type Momentum = Required<SGDOptions>
 
+const descent = { lr: 1e-3, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false }
+const ranges = { momentum: notNegative, weightDecay: notNegative }
+
 /** SGD as in PyTorch: g ← g + wd·p; b ← μ·b + (1 − dampening)·g, with b = g at first; p ← p − lr·b. */
 export class SGD extends Optimizer<Momentum> {
-  constructor(params: Iterable<Tensor> | ParamGroupInput[], options: SGDOptions = {}) {
-    const all = { lr: 1e-3, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, maximize: false, ...options }
-    checkMomentum(all)
-    super(params, all)
+  constructor(params: Params, options: SGDOptions = {}) {
+    super(params, { ...descent, maximize: false }, options)
+  }
+
+  protected ranges() {
+    return ranges
+  }
+
+  protected override check(options: Momentum): void {
+    checkNesterov(options)
   }
 
   protected stateNames({ momentum }: Momentum): string[] {
@@ -56,11 +65,16 @@ type Lars = Required<LARSOptions>
  * A tensor that is excluded, or whose norm or gradient norm is 0, keeps its gradient as it is: no weight decay either.
  */
 export class LARS extends Optimizer<Lars> {
-  constructor(params: Iterable<Tensor> | ParamGroupInput[], options: LARSOptions = {}) {
-    const momentum = { lr: 1e-3, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false }
-    const all = { ...momentum, eta: 1e-3, eps: 1e-8, clipLr: false, excludeBiasNNorm: false, ...options }
-    checkMomentum(all)
-    super(params, all)
+  constructor(params: Params, options: LARSOptions = {}) {
+    super(params, { ...descent, eta: 1e-3, eps: 1e-8, clipLr: false, excludeBiasNNorm: false }, options)
+  }
+
+  protected ranges() {
+    return { ...ranges, eta: notNegative, eps: notNegative }
+  }
+
+  protected override check(options: Lars): void {
+    checkNesterov(options)
   }
 
   protected stateNames({ momentum }: Lars): string[] {
@@ -83,8 +97,7 @@ export class LARS extends Optimizer<Lars> {
   }
 }
 
-function checkMomentum(options: { momentum: number; dampening: number; nesterov: boolean }): void {
-  checkRanges(options, { momentum: [0, Infinity], weightDecay: [0, Infinity] })
+function checkNesterov(options: { momentum: number; dampening: number; nesterov: boolean }): void {
   if (options.nesterov && (options.momentum <= 0 || options.dampening !== 0)) {
     throw new SptError(
       'ERR_ARGUMENT',

@@ -9,6 +9,7 @@ import type { PluginUse } from '../config/reference.js'
 import type { Dataset, MultiView, Transform } from '../data/index.js'
 import type { Optimizer, ParamGroupInput, ScheduledOptimizer, Scheduler } from '../optim/index.js'
 import type { Backbone, Callback, Logger, Method, Services } from './contracts.js'
+import { applyOptimizerOptions, withOptimizerOptions } from './optimizer-options.js'
 
 /** The kinds of plugins and the folder of each kind's built-in ones. */
 export const kinds = {
@@ -108,7 +109,22 @@ export const defineDataset = defineKind('dataset')
 export const defineTransform = defineKind('transform')
 export const defineCallback = defineKind('callback')
 export const defineLogger = defineKind('logger')
-export const defineOptimizer = defineKind('optimizer')
+
+/** Every optimizer also takes the rules of weight decay (`excludeBiasNorm` …); its `build` gets the groups they make. */
+export function defineOptimizer<Schema extends z.ZodObject>(
+  specification: Specification<'optimizer', Schema>,
+): Definition<'optimizer'> {
+  return defineKind('optimizer')<Schema>({
+    ...specification,
+    config: withOptimizerOptions(specification.config),
+    build: (context) =>
+      specification.build({
+        ...context,
+        ...applyOptimizerOptions(specification.config, context.params, context.config),
+      } as never),
+  })
+}
+
 export const defineScheduler = defineKind('scheduler')
 
 /** Whether something exported by a module is a definition, of whichever copy of this package. */

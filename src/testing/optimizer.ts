@@ -35,7 +35,7 @@ export function optimizerRules(build: Builder): Rule[] {
       const [whole, resumed] = [await make(), await make()]
       for (let i = 0; i < 4; i++) await step(whole)
       noGrad(() => resumed.weight.copy_(whole.weight))
-      resumed.optimizer.loadState(whole.optimizer.state())
+      await resumed.optimizer.loadStateDict(whole.optimizer.stateDict())
       for (let i = 0; i < 4; i++) {
         await step(whole)
         await step(resumed)
@@ -71,7 +71,7 @@ export function schedulerRules(build: Builder): Rule[] {
     rule('it goes on from a saved state as if never stopped', async () => {
       const [whole, resumed] = [await make(), await make()]
       rates(whole, 7)
-      resumed.optimizer.loadState(whole.optimizer.state())
+      await resumed.optimizer.loadStateDict(whole.optimizer.stateDict())
       resumed.scheduler.loadState(JSON.parse(JSON.stringify(whole.scheduler.state())) as SchedulerState)
       requireEqual('the learning rate', rates(resumed, 8), rates(whole, 8))
     }),

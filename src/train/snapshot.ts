@@ -51,7 +51,9 @@ async function gather(trainer: Trainer): Promise<Checkpoint['state']> {
     },
     random: { ...defaultGenerator.getState() },
     gradients,
-    optimizers: Object.fromEntries(trainer.optimizers.map(({ name, optimizer }) => [name, optimizer.state() as never])),
+    optimizers: Object.fromEntries(
+      trainer.optimizers.map(({ name, optimizer }) => [name, optimizer.stateDict() as never]),
+    ),
     schedulers: Object.fromEntries(
       trainer.optimizers.flatMap(({ name, scheduler }) => (scheduler ? [[name, scheduler.state() as never]] : [])),
     ),
@@ -85,7 +87,7 @@ async function put(trainer: Trainer, { weights, state }: Checkpoint): Promise<vo
     if (gradient) param.setGrad(gradient.clone().keep())
   }
   for (const { name, optimizer, scheduler } of trainer.optimizers) {
-    optimizer.loadState(known(optimizers, name, 'optimizer') as never)
+    await optimizer.loadStateDict(known(optimizers, name, 'optimizer') as never)
     scheduler?.loadState(known(schedulers, name, 'scheduler') as never)
   }
   for (const [key, queue] of trainer.queues) if (queues[key]) queue.loadState(queues[key])

@@ -49,7 +49,7 @@ pub struct SgdStep {
 /// g ← g + wd·p; b ← μ·b + (1 − dampening)·g (b = g at step 1); p ← p − lr·b, or g + μ·b with `nesterov`.
 /// Without momentum `momenta` is empty.
 pub fn sgd(parameters: &[&Tensor], momenta: &[&Tensor], steps: &[u32], o: &SgdStep) -> Result<()> {
-    descend("sgdStep", parameters, momenta, steps, o, |_, _| Ok((sign(o.maximize), o.weight_decay * sign(o.maximize))))
+    descend("sgdStep", parameters, momenta, steps, o, |_, _| Ok((sign(o.maximize), o.weight_decay)))
 }
 
 /// Options of [`lars_step`].
