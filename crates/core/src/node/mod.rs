@@ -3,6 +3,7 @@
 mod create;
 pub(crate) mod generator;
 mod image;
+mod image_file;
 mod tensor;
 mod update;
 
