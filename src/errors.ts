@@ -60,6 +60,15 @@ export const unsupported = (what: string, why: string, hint?: string) =>
 export const nonFinite = (what: string, value: number, where: string, hint?: string) =>
   new SptError('ERR_NONFINITE', `${what} is ${value} at ${where}`, { hint })
 
+export const diverged = (what: string, value: number, step: number) =>
+  nonFinite(
+    what,
+    value,
+    `step ${step}`,
+    'Lower the learning rate, lengthen its warm-up, or set trainer.gradient_clip_val (for example 1.0); then resume from ' +
+      'the last checkpoint, which was written before this step. If it happens at step 1, look for broken images or labels.',
+  )
+
 export const internal = (message: string) =>
   new SptError('ERR_INTERNAL', message, { hint: 'This is a bug of stable-pretraining; please report it.' })
 
@@ -75,8 +84,15 @@ export const configInvalid = (problems: readonly ConfigProblem[]) =>
 
 export const configFileMissing = (path: string, hint?: string) =>
   new SptError('ERR_CONFIG', `${path}: no such configuration file`, {
-    hint: hint ?? 'Give the path of a YAML file, for example: spt run examples/simclr-photos.yaml',
+    hint: hint ?? 'Give the path of a YAML file: spt run flowers.yaml',
   })
+
+export const notACommand = (name: string, commands: readonly string[], suggestion: string | undefined) =>
+  new SptError(
+    'ERR_CONFIG',
+    `"${name}" is neither a configuration file nor a command${suggestion === undefined ? '' : `; did you mean "spt ${suggestion}"?`}`,
+    { hint: `Commands: ${commands.join(', ')}. A configuration is a YAML file: spt run flowers.yaml` },
+  )
 
 export const configUnreadable = (path: string, cause: unknown) =>
   new SptError('ERR_CONFIG', `${path}: cannot be read (${reason(cause)})`, { cause })
@@ -109,7 +125,7 @@ export const pluginAmbiguous = (kind: string, name: string, origins: readonly st
   })
 
 export const pluginOfOtherKind = (kind: string, name: string, other: string) =>
-  new SptError('ERR_PLUGIN', `"${name}" is a ${other}, not a ${kind}`)
+  new SptError('ERR_PLUGIN', `"${name}" is ${withArticle(other)}, not ${withArticle(kind)}`)
 
 export const pluginFileMissing = (name: string, file: string) =>
   new SptError('ERR_PLUGIN', `plugin "${name}": there is no file ${file}`, {
@@ -135,6 +151,13 @@ export const dataMissing = (path: string, what: string, hint?: string) =>
 export const dataCorrupt = (path: string, what: string, hint?: string) =>
   new SptError('ERR_DATA', `${path}: ${what}`, { hint })
 
+/** The data of a run that is gone on with is not where it was. */
+export const dataMoved = (cause: unknown, run: string) =>
+  new SptError('ERR_DATA', reason(cause), {
+    cause,
+    hint: `If the data was moved, say where to: spt run --resume ${run} data.train.dataset.root=FOLDER data.val.dataset.root=FOLDER`,
+  })
+
 // --- checkpoints and runs ------------------------------------------------------------------------------------------
 
 export const checkpointMissing = (path: string, hint?: string) =>
@@ -143,6 +166,13 @@ export const checkpointMissing = (path: string, hint?: string) =>
 export const checkpointCorrupt = (path: string, why: string, hint?: string) =>
   new SptError('ERR_CHECKPOINT', `${path}: ${why}`, { hint })
 
+/** A file of a run, or its folder, that the system does not let us write. */
+export const fileUnwritable = (path: string, cause: unknown) =>
+  new SptError('ERR_CHECKPOINT', `${path}: cannot be written (${reason(cause)})`, {
+    cause,
+    hint: 'Free space, or choose another place for runs: cache_dir=FOLDER, or the environment variable SPT_CACHE_DIR.',
+  })
+
 export const interrupted = (signal: string) => new SptError('ERR_INTERRUPTED', `stopped by ${signal}`)
 
 export const nativeMissing = (cause: unknown) =>
@@ -150,6 +180,9 @@ export const nativeMissing = (cause: unknown) =>
     cause,
     hint: 'Install the package of your platform (npm does it unless --omit=optional was given), or build it: npm run build:native',
   })
+
+/** "an optimizer", "a method". */
+export const withArticle = (noun: string) => `${/^[aeiou]/.test(noun) ? 'an' : 'a'} ${noun}`
 
 /** A value in an error message: short, and never a page of numbers. */
 export function show(value: unknown): string {

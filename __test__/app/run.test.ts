@@ -81,16 +81,25 @@ test('a finished run can be gone on with for longer', async () => {
   const short = await startRun(config)
   const { status } = await resumeRun(short.runDirectory, ['trainer.max_epochs=3'])
   expect(status).toBe('completed')
-  const rows = (await readFile(join(short.runDirectory, 'metrics.csv'), 'utf8')).trim().split('\n')
+  const [head, ...rows] = (await readFile(join(short.runDirectory, 'metrics.csv'), 'utf8')).trim().split('\n')
   expect(rows.at(-1)).toMatch(/^2,12,/)
+  // The schedule is stretched to the new length: no step is wasted at the rate 0 of its former end.
+  const rate = head!.split(',').indexOf('hparams/lr_default_0')
+  const rates = rows.map((row) => row.split(',')[rate]).filter(Boolean)
+  expect(Number(rates.at(-2))).toBeCloseTo(0.025 * (1 + Math.cos((Math.PI * 11) / 12)), 12)
+  // What was changed holds from now on.
+  const kept = parse(await readFile(join(short.runDirectory, 'config.yaml'), 'utf8')) as { trainer: object }
+  expect(kept.trainer).toMatchObject({ max_epochs: 3 })
 })
 
-test('a plugin that cannot be built is named', async () => {
+test('a plugin that cannot be built is named, and no folder is left of the attempt', async () => {
+  const before = await readdir(join(folder, 'runs'), { recursive: true })
   const failed = startRun(config, ['data.train.dataset.root=nowhere'])
   await expect(failed).rejects.toMatchObject({
     code: 'ERR_DATA',
     message: expect.stringMatching(/^dataset "image-folder" could not be built: .*nowhere/),
   })
+  expect(await readdir(join(folder, 'runs'), { recursive: true })).toEqual(before)
 })
 
 test('a target of another library finds the plugin that answers to it', async () => {

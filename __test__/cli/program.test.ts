@@ -41,9 +41,12 @@ test('a missing configuration is told, a misspelt command recognised', async () 
     status: 1,
     err: expect.stringMatching(/^error \[ERR_CONFIG\] .*absent\.yaml: no such configuration file\nhint: /),
   })
-  expect((await spt('doctr')).err).toBe(
-    'error [ERR_CONFIG] doctr: no such configuration file\nhint: Did you mean the command "spt doctor"?',
+  expect((await spt('doctr')).err).toMatch(
+    /^error \[ERR_CONFIG\] "doctr" is neither a configuration file nor a command; did you mean "spt doctor"\?\nhint: /,
   )
+  expect((await spt('train')).err).toContain('Commands: run, doctor, plugins, schema.')
+  expect((await spt('seed=1')).err).toContain('hint: The configuration file comes first')
+  expect((await spt('flowers.yaml', '--resume', folder)).err).toContain('flowers.yaml cannot be given too')
   expect((await spt('run')).err).toMatch(/^error \[ERR_CONFIG\] no configuration file was given/)
 })
 

@@ -103,7 +103,7 @@ callbacks:
 
 test('a missing key is told at the mapping that should hold it', () => {
   expect(failure('seed: 1')).toBe(
-    'a.yaml:1:1 optimizer: expected the name of a optimizer, or a mapping with "type", got nothing',
+    'a.yaml:1:1 optimizer: expected the name of an optimizer, or a mapping with "type", got nothing',
   )
   expect(failure('optimizer: sgd\ncallbacks:\n  - type: online-probe')).toBe(
     'a.yaml:3:5 callbacks.0.every: missing; expected a number',

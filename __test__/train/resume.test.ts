@@ -1,58 +1,27 @@
 /** Whole runs in processes of their own: equal to themselves, stopped in every way, and gone on with. */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadCheckpoint } from '../../src/train/checkpoint.js'
 import { scope } from '../../src/tensor/index.js'
+import { type Finished, fixtures, spt, start } from '../cli/process.js'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
-const config = join(root, '__test__/fixtures/runs/simclr.yaml')
+const config = join(fixtures, 'runs', 'simclr.yaml')
 const LIMIT = 300_000
 
 let folder: string
 let whole: Finished
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'spt-runs-'))
-  whole = await finish(start(['run', config, `cache_dir=${join(folder, 'whole')}`]))
+  whole = await spt(['run', config, `cache_dir=${join(folder, 'whole')}`])
 }, LIMIT)
 afterAll(async () => {
   await rm(folder, { recursive: true })
 })
-
-interface Finished {
-  status: number | null
-  signal: string | null
-  output: string
-  directory: string
-}
-
-interface Running {
-  process: ChildProcess
-  output: () => string
-  directory: () => string | undefined
-  end: Promise<{ status: number | null; signal: string | null }>
-}
-
-function start(args: string[]): Running {
-  let output = ''
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], { cwd: root })
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (part: Buffer) => (output += part.toString()))
-  const end = new Promise<{ status: number | null; signal: string | null }>((resolve) =>
-    child.on('close', (status, signal) => resolve({ status, signal })),
-  )
-  return { process: child, output: () => output, directory: () => output.match(/^run: (.*)$/m)?.[1], end }
-}
-
-async function finish(run: Running): Promise<Finished> {
-  const { status, signal } = await run.end
-  return { status, signal, output: run.output(), directory: run.directory() ?? '' }
-}
 
 /** Starts a run, waits for step `step` in its metrics, sends `signal` and waits for the end. */
 async function stopAt(step: number, signal: NodeJS.Signals, name: string, more: string[] = []): Promise<Finished> {
@@ -62,7 +31,7 @@ async function stopAt(step: number, signal: NodeJS.Signals, name: string, more: 
     await sleep(5)
   }
   run.process.kill(signal)
-  return finish(run)
+  return run.end
 }
 
 async function lastStep(directory: string | undefined): Promise<number> {
@@ -72,7 +41,7 @@ async function lastStep(directory: string | undefined): Promise<number> {
 }
 
 const resume = (directory: string, more: string[] = []): Promise<Finished> =>
-  finish(start(['run', '--resume', directory, ...more]))
+  spt(['run', '--resume', directory, ...more])
 
 /** Everything a run's result consists of, and nothing of when and where it ran. */
 async function result(directory: string): Promise<Record<string, string>> {
@@ -108,9 +77,12 @@ describe('a run of 100 steps', () => {
     'equals itself bit for bit, with one loader worker and with four',
     async () => {
       for (const workers of [1, 4]) {
-        const again = await finish(
-          start(['run', config, `data.num_workers=${workers}`, `cache_dir=${join(folder, `w${workers}`)}`]),
-        )
+        const again = await spt([
+          'run',
+          config,
+          `data.num_workers=${workers}`,
+          `cache_dir=${join(folder, `w${workers}`)}`,
+        ])
         expect(await scope(() => result(again.directory))).toEqual(await scope(() => result(whole.directory)))
       }
     },
@@ -139,7 +111,7 @@ describe('a run of 100 steps', () => {
     'of a ResNet-18, killed at step 50 and resumed, equals the one that was not',
     async () => {
       const large = ['backbone=resnet18', 'trainer.checkpoint_every_n_steps=20']
-      const reference = await finish(start(['run', config, `cache_dir=${join(folder, 'large')}`, ...large]))
+      const reference = await spt(['run', config, `cache_dir=${join(folder, 'large')}`, ...large])
       const stopped = await stopAt(50, 'SIGKILL', 'large-killed', large)
       expect((await resume(stopped.directory)).status).toBe(0)
       expect(await scope(() => result(stopped.directory))).toEqual(await scope(() => result(reference.directory)))
@@ -167,7 +139,7 @@ describe('a run of 100 steps', () => {
         }
         await sleep(200 + extra)
         run.process.kill('SIGKILL')
-        const { directory } = await finish(run)
+        const { directory } = await run.end
         const loaded = await scope(() =>
           loadCheckpoint(join(directory, 'checkpoints', 'last.ckpt')).then(({ state }) => state['trainer']),
         )
@@ -199,9 +171,13 @@ describe('a run that cannot be gone on with says why', () => {
   test(
     'because the loss is no number: the checkpoint before it stays',
     async () => {
-      const broken = await finish(
-        start(['run', config, `cache_dir=${join(folder, 'nan')}`, 'optimizer.lr=1e30', 'scheduler.start_factor=1']),
-      )
+      const broken = await spt([
+        'run',
+        config,
+        `cache_dir=${join(folder, 'nan')}`,
+        'optimizer.lr=1e30',
+        'scheduler.start_factor=1',
+      ])
       expect(broken.status).toBeGreaterThan(0)
       expect(broken.output).toMatch(/ERR_NONFINITE/)
       expect(broken.output).toMatch(/step \d+/)

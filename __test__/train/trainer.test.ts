@@ -1,7 +1,11 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Linear } from '../../src/nn/index.js'
-import { tensor, type Tensor } from '../../src/tensor/index.js'
+import { scope, tensor, type Tensor } from '../../src/tensor/index.js'
 import type { Callback, Logger } from '../../src/train/callback.js'
+import { loadCheckpoint } from '../../src/train/checkpoint.js'
 import { Module } from '../../src/train/module.js'
 import { Trainer } from '../../src/train/trainer.js'
 import { flowers, smallSimclr } from './setup.js'
@@ -178,6 +182,42 @@ describe('mistakes', () => {
     })
     expect(heard).toHaveLength(1)
     expect(status).toEqual(['failed'])
+  })
+
+  test('weights that are not finite are not saved over a checkpoint that is', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'spt-trainer-'))
+    // The loss that is logged is fine; its gradient is not.
+    const poison: Callback = {
+      name: 'poison',
+      forward({ outputs, stage, trainer }) {
+        if (stage === 'fit' && trainer.globalStep === 2) outputs['loss'] = (outputs['loss'] as Tensor).mul(Infinity)
+      },
+    }
+    const trainer = new Trainer({ maxEpochs: 1, checkpointEveryNSteps: 1, logEveryNSteps: 1, callbacks: [poison] })
+    trainer.checkpointPath = join(folder, 'last.ckpt')
+    await expect(trainer.fit(smallSimclr(), await flowers())).rejects.toMatchObject({
+      code: 'ERR_NONFINITE',
+      message: expect.stringMatching(/^weight "backbone\..*" is NaN at step 3$/) as string,
+    })
+    const { state } = await scope(() => loadCheckpoint(join(folder, 'last.ckpt')))
+    expect(state['trainer']).toMatchObject({ step: 2 })
+    await rm(folder, { recursive: true })
+  })
+
+  test('training data that makes no batch is told with both numbers', async () => {
+    await expect(new Trainer().fit(smallSimclr(), await flowers({ batchSize: 19 }))).rejects.toMatchObject({
+      code: 'ERR_DATA',
+      message: 'image-folder: 18 images make no batch of 19, and a smaller last one is left out',
+    })
+    await expect(new Trainer({ limitTrainBatches: 0.1 }).fit(smallSimclr(), await flowers())).rejects.toThrow(
+      'limit_train_batches 0.1 of 4 training batches leaves none',
+    )
+  })
+
+  test('no epochs at all train nothing', async () => {
+    const trainer = new Trainer({ maxEpochs: 0 })
+    expect(await trainer.fit(smallSimclr(), await flowers())).toBe('completed')
+    expect(trainer.globalStep).toBe(0)
   })
 
   test('two callbacks of one name are refused', () => {

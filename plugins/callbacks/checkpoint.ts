@@ -33,6 +33,7 @@ export class ModelCheckpoint implements Callback {
 
   async onTrainEpochEnd(trainer: Trainer): Promise<void> {
     const { monitor, mode, saveTopK } = this.#options
+    if (trainer.valBatches > 0 && !trainer.validated) return // a metric of an earlier validation is no news
     const value = trainer.latest.get(monitor)
     if (value === undefined) {
       throw new SptError('ERR_ARGUMENT', `checkpoint: nothing is logged under "${monitor}"`, {

@@ -22,6 +22,7 @@ export class EarlyStop implements Callback {
 
   onTrainEpochEnd(trainer: Trainer): void {
     const { monitor, mode, patience, minDelta } = this.#options
+    if (trainer.valBatches > 0 && !trainer.validated) return // a metric of an earlier validation is no news
     const value = trainer.latest.get(monitor)
     if (value === undefined) {
       throw new SptError('ERR_ARGUMENT', `early-stop: nothing is logged under "${monitor}"`, {

@@ -1,7 +1,7 @@
 /** metrics.csv: a row for each set of metrics, a column for each name. It holds no times, so equal runs give equal files. */
-import { appendFile, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { defineLogger, writeFileAtomically, z, type Logger } from 'stable-pretraining'
+import { appendToFile, defineLogger, writeFileAtomically, z, type Logger } from 'stable-pretraining'
 
 const FIRST = ['epoch', 'step']
 
@@ -24,7 +24,7 @@ export class CsvLogger implements Logger {
       this.#columns.push(...added)
       await this.#rewrite(lines.map((line) => line + ','.repeat(added.length)))
     }
-    await appendFile(this.#path, `${this.#columns.map((name) => values[name] ?? '').join(',')}\n`)
+    await appendToFile(this.#path, `${this.#columns.map((name) => values[name] ?? '').join(',')}\n`)
     this.#rows++
   }
 

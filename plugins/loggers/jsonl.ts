@@ -1,7 +1,7 @@
 /** metrics.jsonl: one JSON object a line, with the time of writing. */
-import { appendFile, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { defineLogger, writeFileAtomically, z, type Logger } from 'stable-pretraining'
+import { appendToFile, defineLogger, writeFileAtomically, z, type Logger } from 'stable-pretraining'
 
 export class JsonLinesLogger implements Logger {
   readonly #path: string
@@ -14,7 +14,7 @@ export class JsonLinesLogger implements Logger {
   /** `time` is in ISO 8601, `epoch` counts from 0, `step` the optimizer steps done. */
   async logMetrics(metrics: Record<string, number>, { step, epoch }: { step: number; epoch: number }): Promise<void> {
     const line = { time: new Date().toISOString(), epoch, step, ...metrics }
-    await appendFile(this.#path, `${JSON.stringify(line)}\n`)
+    await appendToFile(this.#path, `${JSON.stringify(line)}\n`)
     this.#lines++
   }
 

@@ -6,6 +6,7 @@ import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { readConfig, type ConfigDocument } from '../config/document.js'
 import { documentJsonSchema } from '../config/json-schema.js'
+import { unsupported } from '../errors.js'
 import { reference, references, type PluginUse } from '../config/reference.js'
 import { validate } from '../config/validate.js'
 import type { Definition, Kind } from '../plugin/define.js'
@@ -74,6 +75,7 @@ export const schema = z.object({
   trainer: trainer.prefault({}).describe('how long and how'),
   numClasses: z.int().min(1).optional().describe('default: the number of classes the training data names'),
   ckptPath: z.string().optional().describe('a checkpoint whose weights and state this run starts from'),
+  device: z.enum(['auto', 'cpu', 'gpu']).default('auto').describe('what computes; auto takes the fastest there is'),
   threads: z.int().min(1).optional().describe('threads of the native core; default: one a core'),
   cacheDir: z.string().optional().describe('runs are written to its folder `runs`; default: ./runs'),
 })
@@ -99,6 +101,8 @@ export async function loadConfig(
   const { logger = defaultLoggers(registry), ...config } = validate(document, schema, (kind, name) =>
     registry.find(kind as Kind, name),
   )
+  if (config.device === 'gpu')
+    throw unsupported('device: gpu', 'GPU kernels are not built yet', 'Leave it away, or write device: cpu.')
   return { config: { ...config, logger }, registry, folder, document }
 }
 

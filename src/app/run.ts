@@ -2,19 +2,26 @@
  * A run from its configuration: plugins built in the order they need each other, then handed to a Manager.
  * It trains nothing itself; each part is a registration that another program or a test may replace.
  */
-import { join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { plain } from '../config/plain.js'
 import type { PluginUse } from '../config/reference.js'
 import { compose, DataModule, type DataLoaderOptions } from '../data/index.js'
-import { pluginBuildFailed, unsupported } from '../errors.js'
+import { dataMoved, errorCode, pluginBuildFailed, unsupported } from '../errors.js'
 import { setNumThreads, manualSeed } from '../tensor/index.js'
 import type { Module as Network } from '../nn/index.js'
 import type { Optimizer, Scheduler } from '../optim/index.js'
 import type { Callback, Logger, Services } from '../plugin/contracts.js'
 import type { BuildContexts, Built, Definition, Kind } from '../plugin/define.js'
 import { writeFileAtomically } from '../runs/atomic-file.js'
-import { createRunDirectory, openRunDirectory, runsRoot, type RunDirectory } from '../runs/run-directory.js'
+import {
+  createRunDirectory,
+  openRunDirectory,
+  removeRunDirectory,
+  runsRoot,
+  type RunDirectory,
+} from '../runs/run-directory.js'
 import { Manager, Module, Trainer, type OptimConfig, type RunResult, type TrainerOptions } from '../train/index.js'
 import { limitBatches, resolveOptions } from '../train/trainer-options.js'
 import { Container, token } from './container.js'
@@ -29,16 +36,42 @@ export async function startRun(file: string, overrides: readonly string[] = []):
     configFile: file,
     folder: loaded.folder,
   })
-  await writeFileAtomically(join(directory.path, 'config.yaml'), stringify(plain(loaded.config, schema)))
-  return execute(runContainer(loaded, directory), loaded.config.ckptPath)
+  const run = runContainer(loaded, directory)
+  try {
+    await writeConfig(loaded, directory)
+    const manager = await prepare(run, loaded.config.ckptPath && resolve(loaded.folder, loaded.config.ckptPath))
+    return await manager.run()
+  } catch (error) {
+    // Nothing was trained: a misspelt path must not fill the disk with empty folders.
+    if (!existsSync(join(directory.path, 'environment.json'))) await removeRunDirectory(directory)
+    throw error
+  } finally {
+    await run.dispose()
+  }
 }
 
-/** Goes on with the run in a folder, from its last checkpoint, by its own config.yaml. */
+/**
+ * Goes on with the run in a folder, from its last checkpoint, by its own config.yaml. Overrides that the checkpoint can be
+ * gone on with are written to that file, so that they hold when it is resumed again.
+ */
 export async function resumeRun(folder: string, overrides: readonly string[] = []): Promise<RunResult> {
   const { directory, record } = await openRunDirectory(folder)
   const loaded = await loadConfig(join(directory.path, 'config.yaml'), overrides, record.folder)
-  return execute(runContainer(loaded, directory), directory.lastCheckpoint)
+  const run = runContainer(loaded, directory)
+  try {
+    const manager = await prepare(run, directory.lastCheckpoint).catch((cause: unknown) => {
+      throw errorCode(cause) === 'ERR_DATA' ? dataMoved(cause, folder) : cause
+    })
+    const keep = { name: 'config', onFitStart: () => writeConfig(loaded, directory) }
+    if (overrides.length > 0) manager.trainer.callbacks.push(keep)
+    return await manager.run()
+  } finally {
+    await run.dispose()
+  }
 }
+
+const writeConfig = ({ config }: LoadedConfig, { path }: RunDirectory): Promise<void> =>
+  writeFileAtomically(join(path, 'config.yaml'), stringify(plain(config, schema)))
 
 /** The services of one run. */
 export const services = {
@@ -70,7 +103,8 @@ export function runContainer({ config, folder }: LoadedConfig, directory: RunDir
     .register(
       services.data,
       () => buildData(config, folder),
-      async (data) => (await data).dispose(),
+      // A data set that could not be built has told so already.
+      (data) => data.then((built) => built.dispose()).catch(() => undefined),
     )
     .register(services.backbone, async () => {
       const { module, dim } = await build(config.backbone, { seed: config.seed })
@@ -100,23 +134,18 @@ export function runContainer({ config, folder }: LoadedConfig, directory: RunDir
     })
 }
 
-async function execute(run: Container, ckptPath: string | undefined): Promise<RunResult> {
+async function prepare(run: Container, ckptPath: string | undefined): Promise<Manager> {
   const config = run.get(services.config)
   if (config.threads !== undefined) setNumThreads(config.threads)
   manualSeed(config.seed)
-  try {
-    const manager = new Manager({
-      data: await run.get(services.data),
-      module: await run.get(services.module),
-      trainer: await run.get(services.trainer),
-      seed: config.seed,
-      runDirectory: run.get(services.directory),
-      ...(ckptPath !== undefined && { ckptPath }),
-    })
-    return await manager.run()
-  } finally {
-    await run.dispose()
-  }
+  return new Manager({
+    data: await run.get(services.data),
+    module: await run.get(services.module),
+    trainer: await run.get(services.trainer),
+    seed: config.seed,
+    runDirectory: run.get(services.directory),
+    ...(ckptPath !== undefined && { ckptPath }),
+  })
 }
 
 async function buildData({ data, ...config }: RunConfig, folder: string): Promise<DataModule> {

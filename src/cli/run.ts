@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { resumeRun, startRun } from '../app/run.js'
 import { suggest } from '../config/suggest.js'
-import { SptError, configFileMissing } from '../errors.js'
+import { SptError, configFileMissing, notACommand } from '../errors.js'
 
 const commands = ['run', 'doctor', 'plugins', 'schema']
 
@@ -13,11 +13,21 @@ export async function run(
 ): Promise<number> {
   if (resume !== undefined) {
     const changes = config === undefined ? overrides : [config, ...overrides]
+    const file = changes.find((change) => !change.includes('=') && !change.startsWith('~'))
+    if (file !== undefined) {
+      throw new SptError(
+        'ERR_CONFIG',
+        `--resume goes on with the run's own configuration; ${file} cannot be given too`,
+        {
+          hint: `To change a value: spt run --resume ${resume} trainer.max_epochs=50`,
+        },
+      )
+    }
     return statusOf(await resumeRun(resume, changes))
   }
   if (config === undefined) {
     throw new SptError('ERR_CONFIG', 'no configuration file was given', {
-      hint: 'For example: spt run examples/simclr-photos.yaml',
+      hint: 'spt run flowers.yaml; what can be in it: spt plugins, spt schema. To go on with a run: spt run --resume FOLDER',
     })
   }
   return statusOf(await startRun(locate(config), overrides))
@@ -27,8 +37,10 @@ export async function run(
 function locate(name: string): string {
   const found = [name, `${name}.yaml`, `${name}.yml`].find((path) => existsSync(path))
   if (found !== undefined) return found
-  const near = suggest(name, commands)
-  throw configFileMissing(name, near === undefined ? undefined : `Did you mean the command "spt ${near}"?`)
+  if (/^[\w-]+$/.test(name)) throw notACommand(name, commands, suggest(name, commands))
+  throw name.includes('=')
+    ? configFileMissing(name, 'The configuration file comes first: spt run flowers.yaml trainer.max_epochs=5')
+    : configFileMissing(name)
 }
 
 /** A run that a signal ended has saved and says so by the status that shells expect. */

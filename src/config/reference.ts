@@ -4,7 +4,7 @@
  * `validate`, so this file knows none.
  */
 import { z } from 'zod'
-import { SptError, internal, reason, show } from '../errors.js'
+import { SptError, internal, reason, show, withArticle } from '../errors.js'
 import { check, type Problem } from './check.js'
 
 /** What a definition has to show to be referred to. */
@@ -83,7 +83,10 @@ function use<K extends string>(
   const name = object === undefined ? value : object[key]
   if (typeof name !== 'string' || name === '') {
     const got = value === undefined ? 'nothing' : show(value)
-    return failed({ path: [], message: `expected the name of a ${kind}, or a mapping with "type", got ${got}` })
+    return failed({
+      path: [],
+      message: `expected the name of ${withArticle(kind)}, or a mapping with "type", got ${got}`,
+    })
   }
   if (object !== undefined && '_args_' in object) {
     return failed({

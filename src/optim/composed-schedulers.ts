@@ -38,6 +38,14 @@ export class SequentialLR implements Scheduler {
     else current.step()
   }
 
+  /** The milestones may have moved with the length of the run: whichever member is due takes its own step. */
+  realign(step: number = this.lastEpoch): void {
+    this.lastEpoch = step
+    const index = this.milestones.filter((milestone) => milestone <= step).length
+    const current: Scheduler = this.member(index)
+    current.realign?.(step - (this.milestones[index - 1] ?? 0))
+  }
+
   getLastLr(): number[] {
     return this.optimizer.groups.map((group) => group.lr)
   }

@@ -39,6 +39,8 @@ export interface Scheduler {
   readonly watchesMetric?: boolean
   step(metric?: number): void
   getLastLr(): number[]
+  /** Sets the rates of the current step anew, after the length of the run was changed; absent or idle where that means nothing. */
+  realign?(step?: number): void
   state(): Record<string, unknown>
   loadState(state: Record<string, unknown>): void
 }
@@ -72,6 +74,11 @@ export class LRScheduler implements Scheduler {
 
   restart(epoch: number): void {
     this.advance(epoch, true)
+  }
+
+  /** Sets the rates of `step` by the closed form; a schedule that has none goes on from the rates in effect. */
+  realign(step: number = this.lastEpoch): void {
+    if (this.schedule.closed) this.restart(step)
   }
 
   getLastLr(): number[] {

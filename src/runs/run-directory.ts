@@ -3,11 +3,11 @@
  * checkpoints. It knows how a run is laid out and nothing of what is in a checkpoint.
  */
 import { randomBytes } from 'node:crypto'
-import { access, mkdir, readFile } from 'node:fs/promises'
+import { access, mkdir, readFile, rm, rmdir } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { join, resolve } from 'node:path'
-import { SptError, checkpointMissing, reason } from '../errors.js'
-import { writeFileAtomically } from './atomic-file.js'
+import { dirname, join, resolve } from 'node:path'
+import { SptError, checkpointMissing, fileUnwritable, reason } from '../errors.js'
+import { removeHalfWritten, writeFileAtomically } from './atomic-file.js'
 
 export interface RunDirectory {
   /** Absolute. */
@@ -36,7 +36,7 @@ export function runsRoot(given?: string): string {
   return resolve(root.replace(/^~(?=$|[/\\])/, homedir()))
 }
 
-/** Makes a new folder under `root`; never one that exists. */
+/** Makes a new folder under `root`; never one that exists. ERR_CHECKPOINT where it cannot be made. */
 export async function createRunDirectory(
   options: { root?: string; configFile?: string; folder?: string; now?: Date } = {},
 ): Promise<RunDirectory> {
@@ -56,7 +56,9 @@ export async function createRunDirectory(
       ['', ''],
     )
   const path = join(runsRoot(options.root), date, time, id)
-  await mkdir(join(path, 'checkpoints'), { recursive: true })
+  await mkdir(join(path, 'checkpoints'), { recursive: true }).catch((cause: unknown) => {
+    throw fileUnwritable(path, cause)
+  })
   const record: RunRecord = {
     version: 1,
     id,
@@ -90,7 +92,14 @@ export async function openRunDirectory(path: string): Promise<{ directory: RunDi
   await access(directory.lastCheckpoint).catch(() => {
     throw checkpointMissing(directory.lastCheckpoint, 'The run ended before it saved anything; start it again.')
   })
+  for (const folder of [absolute, join(absolute, 'checkpoints')]) await removeHalfWritten(folder)
   return { directory, record }
+}
+
+/** Takes back a folder in which no run came about, and the folders of its day and time where they are empty now. */
+export async function removeRunDirectory({ path }: RunDirectory): Promise<void> {
+  await rm(path, { recursive: true, force: true })
+  for (const parent of [dirname(path), dirname(dirname(path))]) await rmdir(parent).catch(() => undefined)
 }
 
 export async function writeJson(path: string, value: unknown): Promise<void> {

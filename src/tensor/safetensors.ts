@@ -3,7 +3,7 @@
  * It is not the checkpoint: what goes into one is decided in `train`.
  */
 import { open, type FileHandle } from 'node:fs/promises'
-import { checkpointCorrupt, checkpointMissing, errorCode, reason, SptError } from '../errors.js'
+import { checkpointCorrupt, checkpointMissing, reason } from '../errors.js'
 import { fromData, type Tensor } from '../native.js'
 import { replaceFile } from '../runs/atomic-file.js'
 import { bfloatToFloat, halfToFloat } from './half.js'
@@ -122,15 +122,10 @@ export async function writeSafetensors(
 ): Promise<void> {
   const named: ReadonlyMap<string, Tensor> = tensors instanceof Map ? tensors : new Map(Object.entries(tensors))
   const { header, order } = layoutHeader(named, metadata)
-  try {
-    await replaceFile(path, async (file) => {
-      await file.writeFile(header)
-      for (const name of order) await file.writeFile(bytesOf(await (named.get(name) as Tensor).data()))
-    })
-  } catch (cause) {
-    if (errorCode(cause) !== undefined) throw cause
-    throw new SptError('ERR_CHECKPOINT', `${path}: cannot be written (${reason(cause)})`, { cause })
-  }
+  await replaceFile(path, async (file) => {
+    await file.writeFile(header)
+    for (const name of order) await file.writeFile(bytesOf(await (named.get(name) as Tensor).data()))
+  })
 }
 
 /** `bytes` own their buffer. */

@@ -2,7 +2,7 @@
  * The scalars of one stage: kept on the device, read together once a log interval, turned into the values of a step and
  * the means of an epoch. It does not decide when that happens and writes nowhere.
  */
-import { nonFinite } from '../errors.js'
+import { diverged } from '../errors.js'
 import { noGrad, stack, type Tensor } from '../tensor/index.js'
 
 export interface LogOptions {
@@ -49,7 +49,7 @@ export class Logbook {
     let next = 0
     for (const { name, value, step, onStep, onEpoch, weight, guard } of entries) {
       const number = typeof value === 'number' ? value : (values[next++] as number)
-      if (guard && !Number.isFinite(number)) throw nonFiniteLoss(name, number, step)
+      if (guard && !Number.isFinite(number)) throw diverged(name, number, step)
       this.latest.set(name, number)
       if (onStep) {
         this.latest.set(onEpoch ? `${name}_step` : name, number)
@@ -109,12 +109,3 @@ async function readScalars(tensors: Tensor[]): Promise<number[]> {
   for (const tensor of tensors) tensor.dispose()
   return values
 }
-
-const nonFiniteLoss = (name: string, value: number, step: number) =>
-  nonFinite(
-    name,
-    value,
-    `step ${step}`,
-    'Lower the learning rate, lengthen its warm-up, or set trainer.gradient_clip_val (for example 1.0); then resume from ' +
-      'the last checkpoint, which was written before this step. If it happens at step 1, look for broken images or labels.',
-  )

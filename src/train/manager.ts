@@ -49,7 +49,9 @@ export class Manager {
     if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
       throw argumentInvalid('Manager: seed', 'an integer from 0 to 2^32 - 1', seed)
     }
-    if (ckptPath !== undefined && !existsSync(ckptPath)) throw checkpointMissing(ckptPath)
+    if (ckptPath !== undefined && !existsSync(ckptPath)) {
+      throw checkpointMissing(ckptPath, 'Check the path; in a configuration it is taken from the folder of that file.')
+    }
     this.trainer = trainer
     this.module = module
     this.data = data
@@ -99,6 +101,11 @@ export class Manager {
         checkpoint: directory.lastCheckpoint,
         metrics: Object.fromEntries(trainer.latest),
       }
+    } catch (error) {
+      // What follows is the error itself; this says what it did not touch.
+      const usable = existsSync(directory.lastCheckpoint) && (ckptPath === undefined || trainer.resumed)
+      if (usable) trainer.print(`the last checkpoint is whole; go on from it with: spt run --resume ${directory.path}`)
+      throw error
     } finally {
       release()
       await this.data.dispose()

@@ -1,14 +1,19 @@
 /** What a checkpoint of a run holds, gathered from the trainer and put back into it. The file format is in `checkpoint`. */
-import { reason, SptError } from '../errors.js'
+import { diverged, reason, SptError } from '../errors.js'
 import { defaultGenerator, scope, type Tensor } from '../tensor/index.js'
 import { callHook } from './callback.js'
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.js'
 import type { StateObject } from './packing.js'
 import type { Trainer } from './trainer.js'
 
-/** Writes everything that a bit-for-bit continuation needs. */
+/**
+ * Writes everything that a bit-for-bit continuation needs.
+ *
+ * @throws ERR_NONFINITE when a weight is no finite number; the file that was there stays.
+ */
 export async function save(trainer: Trainer, path: string): Promise<void> {
   await scope(async () => {
+    await checkWeights(trainer) // a checkpoint that cannot be gone on with must not replace one that can
     const state = await gather(trainer)
     await callHook(trainer.callbacks, 'onSaveCheckpoint', trainer, state as never)
     await saveCheckpoint(path, { weights: trainer.module.stateDict(), state })
@@ -26,14 +31,21 @@ export async function restore(trainer: Trainer, path: string): Promise<void> {
     try {
       await put(trainer, checkpoint)
     } catch (cause) {
-      if (cause instanceof SptError && cause.code === 'ERR_CHECKPOINT') throw cause
       throw new SptError('ERR_CHECKPOINT', `${path} does not fit this run: ${reason(cause)}`, {
         cause,
-        hint: 'Resume with the configuration that the run was started with.',
+        hint: 'Resume with the data, the networks and the optimizers that the run was started with.',
       })
     }
   })
   trainer.resumed = true
+}
+
+async function checkWeights({ module, globalStep }: Trainer): Promise<void> {
+  for (const [name, weight] of module.namedParameters()) {
+    for (const value of await weight.data()) {
+      if (typeof value === 'number' && !Number.isFinite(value)) throw diverged(`weight "${name}"`, value, globalStep)
+    }
+  }
 }
 
 async function gather(trainer: Trainer): Promise<Checkpoint['state']> {
@@ -46,6 +58,7 @@ async function gather(trainer: Trainer): Promise<Checkpoint['state']> {
       step: trainer.globalStep,
       shouldStop: trainer.shouldStop,
       trainBatches: trainer.trainBatches,
+      totalSteps: trainer.totalSteps,
       latest: Object.fromEntries(trainer.latest),
       book: trainer.books.fit.state(),
     },
@@ -78,7 +91,6 @@ async function put(trainer: Trainer, { weights, state }: Checkpoint): Promise<vo
     throw new SptError(
       'ERR_CHECKPOINT',
       `it stopped at batch ${at.batch} of ${at.trainBatches}, but an epoch has ${trainer.trainBatches} batches here`,
-      { hint: 'Resume with the data set and the batch size that the run was started with.' },
     )
   }
   trainer.module.loadStateDict(new Map(weights))
@@ -89,6 +101,7 @@ async function put(trainer: Trainer, { weights, state }: Checkpoint): Promise<vo
   for (const { name, optimizer, scheduler } of trainer.optimizers) {
     await optimizer.loadStateDict(known(optimizers, name, 'optimizer') as never)
     scheduler?.loadState(known(schedulers, name, 'scheduler') as never)
+    if (at.totalSteps !== trainer.totalSteps) scheduler?.realign?.()
   }
   for (const [key, queue] of trainer.queues) if (queues[key]) queue.loadState(queues[key])
   for (const callback of trainer.callbacks) {
@@ -116,6 +129,7 @@ interface Gathered {
     step: number
     shouldStop: boolean
     trainBatches: number
+    totalSteps: number
     latest: Record<string, number>
     book: { sums: Record<string, { total: number; weight: number; alone: boolean }>; row: Record<string, number> }
   }

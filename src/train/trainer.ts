@@ -2,8 +2,8 @@
  * The trainer: epochs, their validation and checkpoint, what is logged, and when to stop. The batches of an epoch are in
  * `loops`, what a checkpoint holds in `snapshot`, where a run lives on disk in `manager`.
  */
-import type { DataModule } from '../data/index.js'
-import { argumentInvalid } from '../errors.js'
+import { type BatchSource, DataLoader, type DataModule } from '../data/index.js'
+import { argumentInvalid, SptError } from '../errors.js'
 import type { Tensor } from '../tensor/index.js'
 import { type Callback, callHook, type Logger, type Stage } from './callback.js'
 import { Logbook, type LogOptions } from './logbook.js'
@@ -71,7 +71,7 @@ export class Trainer {
     let status: FitStatus = 'completed'
     try {
       await this.#prepare()
-      if (ckptPath !== undefined) await restore(this, ckptPath)
+      if (ckptPath !== undefined) await this.#restore(ckptPath)
       for (const logger of this.loggers) await logger.logHyperparameters?.(module.hparams)
       if (!this.resumed && this.options.numSanityValSteps > 0) await this.#sanityCheck()
       await callHook(this.callbacks, 'onFitStart', this)
@@ -142,15 +142,28 @@ export class Trainer {
     const { options } = this
     this.trainBatches = limitBatches(train?.length ?? 0, options.limitTrainBatches)
     this.valBatches = limitBatches(val?.length ?? 0, options.limitValBatches)
+    if (train !== undefined && this.trainBatches === 0 && options.limitTrainBatches !== 0)
+      throw noBatches(train, options.limitTrainBatches)
     const stepsPerEpoch = Math.ceil(this.trainBatches / options.accumulateGradBatches)
     this.totalSteps = Math.min(options.maxSteps, stepsPerEpoch * options.maxEpochs)
     await callHook(this.callbacks, 'setup', this)
     for (const { modules = {} } of this.callbacks) {
       for (const [name, network] of Object.entries(modules)) this.module.callbacksModules.set(name, network)
     }
-    const defaults = { ...options, totalSteps: this.totalSteps }
+    // A schedule of no steps at all has no shape; it is not asked for one either.
+    const defaults = { ...options, totalSteps: Math.max(1, this.totalSteps) }
     const main = buildOptimizers(this.module, this.module.optim, defaults, (line) => this.print(line))
     this.optimizers = [...main, ...this.callbacks.flatMap(({ optimizers = {} }) => Object.values(optimizers))]
+  }
+
+  async #restore(ckptPath: string): Promise<void> {
+    await restore(this, ckptPath)
+    const { currentEpoch, batchIdx, globalStep, trainBatches } = this
+    const within = batchIdx === 0 ? '' : ` and ${batchIdx} of ${trainBatches} batches`
+    this.print(
+      `${ckptPath}: ${currentEpoch} ${currentEpoch === 1 ? 'epoch' : 'epochs'}${within} done, step ${globalStep}`,
+    )
+    if (this.#finished()) this.print('nothing is left to train; a larger trainer.max_epochs or max_steps goes on')
   }
 
   #finished(): boolean {
@@ -201,4 +214,16 @@ export class Trainer {
     const at = { step: this.globalStep, epoch: this.currentEpoch }
     for (const logger of this.loggers) await logger.logMetrics(metrics, at)
   }
+}
+
+function noBatches(train: BatchSource, limit: number): SptError {
+  if (train.length > 0 || !(train instanceof DataLoader)) {
+    return new SptError('ERR_DATA', `limit_train_batches ${limit} of ${train.length} training batches leaves none`)
+  }
+  const { batchSize, dataset } = train
+  return new SptError(
+    'ERR_DATA',
+    `${dataset.name}: ${dataset.length} images make no batch of ${batchSize}, and a smaller last one is left out`,
+    { hint: 'Lower batch_size, or set drop_last: false.' },
+  )
 }

@@ -72,6 +72,16 @@ test('checkpoint keeps the best by its metric', async () => {
   expect(best.best).toMatchObject({ value: 0.6 })
 })
 
+test('checkpoint and early-stop look at a metric when it is measured, not in the epochs between', async () => {
+  const scorer: Callback = { name: 'scorer', onValidationEnd: (trainer) => trainer.log('score', trainer.currentEpoch) }
+  const best = new ModelCheckpoint({ monitor: 'score', mode: 'max', folder })
+  const stop = new EarlyStop({ monitor: 'score', mode: 'max', patience: 0 })
+  const callbacks = [scorer, best, stop]
+  const trainer = new Trainer({ maxEpochs: 6, checkValEveryNEpoch: 3, numSanityValSteps: 0, callbacks })
+  expect(await trainer.fit(smallSimclr(), await flowers())).toBe('completed')
+  expect(best.best).toMatchObject({ value: 5 })
+})
+
 test('a whole run: untrained and trained numbers, and a report that shows real pictures', async () => {
   const callbacks = [
     new UntrainedBaseline({ images: 18 }),

@@ -1,0 +1,25 @@
+/** A run that is gone on with for longer than it was meant to: its schedule is that of the longer run from there on. */
+import { expect, test } from 'vitest'
+import { createScheduler, SGD } from '../../src/optim/index.js'
+import { tensor } from '../../src/tensor/index.js'
+
+const build = (type: string, totalSteps: number) => {
+  const optimizer = new SGD([tensor([1], { requiresGrad: true })], { lr: 0.1 })
+  return createScheduler(optimizer, type, { totalSteps, maxEpochs: 4 })
+}
+
+test.each(['CosineAnnealingLR', 'LinearWarmupCosineAnnealing', 'LinearWarmup', 'LinearWarmupCosineAnnealingLR'])(
+  '%s',
+  (type) => {
+    const [short, whole, long] = [build(type, 200), build(type, 400), build(type, 400)]
+    for (let step = 0; step < 200; step++) short.step()
+    for (let step = 0; step < 200; step++) whole.step()
+    long.loadState(short.state())
+    long.realign?.()
+    for (let step = 200; step < 400; step++) {
+      expect(long.getLastLr()[0]).toBeCloseTo(whole.getLastLr()[0] as number, 12)
+      long.step()
+      whole.step()
+    }
+  },
+)
