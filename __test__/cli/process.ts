@@ -44,7 +44,7 @@ export function start(args: readonly string[], { cwd = root, env, largestFile }:
       : // Ignoring the signal makes the write fail, as a full disk does.
         spawn('bash', ['-c', `trap '' XFSZ; ulimit -f ${largestFile / 1024}; exec "$@"`, 'bash', ...command], {
           cwd,
-          env: environment,
+          env: { ...environment, TSX_DISABLE_CACHE: '1' },
         })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (part: Buffer) => (output += part.toString()))
