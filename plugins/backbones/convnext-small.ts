@@ -7,6 +7,7 @@ export default defineBackbone({
   description: 'Convolutional network of 3, 3, 27 and 3 blocks; [batch, 3, height, width] to [batch, 768].',
   paper: 'Liu et al. 2022, arXiv:2201.03545',
   config: z.object({
+    pretrained: nn.pretrainedOption(),
     inChannels: z.int().min(1).default(3).describe('channels of the images'),
     dropPathRate: z.number().min(0).max(1).default(0).describe("probability that the last block's residual is dropped"),
     layerScaleInit: z
@@ -15,8 +16,9 @@ export default defineBackbone({
       .default(1e-6)
       .describe('start value of the factor on each residual; null: none'),
   }),
-  build({ config }) {
+  async build({ config: { pretrained, ...config }, root, log }) {
     const module = nn.convnextSmall(config)
+    await nn.loadPretrained(module, pretrained, { root, log })
     return { module, dim: module.dim }
   },
 })

@@ -6,6 +6,7 @@ export default defineBackbone({
   targets: ['stable_pretraining.backbone.MLP', 'torchvision.ops.MLP'],
   description: 'Fully connected layers on the pixels; [batch, channels, side, side] to [batch, last of hidden].',
   config: z.object({
+    pretrained: nn.pretrainedOption(),
     hidden: z
       .array(z.int().min(1))
       .min(1)
@@ -21,9 +22,11 @@ export default defineBackbone({
     bias: z.boolean().default(true).describe('whether the layers have a bias'),
     dropout: z.number().min(0).max(1).default(0).describe('probability that a value is set to 0, after each layer'),
   }),
-  build({ config: { hidden, imageSize, inChannels, ...options } }) {
+  async build({ config: { pretrained, hidden, imageSize, inChannels, ...options }, root, log }) {
     const { layers } = nn.mlp([inChannels * imageSize ** 2, ...hidden], options)
-    return { module: new PixelPerceptron(...layers), dim: hidden.at(-1) ?? 0 }
+    const module = new PixelPerceptron(...layers)
+    await nn.loadPretrained(module, pretrained, { root, log })
+    return { module, dim: hidden.at(-1) ?? 0 }
   },
 })
 

@@ -107,7 +107,7 @@ export function runContainer({ config, folder }: LoadedConfig, directory: RunDir
       (data) => data.then((built) => built.dispose()).catch(() => undefined),
     )
     .register(services.backbone, async () => {
-      const { module, dim } = await build(config.backbone, { seed: config.seed })
+      const { module, dim } = await build(config.backbone, { seed: config.seed, root: folder, log: offered.log })
       return { module, dim, name: config.backbone.definition.name }
     })
     .register(services.loggers, () =>

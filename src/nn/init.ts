@@ -1,6 +1,16 @@
-/** Start values of parameters, as torch.nn.init has them. All change their tensor in place and return it. */
-import { SptError } from '../errors.js'
-import { type Generator, noGrad, rand, randn, scope, type Tensor, where } from '../tensor/index.js'
+/** Start values of parameters, under torch.nn.init's names in camelCase. All change their tensor in place and return it. */
+import { argumentInvalid, shapeMismatch, SptError } from '../errors.js'
+import {
+  eye,
+  type Generator,
+  noGrad,
+  rand,
+  randn,
+  scope,
+  tensor as tensorOf,
+  type Tensor,
+  where,
+} from '../tensor/index.js'
 
 export interface RandomOptions {
   /** The source of random numbers; the global one of `manualSeed` by default. */
@@ -88,6 +98,56 @@ export function xavierUniform_(tensor: Tensor, gain = 1, options: RandomOptions 
 
 export function xavierNormal_(tensor: Tensor, gain = 1, options: RandomOptions = {}): Tensor {
   return normal_(tensor, 0, xavierStd(tensor, gain), options)
+}
+
+/** The unit matrix in a matrix [rows, columns]. @throws ERR_SHAPE for other than two axes. */
+export function eye_(tensor: Tensor): Tensor {
+  const [rows, columns] = tensor.shape
+  if (rows === undefined || columns === undefined || tensor.ndim !== 2) {
+    throw shapeMismatch('init.eye_', '[rows, columns]', tensor.shape)
+  }
+  return assign(tensor, () => eye(rows, columns))
+}
+
+/**
+ * Makes a convolution hand its input on: in each of the `groups`, output channel i has a 1 at the middle of its window on
+ * input channel i and zeros elsewhere.
+ *
+ * @throws ERR_SHAPE for other than three to five axes, ERR_ARGUMENT when the outputs do not divide by `groups`.
+ */
+export function dirac_(tensor: Tensor, groups = 1): Tensor {
+  const [outputs = 0, inputs = 0, ...window] = tensor.shape
+  if (window.length < 1 || window.length > 3) {
+    throw shapeMismatch('init.dirac_', '[out, in / groups, kernel …] with three to five axes', tensor.shape)
+  }
+  if (outputs % groups !== 0) throw argumentInvalid('init.dirac_: groups', `a divisor of ${outputs}`, groups)
+  const area = window.reduce((product, size) => product * size, 1)
+  const middle = window.reduce((index, size) => index * size + Math.floor(size / 2), 0)
+  const perGroup = outputs / groups
+  const values = new Float32Array(tensor.numel)
+  for (let output = 0; output < outputs; output += 1) {
+    const channel = output % perGroup
+    if (channel < inputs) values[(output * inputs + channel) * area + middle] = 1
+  }
+  return assign(tensor, () => tensorOf(values, { shape: tensor.shape }))
+}
+
+/**
+ * Normal numbers, but the share `sparsity` of each column (the weights of one input) is 0 (Martens 2010).
+ *
+ * @throws ERR_SHAPE for other than two axes.
+ */
+export function sparse_(tensor: Tensor, sparsity: number, std = 0.01, { generator }: RandomOptions = {}): Tensor {
+  const [rows, columns] = tensor.shape
+  if (rows === undefined || columns === undefined || tensor.ndim !== 2) {
+    throw shapeMismatch('init.sparse_', '[rows, columns]', tensor.shape)
+  }
+  return assign(tensor, () => {
+    const zeroed = Math.ceil(sparsity * rows)
+    // The ranks of random numbers are a random order of the rows, another one for each column.
+    const ranks = rand([rows, columns], { generator }).argsort(0).argsort(0)
+    return randn([rows, columns], { generator }).mul(std).mul(ranks.ge(zeroed).to(tensor.dtype))
+  })
 }
 
 /** Inputs and outputs that one unit of a weight [out, in, …] is connected to. @throws ERR_SHAPE below two axes. */

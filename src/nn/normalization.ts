@@ -1,6 +1,6 @@
-/** Batch, layer, group and root-mean-square normalisation. */
+/** Batch, instance, layer, group and root-mean-square normalisation under torch.nn's names; each keeps the shape. */
 import { SptError } from '../errors.js'
-import { ones, type Tensor, zeros } from '../tensor/index.js'
+import { noGrad, ones, scope, type Tensor, zeros } from '../tensor/index.js'
 import { Module, parameter } from './module.js'
 
 export interface BatchNormOptions {
@@ -49,6 +49,10 @@ abstract class BatchNorm extends Module {
           `second, got [${input.shape.join(', ')}]`,
       )
     }
+    return this.normalise(input)
+  }
+
+  protected normalise(input: Tensor): Tensor {
     const useBatch = this.training || !this.runningMean
     const { runningMean, runningVar, numBatchesTracked: count } = this
     if (this.training) count?.add_(1)
@@ -56,13 +60,63 @@ abstract class BatchNorm extends Module {
   }
 }
 
-/** Of [batch, features] or [batch, channels, length]. */
+/** Of [batch, features] or [batch, channels, length]; torch.nn.BatchNorm1d. */
 export class BatchNorm1d extends BatchNorm {
   protected readonly axes = [2, 3]
 }
 
-/** Of [batch, channels, height, width]. */
+/** A BatchNorm1d whose bias stays 0 and is not trained, as the last layer of some projectors; the bias is in the state dict. */
+export class BatchNorm1dNoBias extends BatchNorm1d {
+  constructor(numFeatures: number, options: Omit<BatchNormOptions, 'affine'> = {}) {
+    super(numFeatures, options)
+    if (this.bias) this.bias.requiresGrad = false
+  }
+}
+
+/** Of [batch, channels, height, width]; torch.nn.BatchNorm2d. */
 export class BatchNorm2d extends BatchNorm {
+  protected readonly axes = [4]
+}
+
+/**
+ * Normalises each channel of each sample over its positions. Without running statistics (the default) training and
+ * evaluation do the same.
+ */
+abstract class InstanceNorm extends BatchNorm {
+  constructor(numFeatures: number, options: BatchNormOptions = {}) {
+    super(numFeatures, { affine: false, trackRunningStats: false, ...options })
+  }
+
+  protected override normalise(input: Tensor): Tensor {
+    const { runningMean, runningVar, weight, bias, momentum, eps } = this
+    if (runningMean && runningVar && !this.training) {
+      return input.batchNorm(runningMean, runningVar, weight, bias, false, momentum, eps)
+    }
+    if (runningMean && runningVar) this.#track(input.detach(), runningMean, runningVar)
+    return input.groupNorm(this.numFeatures, weight, bias, eps)
+  }
+
+  /** The running statistics follow the mean over the batch of the samples' own, the variance being the unbiased one. */
+  #track(input: Tensor, runningMean: Tensor, runningVar: Tensor): void {
+    const positions = input.shape.map((_, axis) => axis).slice(2)
+    const follow = (running: Tensor, now: Tensor) =>
+      running.copy_(running.mul(1 - this.momentum).add(now.mean(0).mul(this.momentum)))
+    scope(() => {
+      noGrad(() => {
+        follow(runningMean, input.mean(positions)) // [batch, channels]
+        follow(runningVar, input.var(positions, 1))
+      })
+    })
+  }
+}
+
+/** Of [batch, channels, length]; torch.nn.InstanceNorm1d. */
+export class InstanceNorm1d extends InstanceNorm {
+  protected readonly axes = [3]
+}
+
+/** Of [batch, channels, height, width]; torch.nn.InstanceNorm2d. */
+export class InstanceNorm2d extends InstanceNorm {
   protected readonly axes = [4]
 }
 
@@ -72,7 +126,7 @@ export interface LayerNormOptions {
   bias?: boolean
 }
 
-/** Normalises over the last axes, whose sizes are `normalizedShape`. */
+/** Normalises over the last axes, whose sizes are `normalizedShape`; torch.nn.LayerNorm. */
 export class LayerNorm extends Module {
   readonly normalizedShape: number[]
   readonly eps: number
@@ -95,7 +149,7 @@ export class LayerNorm extends Module {
   }
 }
 
-/** Layer norm over the channel axis of [batch, channels, height, width]. */
+/** Layer norm over the channel axis of [batch, channels, height, width]; timm's LayerNorm2d. */
 export class LayerNorm2d extends Module {
   readonly eps: number
   weight: Tensor
@@ -114,7 +168,7 @@ export class LayerNorm2d extends Module {
   }
 }
 
-/** Normalises groups of channels of [batch, channels, …] over all positions. */
+/** Normalises groups of channels of [batch, channels, …] over all positions; torch.nn.GroupNorm. */
 export class GroupNorm extends Module {
   readonly numGroups: number
   readonly eps: number
@@ -137,13 +191,19 @@ export class GroupNorm extends Module {
   }
 }
 
-/** Divides by the root mean square over the last axes (Zhang & Sennrich 2019, arXiv:1910.07467). */
+/**
+ * Divides by the root mean square over the last axes (Zhang & Sennrich 2019, arXiv:1910.07467); torch.nn.RMSNorm. Without
+ * `eps` it is the type's own, 1.19e-7 in float32.
+ */
 export class RMSNorm extends Module {
   readonly normalizedShape: number[]
-  readonly eps: number
+  readonly eps: number | null
   weight: Tensor | null
 
-  constructor(normalizedShape: number | number[], { eps = 1e-6, elementwiseAffine = true } = {}) {
+  constructor(
+    normalizedShape: number | number[],
+    { eps = null, elementwiseAffine = true }: { eps?: number | null; elementwiseAffine?: boolean } = {},
+  ) {
     super()
     this.normalizedShape = [normalizedShape].flat()
     this.eps = eps

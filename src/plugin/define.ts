@@ -42,7 +42,13 @@ export interface BuildContexts {
     readonly totalSteps: number
     readonly seed: number
   }
-  backbone: { readonly seed: number }
+  backbone: {
+    readonly seed: number
+    /** Relative paths of weights are taken from here: the folder of the configuration. */
+    readonly root?: string
+    /** One line to the person at the terminal. */
+    log?(line: string): void
+  }
   dataset: { /** Relative paths are taken from here: the folder of the configuration. */ readonly root: string }
   transform: object
   callback: {

@@ -1,11 +1,18 @@
 /** Operations composed of native ones: dropout, one-axis and transposed convolution. Autograd has their gradients. */
-import { argumentInvalid } from '../errors.js'
+import { argumentInvalid, shapeMismatch } from '../errors.js'
 import type { Generator, Tensor } from '../native.js'
 import { rand } from './create.js'
 
 /** Each value is 0 with probability `p`, the others are divided by 1 − p. */
 export function dropout(input: Tensor, p: number, { generator }: { generator?: Generator | undefined } = {}): Tensor {
   return dropWhere(input, p, input.shape, generator)
+}
+
+/** Each channel of [batch, channels, …] is 0 with probability `p`, the others are divided by 1 − p. */
+export function dropout2d(input: Tensor, p: number, { generator }: { generator?: Generator | undefined } = {}): Tensor {
+  const [batch = 1, channels = 1, ...rest] = input.shape
+  if (input.ndim < 2) throw shapeMismatch('dropout2d', '[batch, channels, …]', input.shape)
+  return dropWhere(input, p, [batch, channels, ...rest.map(() => 1)], generator)
 }
 
 /** Each sample (index of the first axis) is 0 with probability `p`, the others are divided by 1 − p. */
