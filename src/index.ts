@@ -1,7 +1,7 @@
 /** The public API of `stable-pretraining`: every name a user or a plugin's author may import. */
 export { z } from 'zod'
 export { resumeRun, startRun } from './app/run.js'
-export { reference, references, type PluginUse } from './config/reference.js'
+export { namedReferences, reference, references, type PluginUse } from './config/reference.js'
 export { SptError, errorCode, type ErrorCode } from './errors.js'
 export * from './data/index.js'
 export {
@@ -10,6 +10,7 @@ export {
   defineDataset,
   defineLogger,
   defineMethod,
+  defineMetric,
   defineOptimizer,
   defineScheduler,
   defineTransform,

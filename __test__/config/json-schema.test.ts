@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { documentJsonSchema } from '../../src/config/json-schema.js'
-import { reference, references } from '../../src/config/reference.js'
+import { namedReferences, reference, references } from '../../src/config/reference.js'
 
 const sgd = {
   kind: 'optimizer',
@@ -15,6 +15,7 @@ test('the JSON Schema has snake_case keys, sentences, defaults and a choice of p
     maxEpochs: z.int().min(1).describe('passes'),
     optimizer: reference('optimizer').optional(),
     callbacks: references('callback').prefault([]),
+    metrics: namedReferences('metric', ['train', 'val']).optional(),
   })
   expect(documentJsonSchema(root, [sgd])).toMatchObject({
     type: 'object',
@@ -24,6 +25,14 @@ test('the JSON Schema has snake_case keys, sentences, defaults and a choice of p
       optimizer: { anyOf: [{ $ref: '#/definitions/optimizer' }] },
       callbacks: {
         anyOf: [{ $ref: '#/definitions/callback' }, { type: 'array', items: { $ref: '#/definitions/callback' } }],
+      },
+      metrics: {
+        anyOf: [
+          { $ref: '#/definitions/metric' },
+          { type: 'array', items: { $ref: '#/definitions/metric' } },
+          { type: 'object', additionalProperties: { $ref: '#/definitions/metric' } },
+          { type: 'object', required: ['train', 'val'], additionalProperties: false },
+        ],
       },
     },
     definitions: {

@@ -1,10 +1,10 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { z } from 'zod'
 import { SptError } from '../../src/errors.js'
 import { parseConfig } from '../../src/config/document.js'
 import { plain } from '../../src/config/plain.js'
-import { reference, references, type Lookup, type PluginUse } from '../../src/config/reference.js'
+import { namedReferences, reference, references, type Lookup, type PluginUse } from '../../src/config/reference.js'
 import { validate } from '../../src/config/validate.js'
 
 const sgd = {
@@ -177,4 +177,53 @@ test('a parsed configuration is written back with its defaults and reads as the 
   })
   const again = parse(stringify(written))
   expect(plain(again, schema)).toEqual(written)
+})
+
+describe('several under names of their own', () => {
+  const accuracy = { name: 'accuracy', config: z.object({ topK: z.int().min(1).default(1) }) }
+  const recall = { name: 'recall', config: z.object({}) }
+  const known: Lookup = (kind, name) => {
+    const found = [accuracy, recall].find((one) => one.name === name || `torchmetrics.${one.name}` === name)
+    if (found === undefined) throw new SptError('ERR_PLUGIN', `unknown ${kind} "${name}"`)
+    return found
+  }
+  const metrics = z.object({ metrics: namedReferences('metric', ['train', 'val']) })
+  const read = (yaml: string) => validate(parseConfig(yaml, 'a.yaml', []), metrics, known)
+  const shown = (yaml: string): unknown => {
+    const { metrics: found } = read(yaml)
+    const configs = Object.entries(found).map(([part, uses]) => [
+      part,
+      Object.fromEntries(Object.entries(uses).map(([name, use]) => [name, [use.definition.name, use.config]])),
+    ])
+    return Object.fromEntries(configs)
+  }
+
+  test.each([
+    ['metrics: accuracy', { train: {}, val: { accuracy: ['accuracy', { topK: 1 }] } }],
+    ['metrics: {type: accuracy, top_k: 2}', { train: {}, val: { accuracy: ['accuracy', { topK: 2 }] } }],
+    [
+      'metrics: [recall, {_target_: torchmetrics.accuracy}]',
+      { train: {}, val: { recall: ['recall', {}], accuracy: ['accuracy', { topK: 1 }] } },
+    ],
+    [
+      'metrics: {top_one: accuracy, top5: {type: accuracy, top_k: 5}}',
+      { train: {}, val: { top_one: ['accuracy', { topK: 1 }], top5: ['accuracy', { topK: 5 }] } },
+    ],
+    [
+      'metrics: {train: recall, val: {top1: accuracy}}',
+      { train: { recall: ['recall', {}] }, val: { top1: ['accuracy', { topK: 1 }] } },
+    ],
+  ])('%s', (yaml, expected) => {
+    expect(shown(yaml)).toEqual(expected)
+    expect(shown(stringify(plain(read(yaml), metrics)))).toEqual(expected)
+  })
+
+  test.each([
+    ['metrics: {top1: acuracy}', /a\.yaml:1:11 metrics\.top1: unknown metric "acuracy"/],
+    ['metrics: {top1: {type: accuracy, top_k: 0}}', /metrics\.top1\.top_k: expected at least 1, got 0/],
+    ['metrics: [recall, recall]', /metrics\.1: "recall" is there twice/],
+    ['metrics: {train: recall, val: {type: recall, k: 1}}', /metrics\.val\.k: unknown key "k"/],
+  ])('%s is refused at its place', (yaml, message) => {
+    expect(() => read(yaml)).toThrow(message)
+  })
 })

@@ -3,12 +3,14 @@ import { expect, test } from 'vitest'
 import {
   InMemoryDataset,
   type Optimizer,
+  Metric,
   SGD,
   defineBackbone,
   defineCallback,
   defineDataset,
   defineLogger,
   defineMethod,
+  defineMetric,
   defineOptimizer,
   defineScheduler,
   nn,
@@ -174,6 +176,30 @@ test('a callback with a misspelt hook, one that keeps more with each epoch, one 
     'it has a name, and only hooks that there are',
     'later epochs keep no more than earlier ones',
     'its state is saved and loaded again',
+  ])
+})
+
+test('a metric that means its batches, forgets nothing, and has no number without class 0', async () => {
+  class Hasty extends Metric<number> {
+    readonly #means: number[] = []
+    update(scores: Tensor, target: Tensor): void {
+      this.append(() => ({ rows: target }))
+      this.#means.push(target.numel / (scores.shape[1] ?? 0))
+    }
+    compute(): Promise<number> {
+      return Promise.resolve(this.#means.reduce((sum, mean) => sum + mean, 0) / (this.#means.length - 1))
+    }
+  }
+  const definition = defineMetric({
+    name: 'hasty',
+    description: 'Breaks every rule.',
+    config: nothing,
+    build: () => new Hasty(),
+  })
+  expect(await broken(definition)).toEqual([
+    'it has a number, or a number for each class',
+    'batches add up to all rows at once, over a checkpoint too',
+    'reset forgets, and frees what was kept',
   ])
 })
 

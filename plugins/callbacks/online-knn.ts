@@ -1,6 +1,7 @@
 /** Online k-nearest-neighbour accuracy: validation images classified by the newest training embeddings. Learns nothing. */
-import { defineCallback, nearestNeighbourScores, scope, SptError, topKAccuracy, valueOf, z } from 'stable-pretraining'
-import type { BatchEvent, Callback, Distance, Features, FrozenEvaluator, Tensor, Trainer } from 'stable-pretraining'
+import { buildMetrics, defineCallback, EpochMetrics, namedReferences, nearestNeighbourScores } from 'stable-pretraining'
+import { scope, SptError, valueOf, z, type BatchEvent, type Callback, type Distance } from 'stable-pretraining'
+import type { Features, FrozenEvaluator, MetricsOption, Tensor, Trainer } from 'stable-pretraining'
 
 export interface OnlineKNNOptions {
   name: string
@@ -12,15 +13,19 @@ export interface OnlineKNNOptions {
   k?: number
   temperature?: number
   distanceMetric?: Distance
+  /** Of validation; top-1 and top-5 accuracy where absent. */
+  metrics?: MetricsOption | undefined
 }
 
 export class OnlineKNN implements Callback, FrozenEvaluator {
   readonly name: string
-  readonly #options: Required<OnlineKNNOptions>
+  readonly #options: Required<Omit<OnlineKNNOptions, 'metrics'>>
+  readonly #metrics: EpochMetrics
   #set: Features | undefined
 
-  constructor(options: OnlineKNNOptions) {
+  constructor({ metrics, ...options }: OnlineKNNOptions) {
     this.name = options.name
+    this.#metrics = new EpochMetrics(options.name, metrics)
     this.#options = {
       input: 'embedding',
       target: 'label',
@@ -37,6 +42,7 @@ export class OnlineKNN implements Callback, FrozenEvaluator {
   }
 
   onValidationStart(trainer: Trainer): void {
+    this.#metrics.reset('validate')
     const { input, target, queueLength } = this.#options
     const embedding = trainer.queue(input, queueLength)
     if (embedding.length === 0) return
@@ -52,10 +58,11 @@ export class OnlineKNN implements Callback, FrozenEvaluator {
     const target = valueOf(this.#options.target, outputs, batch, this.name)
     const scores = this.#scores(queries, this.#set)
     outputs[`${this.name}_preds`] = scores
-    trainer.log(`eval/${this.name}_top1`, topKAccuracy(scores, target, 1), { weight: target.numel })
+    this.#metrics.update(trainer, 'validate', scores, target)
   }
 
-  onValidationEnd(): void {
+  async onValidationEnd(trainer: Trainer): Promise<void> {
+    await this.#metrics.log(trainer, 'validate')
     this.#set?.embedding.dispose()
     this.#set?.label.dispose()
     this.#set = undefined
@@ -66,7 +73,7 @@ export class OnlineKNN implements Callback, FrozenEvaluator {
     return scope(async () => {
       const rows = Math.min(queueLength, train.label.numel)
       const set = { embedding: train.embedding.narrow(0, 0, rows), label: train.label.narrow(0, 0, rows) }
-      return { top1: await topKAccuracy(this.#scores(validation.embedding, set), validation.label, 1).item() }
+      return this.#metrics.measure(this.#scores(validation.embedding, set), validation.label)
     })
   }
 
@@ -97,14 +104,18 @@ export default defineCallback({
       .enum(['euclidean', 'squared_euclidean', 'cosine', 'manhattan'])
       .default('euclidean')
       .describe('how far apart two embeddings are'),
+    metrics: namedReferences('metric', ['train', 'val'])
+      .optional()
+      .describe('metrics of validation by name; top-1 and top-5 accuracy where absent'),
   }),
-  build({ numClasses: known, config }) {
+  async build({ numClasses: known, config, build }) {
     const numClasses = config.numClasses ?? known
     if (numClasses === undefined) {
       throw new SptError('ERR_CONFIG', 'online-knn: the data set does not say how many classes it has', {
         hint: 'Set num_classes of the callback.',
       })
     }
-    return new OnlineKNN({ ...config, numClasses })
+    const metrics = config.metrics && (await buildMetrics(config.metrics, (use) => build(use, { numClasses })))
+    return new OnlineKNN({ ...config, numClasses, metrics })
   },
 })

@@ -2,9 +2,10 @@
  * Online probe: a linear classifier trained on the detached embedding while the backbone trains, by its own optimizer.
  * No gradient of it reaches the backbone.
  */
-import { defineCallback, fitFrozen, LARS, nn, noGrad, reference, SptError, topKAccuracy } from 'stable-pretraining'
-import { valueOf, withOwnRandomness, z, type Batch, type Callback, type Features } from 'stable-pretraining'
-import type { FrozenEvaluator, FrozenOptions, Optimizer, OptimizerEntry, Outputs } from 'stable-pretraining'
+import { buildMetrics, defineCallback, EpochMetrics, fitFrozen, LARS, namedReferences } from 'stable-pretraining'
+import { nn, noGrad, reference, SptError, valueOf, withOwnRandomness, z, type Batch } from 'stable-pretraining'
+import type { Callback, Features, FrozenEvaluator, FrozenOptions, MetricsOption } from 'stable-pretraining'
+import type { MetricState, Optimizer, OptimizerEntry, Outputs } from 'stable-pretraining'
 import type { ParamGroupInput, Stage, Tensor, Trainer } from 'stable-pretraining'
 
 export interface OnlineProbeOptions {
@@ -18,6 +19,8 @@ export interface OnlineProbeOptions {
   optimizer?: (params: ParamGroupInput[]) => Optimizer | Promise<Optimizer>
   accumulateGradBatches?: number
   gradientClipVal?: number | undefined
+  /** Of validation, or `{ train, val }`; top-1 and top-5 accuracy of both where absent. */
+  metrics?: MetricsOption | undefined
 }
 
 /** stable-pretraining's default: no step is longer than plain SGD's, biases are not scaled. */
@@ -30,12 +33,14 @@ export class OnlineProbe implements Callback, FrozenEvaluator {
   optimizers: Record<string, OptimizerEntry> = {}
   readonly #options: OnlineProbeOptions & Required<Pick<OnlineProbeOptions, 'input' | 'target' | 'optimizer'>>
   readonly #probe: nn.Layer
+  readonly #metrics: EpochMetrics
 
   constructor(options: OnlineProbeOptions) {
     this.name = options.name
     this.#options = { input: 'embedding', target: 'label', optimizer: larsOfProbes, ...options }
     this.#probe = options.probe()
     this.modules = { [this.name]: this.#probe }
+    this.#metrics = new EpochMetrics(options.name, options.metrics)
   }
 
   async setup(): Promise<void> {
@@ -67,9 +72,27 @@ export class OnlineProbe implements Callback, FrozenEvaluator {
       outputs['loss'] = outputs['loss'] === undefined ? loss : (outputs['loss'] as Tensor).add(loss)
       trainer.log(`train/${name}_loss`, loss, { onStep: true, weight, guard: true })
     }
-    const prefix = stage === 'fit' ? 'train' : 'eval'
-    for (const [metric, value] of accuracies(logits, target))
-      trainer.log(`${prefix}/${name}_${metric}`, value, { weight })
+    this.#metrics.update(trainer, stage, logits, target)
+  }
+
+  onValidationStart(): void {
+    this.#metrics.reset('validate')
+  }
+
+  onValidationEnd(trainer: Trainer): Promise<void> {
+    return this.#metrics.log(trainer, 'validate')
+  }
+
+  onTrainEpochEnd(trainer: Trainer): Promise<void> {
+    return this.#metrics.log(trainer, 'fit')
+  }
+
+  state(): Record<string, MetricState> {
+    return this.#metrics.state()
+  }
+
+  loadState(state: Record<string, MetricState>): void {
+    this.#metrics.loadState(state)
   }
 
   /** Accuracy of a fresh probe, fitted by the same optimizer to embeddings that stay as they are. */
@@ -78,10 +101,8 @@ export class OnlineProbe implements Callback, FrozenEvaluator {
       const probe = this.#options.probe()
       const optimizer = await this.#options.optimizer([{ params: probe.parameters() }])
       fitFrozen(optimizer, train, options, (input, target) => probe.forward(input).crossEntropy(target))
-      const found: Record<string, number> = {}
       const logits = noGrad(() => probe.forward(validation.embedding))
-      for (const [metric, value] of accuracies(logits, validation.label)) found[metric] = await value.item()
-      return found
+      return this.#metrics.measure(logits, validation.label)
     })
   }
 }
@@ -107,26 +128,23 @@ export default defineCallback({
       .describe('its own optimizer'),
     accumulateGradBatches: z.int().min(1).default(1).describe('batches whose gradients are averaged into one step'),
     gradientClipVal: z.number().positive().optional().describe('largest norm of its gradient'),
+    metrics: namedReferences('metric', ['train', 'val'])
+      .optional()
+      .describe('metrics by name, of validation or under train and val; top-1 and top-5 accuracy where absent'),
   }),
-  build({ backbone, numClasses, config, build }) {
+  async build({ backbone, numClasses, config, build }) {
     const classes = config.numClasses ?? numClasses
     if (classes === undefined) {
       throw new SptError('ERR_CONFIG', 'online-probe: the data set does not say how many classes it has', {
         hint: 'Set num_classes of the probe.',
       })
     }
+    const metrics = config.metrics && (await buildMetrics(config.metrics, (use) => build(use, { numClasses: classes })))
     return new OnlineProbe({
       ...config,
+      metrics,
       probe: () => new nn.Linear(config.inputDim ?? backbone.dim, classes),
       optimizer: async (params) => (await build(config.optimizer, { params })) as Optimizer,
     })
   },
 })
-
-/** Share of rows whose class is the first guess, and among the first five where there are more than five classes. */
-function accuracies(logits: Tensor, target: Tensor): Array<[string, Tensor]> {
-  const classes = logits.shape[1] ?? 0
-  return noGrad(() =>
-    [1, 5].filter((k) => k === 1 || classes > k).map((k) => [`top${k}`, topKAccuracy(logits, target, k)]),
-  )
-}

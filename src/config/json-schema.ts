@@ -19,12 +19,13 @@ export function pluginJsonSchema(config: z.ZodType): Json {
     target: 'draft-7',
     unrepresentable: 'any',
     override({ zodSchema, jsonSchema }) {
-      const { plugin, many } = z.globalRegistry.get(zodSchema) ?? {}
+      const { plugin, many, parts } = z.globalRegistry.get(zodSchema) ?? {}
       if (typeof plugin === 'string') {
         const one = { $ref: `#/definitions/${plugin}` }
-        jsonSchema.anyOf = many === true ? [one, { type: 'array', items: one }] : [one]
-        delete jsonSchema['plugin']
-        delete jsonSchema['many']
+        const several = [one, { type: 'array', items: one }]
+        const choices = Array.isArray(parts) ? named(several, one, parts) : many === true ? several : [one]
+        jsonSchema.anyOf = choices as typeof jsonSchema.anyOf & {}
+        for (const key of ['plugin', 'many', 'parts']) delete jsonSchema[key]
         return
       }
       if (jsonSchema.properties !== undefined) jsonSchema.properties = withSnakeKeys(jsonSchema.properties)
@@ -35,6 +36,13 @@ export function pluginJsonSchema(config: z.ZodType): Json {
     },
   }) as Json
   return schema
+}
+
+/** One, several, or each under a name of its own; or that for each of the parts. */
+function named(several: Json[], one: Json, parts: string[]): Json[] {
+  const part = { anyOf: [...several, { type: 'object', additionalProperties: one }] }
+  const properties = Object.fromEntries(parts.map((key) => [key, part]))
+  return [...part.anyOf, { type: 'object', properties, required: parts, additionalProperties: false }]
 }
 
 /** The schema of a whole configuration, with a definition for each kind of plugin. */

@@ -57,6 +57,57 @@ export function references<K extends string>(kind: K) {
     .meta({ plugin: kind, many: true })
 }
 
+/**
+ * A field that names several, each under a name of its own: `accuracy`, a list (each by its own name), or a mapping from
+ * names. A mapping with exactly the keys `parts` has such a field for each part; all others belong to the last part.
+ */
+export function namedReferences<K extends string, Part extends string>(kind: K, parts: readonly [...Part[], Part]) {
+  return z
+    .unknown()
+    .transform((value, context): Record<Part, Record<string, PluginUse<K>>> => {
+      const apart = isMapping(value) && Object.keys(value).toSorted().join() === parts.toSorted().join()
+      const entries = parts.map((part, index) => {
+        if (apart) return [part, namedUses(kind, value[part], [part], context)]
+        return [part, index === parts.length - 1 ? namedUses(kind, value, [], context) : {}]
+      })
+      return Object.fromEntries(entries) as Record<Part, Record<string, PluginUse<K>>>
+    })
+    .meta({ plugin: kind, parts })
+}
+
+function namedUses<K extends string>(
+  kind: K,
+  value: unknown,
+  path: (string | number)[],
+  context: z.core.$RefinementCtx,
+): Record<string, PluginUse<K>> {
+  if (isMapping(value) && !('type' in value) && !('_target_' in value)) {
+    const entries = Object.entries(value)
+    return Object.fromEntries(entries.map(([name, item]) => [name, use(kind, item, [...path, name], context)]))
+  }
+  const uses: Record<string, PluginUse<K>> = {}
+  for (const [index, item] of (Array.isArray(value) ? value : [value]).entries()) {
+    const at = Array.isArray(value) ? [...path, index] : path
+    const one = use(kind, item, at, context)
+    const name = (one as PluginUse<K> | undefined)?.definition?.name ?? String(index) // a problem was reported
+    if (name in uses) {
+      const hint = `Write a mapping: a name of its own for each ${kind}.`
+      context.issues.push({
+        code: 'custom',
+        input: item,
+        params: { hint },
+        message: `"${name}" is there twice`,
+        path: at,
+      })
+    }
+    uses[name] = one
+  }
+  return uses
+}
+
+const isMapping = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
 const hydraKeys = new Set(['type', '_target_', '_partial_', '_convert_', '_recursive_'])
 
 function use<K extends string>(
@@ -75,10 +126,7 @@ function use<K extends string>(
     })
     return z.NEVER
   }
-  const object =
-    typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined
+  const object = isMapping(value) ? value : undefined
   const key = object !== undefined && '_target_' in object ? '_target_' : 'type'
   const name = object === undefined ? value : object[key]
   if (typeof name !== 'string' || name === '') {

@@ -30,7 +30,7 @@ export interface CalibrationOptions {
 export async function multiclassCalibrationError(
   preds: Tensor,
   target: Tensor,
-  options: CalibrationOptions & { numClasses?: number } = {},
+  options: CalibrationOptions & { numClasses?: number | undefined } = {},
 ): Promise<number> {
   return computed(new MulticlassCalibrationError(options), preds, target)
 }
@@ -96,7 +96,7 @@ abstract class CalibrationError extends Metric<number> {
 export class MulticlassCalibrationError extends CalibrationError {
   readonly numClasses: number | undefined
 
-  constructor({ numClasses, ...options }: CalibrationOptions & { numClasses?: number } = {}) {
+  constructor({ numClasses, ...options }: CalibrationOptions & { numClasses?: number | undefined } = {}) {
     super(options)
     this.numClasses = numClasses
   }
@@ -106,7 +106,7 @@ export class MulticlassCalibrationError extends CalibrationError {
     const name = 'MulticlassCalibrationError'
     if (preds.ndim !== target.ndim + 1) throw shapesDiffer(name, preds, target, 'scores [batch, classes, …]')
     this.add(() => {
-      const given = { ...(numClasses !== undefined && { numClasses }), ignoreIndex: this.options.ignoreIndex }
+      const given = { numClasses, ignoreIndex: this.options.ignoreIndex }
       const labels = classLabels(name, preds, target, given)
       bincount(name, 'targets', labels.target, labels.counts, labels.classes)
       const confidence = probabilities(classesLast(preds), (logits) => logits.softmax(1)).amax(1)

@@ -4,7 +4,7 @@ import { where, type Tensor } from '../tensor/index.js'
 
 export interface LabelOptions {
   /** Number of classes; the width of the scores where absent. Needed where predictions are class numbers. */
-  numClasses?: number
+  numClasses?: number | undefined
   /** A prediction among the `topK` highest scores is right; otherwise the highest score is what was predicted. */
   topK?: number
   /** Rows with this target do not count. */

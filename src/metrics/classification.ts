@@ -138,10 +138,10 @@ export function binaryF1Score(
 // --- metrics over batches ------------------------------------------------------------------------------------------
 
 abstract class MulticlassScore<A extends Average> extends Metric<Averaged<A>> {
-  readonly options: ScoreOptions<A> & { numClasses: number }
+  readonly options: ScoreOptions<A>
   protected abstract readonly score: Score
 
-  constructor(options: ScoreOptions<A> & { numClasses: number }) {
+  constructor(options: ScoreOptions<A> = {}) {
     super()
     this.options = options
   }
@@ -170,7 +170,7 @@ export class MulticlassRecall<A extends Average = 'macro'> extends MulticlassSco
 export class MulticlassF1Score<A extends Average = 'macro'> extends MulticlassScore<A> {
   protected readonly score: Score
 
-  constructor({ beta = 1, ...options }: ScoreOptions<A> & { numClasses: number; beta?: number }) {
+  constructor({ beta = 1, ...options }: ScoreOptions<A> & { beta?: number } = {}) {
     super(options)
     this.score = fBeta(beta)
   }

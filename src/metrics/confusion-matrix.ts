@@ -40,9 +40,9 @@ export function binaryConfusionMatrix(
 
 /** The matrix over all batches. */
 export class MulticlassConfusionMatrix extends Metric<Tensor> {
-  readonly options: ConfusionMatrixOptions & { numClasses: number }
+  readonly options: ConfusionMatrixOptions
 
-  constructor(options: ConfusionMatrixOptions & { numClasses: number }) {
+  constructor(options: ConfusionMatrixOptions = {}) {
     super()
     this.options = options
   }

@@ -12,7 +12,7 @@ export type CurveAverage = 'macro' | 'weighted' | 'none'
 
 export interface CurveOptions<A extends CurveAverage = CurveAverage> {
   /** Number of classes; the width of the scores where absent. */
-  numClasses?: number
+  numClasses?: number | undefined
   /** `weighted`: by the rows of each class. A class that no row has and that has no value has no part. */
   average?: A | undefined
   /** Rows with this target do not count. */
@@ -83,7 +83,7 @@ abstract class MulticlassCurve<A extends CurveAverage> extends Metric<Averaged<A
     const { numClasses, ignoreIndex } = this.options
     const { name } = this.constructor
     this.append(() => {
-      const given = { ...(numClasses !== undefined && { numClasses }), ignoreIndex }
+      const given = { numClasses, ignoreIndex }
       const { target: numbers, counts, classes } = classLabels(name, preds, target, given)
       if (preds.ndim !== target.ndim + 1) throw shapesDiffer(name, preds, target, 'scores [batch, classes, …]')
       return counted(name, classesLast(preds), numbers, counts, classes, (logits) => logits.softmax(1))

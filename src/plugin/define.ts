@@ -7,6 +7,7 @@
 import type { z } from 'zod'
 import type { PluginUse } from '../config/reference.js'
 import type { Dataset, MultiView, Transform } from '../data/index.js'
+import type { Metric } from '../metrics/index.js'
 import type { Optimizer, ParamGroupInput, ScheduledOptimizer, Scheduler } from '../optim/index.js'
 import type { Backbone, Callback, Logger, Method, Services } from './contracts.js'
 import { applyOptimizerOptions, withOptimizerOptions } from './optimizer-options.js'
@@ -18,6 +19,7 @@ export const kinds = {
   dataset: 'datasets',
   transform: 'transforms',
   callback: 'callbacks',
+  metric: 'metrics',
   logger: 'loggers',
   optimizer: 'optimizers',
   scheduler: 'schedulers',
@@ -56,6 +58,7 @@ export interface BuildContexts {
     readonly backbone: Backbone & { readonly name: string }
     readonly numClasses?: number
   }
+  metric: { /** What the metric's own numClasses defaults to. */ readonly numClasses?: number }
   logger: { readonly services: Services; readonly runDirectory: string }
   optimizer: { readonly params: ParamGroupInput[] }
   scheduler: { readonly optimizer: ScheduledOptimizer; readonly totalSteps: number; readonly maxEpochs: number }
@@ -68,6 +71,7 @@ export interface Built {
   dataset: Dataset
   transform: Transform | MultiView
   callback: Callback
+  metric: Metric
   logger: Logger
   optimizer: Optimizer
   scheduler: Scheduler
@@ -114,6 +118,7 @@ export const defineBackbone = defineKind('backbone')
 export const defineDataset = defineKind('dataset')
 export const defineTransform = defineKind('transform')
 export const defineCallback = defineKind('callback')
+export const defineMetric = defineKind('metric')
 export const defineLogger = defineKind('logger')
 
 /** Every optimizer also takes the rules of weight decay (`excludeBiasNorm` …); its `build` gets the groups they make. */

@@ -13,6 +13,7 @@ import { backboneRules } from './backbone.js'
 import { callbackRules, loggerRules } from './callback.js'
 import { datasetRules, transformRules } from './data.js'
 import { methodRules } from './method.js'
+import { metricRules } from './metric.js'
 import { optimizerRules, schedulerRules } from './optimizer.js'
 import { require, rule, type Rule } from './rule.js'
 
@@ -44,6 +45,7 @@ const rulesOf: Record<Kind, (build: Builder, options: ConformanceOptions) => Rul
   dataset: datasetRules,
   transform: transformRules,
   callback: callbackRules,
+  metric: metricRules,
   logger: loggerRules,
   optimizer: optimizerRules,
   scheduler: schedulerRules,

@@ -12,6 +12,7 @@ export {
 } from './frozen.js'
 export type { LogOptions } from './logbook.js'
 export { Manager, type ManagerOptions, type RunResult } from './manager.js'
+export { buildMetrics, EpochMetrics, type MetricsOfStages, type MetricsOption, type NamedMetrics } from './metrics.js'
 export { Module, TrainingModule, type ModuleOptions } from './module.js'
 export type { MultiOptimConfig, OptimConfig, OptimizerEntry } from './optimization.js'
 export { labelsOf, valueOf, viewsOf } from './outputs.js'

@@ -1,0 +1,26 @@
+/** Accuracy, as torchmetrics has it: by default the mean of what each class reaches. */
+import { defineMetric, MulticlassAccuracy, z } from 'stable-pretraining'
+
+export default defineMetric({
+  name: 'accuracy',
+  aliases: ['MulticlassAccuracy'],
+  targets: [
+    'torchmetrics.classification.MulticlassAccuracy',
+    'torchmetrics.classification.accuracy.MulticlassAccuracy',
+  ],
+  description: 'Share of rows whose class is predicted.',
+  config: z.object({
+    numClasses: z
+      .int()
+      .positive()
+      .optional()
+      .describe('number of classes; that of the data set or the width of the scores where absent'),
+    topK: z.int().positive().default(1).describe('a class among so many highest scores is right'),
+    average: z
+      .enum(['micro', 'macro', 'weighted', 'none'])
+      .default('macro')
+      .describe('all rows alike, all classes alike, classes by their rows, or a number for each class'),
+    ignoreIndex: z.int().optional().describe('rows of this class number do not count'),
+  }),
+  build: ({ numClasses, config }) => new MulticlassAccuracy({ ...config, numClasses: config.numClasses ?? numClasses }),
+})
