@@ -169,6 +169,7 @@ export const ops: Table = {
       scaleFactor: orNothing(attrs.scale_factor),
       mode: attrs.mode,
       alignCorners: attrs.align_corners ?? false,
+      recomputeScaleFactor: attrs.recompute_scale_factor ?? false,
       antialias: attrs.antialias ?? false,
     }),
   batch_norm1d: batchNorm,
@@ -208,15 +209,11 @@ export const ops: Table = {
     }),
   cholesky: ({ inputs }) => invoke(symmetric(at(inputs, 0)), 'cholesky'),
   eigh: ({ inputs }) => {
-    const { eigenvalues, eigenvectors } = invoke(symmetric(at(inputs, 0)), 'eigh') as Record<string, Tensor>
-    const [w, v] = [eigenvalues as Tensor, eigenvectors as Tensor]
+    const [w, v] = symmetric(at(inputs, 0)).eigh()
     return [w, v.mul(w.rsqrt().unsqueeze(-2)).matmul(v.transpose(-2, -1))]
   },
-  qr: ({ inputs }) => invoke(at(inputs, 0), 'qr'),
-  slogdet: ({ inputs }) => {
-    const { sign, logabsdet } = invoke(at(inputs, 0), 'slogdet') as Record<string, Tensor>
-    return { sign, logabsdet }
-  },
+  qr: method('qr'),
+  slogdet: method('slogdet'),
   solve_triangular: ({ inputs: [a, b], attrs }) =>
     invoke(a as Tensor, 'solveTriangular', b, {
       upper: attrs.upper,

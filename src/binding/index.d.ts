@@ -217,6 +217,8 @@ export declare class Tensor {
   diagEmbed(offset?: number | undefined | null): Tensor
   /** The matrix with this vector as diagonal number `offset` (default 0), or that diagonal of this matrix. */
   diag(offset?: number | undefined | null): Tensor
+  /** p-norms (default 2) of aᵢ − bⱼ for vectors [.., n, d] (this) and [.., m, d]: [.., n, m]. */
+  cdist(other: Tensor, p?: number | undefined | null): Tensor
   /** −x */
   neg(): Tensor
   /** Absolute value; its derivative at 0 is 0. */
@@ -228,7 +230,7 @@ export declare class Tensor {
   /** Natural logarithm */
   log(): Tensor
   /** ln(1 + x), exact near 0 */
-  log1P(): Tensor
+  log1p(): Tensor
   /** Square root */
   sqrt(): Tensor
   /** 1/√x */
@@ -301,6 +303,14 @@ export declare class Tensor {
   repeat(times: Array<number>): Tensor
   /** Each element `times` times in a row along `dim`. */
   repeatInterleave(times: number, dim: number): Tensor
+  /** The lower triangular L with L·Lᵀ = this, for symmetric positive definite [.., n, n]. */
+  cholesky(): Tensor
+  /** X with this·X = b (or X·this = b), this triangular. */
+  solveTriangular(b: Tensor, options: TriangularOptions): Tensor
+  /** The inverse of each matrix [.., n, n]. */
+  inv(): Tensor
+  /** `[sign, logarithm of the absolute value]` of each determinant. */
+  slogdet(): [sign: Tensor, logabsdet: Tensor]
   /**
    * The product of matrices [..., m, k] · [..., k, n] with the leading dimensions broadcast; a vector on the left is a
    * row, one on the right a column.
@@ -365,6 +375,8 @@ export declare class Tensor {
   adaptiveAvgPool2d(outputSize: Pair): Tensor
   /** Maxima over parts that divide the image into `outputSize`, a number or [rows, columns]. */
   adaptiveMaxPool2d(outputSize: Pair): Tensor
+  /** [B, C, spatial…] resized: [B, C, new sizes]. */
+  interpolate(options: InterpolateOptions): Tensor
   /** Sum of all elements up to each one, along a dimension; integers sum as int64. */
   cumsum(dim: number): Tensor
   /** Product over a dimension (default: of everything). */
@@ -386,6 +398,18 @@ export declare class Tensor {
   argsort(dim?: number | undefined | null, descending?: boolean | undefined | null): Tensor
   /** `[values, indices]` of the k largest (or smallest) elements along `dim` (default the last), best first. */
   topk(k: number, dim?: number | undefined | null, largest?: boolean | undefined | null): [values: Tensor, indices: Tensor]
+  /** Singular values of each matrix [.., m, n], largest first: [.., min(m, n)]. */
+  svdvals(): Tensor
+  /**
+   * `[values, vectors]` of symmetric matrices [.., n, n] (only the lower triangle is read): eigenvalues in
+   * ascending order, eigenvectors as columns.
+   */
+  eigh(): [eigenvalues: Tensor, eigenvectors: Tensor]
+  /**
+   * `[q, r]` with q·r = this: orthonormal columns [.., m, k] and an upper triangle [.., k, n], k = min(m, n). The
+   * diagonal of r is not negative.
+   */
+  qr(): [q: Tensor, r: Tensor]
   /** Variance over dimensions (default: all): Σ(x − mean)² / (n − correction); correction 1 by default. */
   var(dim?: number | Array<number> | undefined | null, correction?: number | undefined | null, keepdim?: boolean | undefined | null): Tensor
   /** Standard deviation over dimensions (default: all), correction 1 by default. Its gradient at 0 is 0. */
@@ -548,6 +572,22 @@ export declare function haveGradients(parameters: Array<Tensor>): Array<boolean>
 /** [width, height] from the header of a JPEG, PNG or WebP file, upright. ERR_DATA where there is none. */
 export declare function imageSize(bytes: Uint8Array): Array<number>
 
+/** What an image or a sequence is resized to, and how. */
+export interface InterpolateOptions {
+  /** The new sizes of the axes behind the channels; one number for all. Either this or `scaleFactor`. */
+  size?: number | Array<number>
+  /** New size / old, rounded down; one number for all. */
+  scaleFactor?: number | Array<number>
+  /** Default "nearest". */
+  mode?: 'nearest' | 'nearest-exact' | 'area' | 'linear' | 'bilinear' | 'trilinear' | 'bicubic'
+  /** Centres of corner pixels on each other. Default false. */
+  alignCorners?: boolean
+  /** Maps coordinates by new size / old instead of by `scaleFactor` itself. Default false. */
+  recomputeScaleFactor?: boolean
+  /** A wider filter when it shrinks (bilinear and bicubic). Default false. */
+  antialias?: boolean
+}
+
 /** Whether operations are recorded for gradients. */
 export declare function isGradEnabled(): boolean
 
@@ -680,6 +720,16 @@ export declare function stack(tensors: Array<Tensor>, dim?: number | undefined |
  * number of the pipeline) alone; `samples` are the images' numbers in their data set.
  */
 export declare function transformBatch(images: Array<BatchImage>, pipelines: Array<Pipeline>, seed: number, epoch: number, samples: Array<number>): Promise<BatchViews>
+
+/** How a triangular system is to be read. */
+export interface TriangularOptions {
+  /** The upper triangle of A; the other one is ignored. */
+  upper: boolean
+  /** A·X = B (default) or X·A = B. */
+  left?: boolean
+  /** The diagonal is taken to be 1. Default false. */
+  unitriangular?: boolean
+}
 
 /** Which places the windows cover. */
 export interface UnfoldOptions {

@@ -52,8 +52,9 @@ macro_rules! constants {
 }
 
 /// A row: documentation, name(element, constants…) = expression, gradient(x, y, g) = expression, keeping x and/or y.
+/// `as` gives the JavaScript name where camelCase of the name is not it.
 macro_rules! unary {
-    ($($doc:literal $type:ident $name:ident($x:ident $(, $c:ident)*) = $f:expr,
+    ($($doc:literal $type:ident $name:ident($x:ident $(, $c:ident)*) $(as $js:tt)? = $f:expr,
        grad($gx:ident, $gy:ident, $g:ident) = $df:expr, keep($kx:tt, $ky:tt);)*) => {$(
         #[doc = $doc]
         pub struct $type;
@@ -68,7 +69,7 @@ macro_rules! unary {
             }
         }
 
-        unary!(@method $doc $type $name; $($c),*);
+        unary!(@method $doc $type $name $(as $js)?; $($c),*);
     )*
         #[cfg(test)]
         const UNARY: &[&str] = &[$(stringify!($name)),*];
@@ -107,14 +108,14 @@ macro_rules! unary {
         #[allow(unused_variables)]
         fn $grad($gx: $t, $gy: $t, $g: $t, values: [$t; 2]) -> $t { constants!(values; $($c),*); $df }
     };
-    (@method $doc:literal $type:ident $name:ident;) => {
+    (@method $doc:literal $type:ident $name:ident $(as $js:tt)?;) => {
         #[doc = $doc]
         pub fn $name(x: &Tensor) -> Result<Tensor> { unary::<$type>(x, [0.0; 2]) }
 
         #[cfg_attr(feature = "node", napi_derive::napi)]
         impl Tensor {
             #[doc = $doc]
-            #[cfg_attr(feature = "node", napi_derive::napi)]
+            #[cfg_attr(feature = "node", napi_derive::napi$((js_name = $js))?)]
             pub fn $name(&self) -> Result<Tensor> { $name(self) }
         }
     };
@@ -134,7 +135,7 @@ unary! {
     "eˣ" Exp exp_(x) = exp(x), grad(_x, y, g) = g * y, keep(false, true);
     "eˣ − 1, exact near 0" Expm1 expm1_(x) = expm1(x), grad(_x, y, g) = g * (y + 1.0), keep(false, true);
     "Natural logarithm" Log log_(x) = log(x), grad(x, _y, g) = g / x, keep(true, false);
-    "ln(1 + x), exact near 0" Log1p log1p_(x) = log1p(x), grad(x, _y, g) = g / (x + 1.0), keep(true, false);
+    "ln(1 + x), exact near 0" Log1p log1p_(x) as "log1p" = log1p(x), grad(x, _y, g) = g / (x + 1.0), keep(true, false);
     "Square root" Sqrt sqrt_(x) = sqrt(x), grad(_x, y, g) = g * 0.5 / y, keep(false, true);
     "1/√x" Rsqrt rsqrt(x) = 1.0 / sqrt(x), grad(_x, y, g) = g * -0.5 * y * y * y, keep(false, true);
     "x²" Square square(x) = x * x, grad(x, _y, g) = g * 2.0 * x, keep(true, false);
