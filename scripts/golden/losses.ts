@@ -166,8 +166,8 @@ export const losses: Table = {
       at(inputs, 1),
       camelOptions(attrs),
     ),
-  'wmse._eigen_whiten': (call) => whiten('eigenWhiten', call),
-  WMSE: (call) => whiten('whitenedMse', call),
+  'wmse._eigen_whiten': (call) => L.eigenWhiten(first(call), { eps: number(call, 'eps') }),
+  WMSE: (call) => L.whitenedMse(first(call), at(call.inputs, 1), { eps: number(call, 'eps') }),
 
   TiCO: (call) => {
     const { attrs } = call
@@ -204,13 +204,6 @@ export const losses: Table = {
   OrderedQueue: queue,
   UnsortedQueue: queue,
   'TeacherStudentWrapper.update_teacher': teacher,
-}
-
-function whiten(name: string, { inputs, attrs }: Call): Tensor {
-  const eps = { eps: Number(attrs.eps) }
-  if (typeof (at(inputs, 0) as unknown as { eigh?: unknown }).eigh !== 'function')
-    throw new Missing('there is no Tensor.eigh yet')
-  return named<(...values: unknown[]) => Tensor>(name)(...inputs, eps)
 }
 
 /** What a queue of a fixed length holds after each append. */

@@ -1,4 +1,4 @@
-/** Losses on the covariance of embeddings: VICReg, Barlow Twins, TiCo, whitening. */
+/** Losses on the covariance of embeddings: VICReg, Barlow Twins, TiCo. */
 import { SptError } from '../errors.js'
 import { Module } from '../nn/index.js'
 import { cat, eye, noGrad, type Tensor, zeros } from '../tensor/index.js'

@@ -150,6 +150,24 @@ export function sparse_(tensor: Tensor, sparsity: number, std = 0.01, { generato
   })
 }
 
+/**
+ * Orthonormal rows (or columns, whichever are fewer) of the matrix [first axis, all others], times `gain`: drawn
+ * uniformly from all such matrices (Saxe et al. 2014, arXiv:1312.6120). @throws ERR_SHAPE below two axes.
+ */
+export function orthogonal_(tensor: Tensor, gain = 1, { generator }: RandomOptions = {}): Tensor {
+  const { shape } = tensor
+  const [rows = 0] = shape
+  if (shape.length < 2) throw shapeMismatch('init.orthogonal_', '[out, in, …] with two axes or more', shape)
+  if (tensor.numel === 0) return tensor
+  const columns = tensor.numel / rows
+  return assign(tensor, () => {
+    const drawn = randn([rows, columns], { generator })
+    // The diagonal of r is positive: with free signs q would not be uniformly distributed.
+    const [q] = (rows < columns ? drawn.t() : drawn).qr()
+    return (rows < columns ? q.t() : q).mul(gain).reshape(shape)
+  })
+}
+
 /** Inputs and outputs that one unit of a weight [out, in, …] is connected to. @throws ERR_SHAPE below two axes. */
 export function calculateFans(tensor: Tensor): { fanIn: number; fanOut: number } {
   const [outputs, inputs, ...window] = tensor.shape
