@@ -1,4 +1,4 @@
-/** SimCLR on the photos of flowers beside this file, in a page of TypeScript: npx tsx examples/simclr.ts */
+/** SimCLR on the photos of flowers beside this file, in a page of TypeScript: npx tsx examples/simclr.ts [steps] */
 import { cat, DataModule, ImageFolderDataset, labelsOf, Manager, manualSeed, Module } from 'stable-pretraining'
 import { nn, NTXEntLoss, Trainer, viewsOf, type Tensor } from 'stable-pretraining'
 import { ConsoleLogger, evaluationView, OnlineKNN, OnlineProbe, simclrViews } from 'stable-pretraining/plugins'
@@ -24,7 +24,7 @@ const module = new Module({
   optim: { optimizer: { type: 'SGD', lr: 0.06, momentum: 0.9 }, scheduler: 'LinearWarmupCosineAnnealing' },
 })
 const trainer = new Trainer({
-  maxEpochs: Number(process.env['EPOCHS'] ?? 12),
+  maxSteps: Number(process.argv[2] ?? 12 * 19), // 12 epochs
   logger: new ConsoleLogger(),
   callbacks: [
     new OnlineProbe({ name: 'linear_probe', probe: () => new nn.Linear(512, 5) }),

@@ -1,4 +1,4 @@
-/** The command `spt` in a process of its own, from the sources, as a person starts it. */
+/** The command `spt`, or a program that uses the library, in a process of its own, from the sources, as a person starts it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -34,10 +34,19 @@ export interface StartOptions {
   largestFile?: number
 }
 
-export function start(args: readonly string[], { cwd = root, env, largestFile }: StartOptions = {}): Running {
+/** Starts `spt` with these arguments. */
+export const start = (args: readonly string[], options?: StartOptions): Running =>
+  startScript(join(root, 'src/cli/main.ts'), args, options)
+
+/** Starts a script, TypeScript or JavaScript, by its absolute path. */
+export function startScript(
+  script: string,
+  args: readonly string[] = [],
+  { cwd = root, env, largestFile }: StartOptions = {},
+): Running {
   // The package's own name means its sources, wherever the command is started.
   const environment = { ...process.env, TSX_TSCONFIG_PATH: join(root, 'tsconfig.json'), ...env }
-  const command = [process.execPath, '--import', loader, join(root, 'src/cli/main.ts'), ...args]
+  const command = [process.execPath, '--import', loader, script, ...args]
   const child =
     largestFile === undefined
       ? spawn(command[0] as string, command.slice(1), { cwd, env: environment })
