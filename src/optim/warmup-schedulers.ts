@@ -24,7 +24,7 @@ export class LinearWarmupCosineAnnealing extends SequentialLR {
     const { totalSteps, startFactor = 0.01, endLr = 0, peakStep = 0.01 } = options
     const top = peak(peakStep, totalSteps)
     const warmup = new LinearLR(optimizer, { startFactor, totalIters: top })
-    const decay = new CosineAnnealingLR(optimizer, { tMax: totalSteps - top, etaMin: endLr })
+    const decay = new CosineAnnealingLR(optimizer, { tMax: Math.max(1, totalSteps - top), etaMin: endLr })
     super(optimizer, { schedulers: [warmup, decay], milestones: [top] })
   }
 }
@@ -34,7 +34,7 @@ export class LinearWarmupCyclicAnnealing extends SequentialLR {
   constructor(optimizer: ScheduledOptimizer, { totalSteps, startFactor = 0.01, peakStep = 0.1 }: WarmupOptions) {
     const top = peak(peakStep, totalSteps)
     const warmup = new LinearLR(optimizer, { startFactor, totalIters: top })
-    const decay = new LambdaLR(optimizer, { lrLambda: cosineDecayer(totalSteps - top) })
+    const decay = new LambdaLR(optimizer, { lrLambda: cosineDecayer(Math.max(1, totalSteps - top)) })
     super(optimizer, { schedulers: [warmup, decay], milestones: [top] })
   }
 }
