@@ -4,7 +4,11 @@ import { noGrad, tensor, type Tensor } from '../../src/tensor/index.js'
 import type { Call } from './table.js'
 
 /** Everything the cases ask of a network: its output, its stages, and in training its gradients and buffers. */
-export async function measure(model: Module, { attrs, named, inputs, outputNames, cotangents }: Call): Promise<object> {
+export async function measure(
+  model: Module,
+  { attrs, named, inputs, outputNames, cotangents }: Call,
+  run: (x: Tensor) => Tensor = (x) => model.forward(x),
+): Promise<object> {
   fill(model, attrs)
   const x = named.x ?? (inputs[0] as Tensor)
   model.to(x.dtype)
@@ -15,7 +19,7 @@ export async function measure(model: Module, { attrs, named, inputs, outputNames
   for (const name of stages) {
     model.getSubmodule(name).registerForwardHook((_, output) => void seen.set(name, output as Tensor))
   }
-  const out = model.forward(x)
+  const out = run(x)
   const results: Record<string, unknown> = { out }
   const ordered = stages.map((name) => (seen.get(name) as Tensor).detach())
   results.stage_mean = await numbers(ordered.map((value) => value.mean()))

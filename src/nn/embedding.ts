@@ -14,6 +14,6 @@ export class Embedding extends Module {
   }
 
   forward(indices: Tensor): Tensor {
-    return indices.embedding(this.weight)
+    return this.weight.embedding(indices)
   }
 }
