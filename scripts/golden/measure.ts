@@ -5,9 +5,9 @@ import type { Call } from './table.js'
 
 /** Everything the cases ask of a network: its output, its stages, and in training its gradients and buffers. */
 export async function measure(
-  model: Module,
+  model: Module<unknown>,
   { attrs, named, inputs, outputNames, cotangents }: Call,
-  run: (x: Tensor) => Tensor = (x) => model.forward(x),
+  run: (x: Tensor) => Tensor = (x) => model.forward(x) as Tensor,
 ): Promise<object> {
   fill(model, attrs)
   const x = named.x ?? (inputs[0] as Tensor)
@@ -51,7 +51,7 @@ async function numbers(scalars: Tensor[]): Promise<Float64Array> {
 }
 
 /** Fills every entry of the state dict by the rule of the format's description. ERR where names or shapes differ. */
-export function fill(model: Module, attrs: Record<string, unknown>): void {
+export function fill(model: Module<unknown>, attrs: Record<string, unknown>): void {
   const own = model.stateDict()
   const wanted = attrs.state as Record<string, number[]>
   const missing = Object.keys(wanted).filter((key) => !own.has(key))

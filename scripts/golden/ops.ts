@@ -1,5 +1,6 @@
 /** How to call each tensor operation of the reference vectors. */
 import * as F from '../../src/losses/index.js'
+import { Attention, MultiheadAttention } from '../../src/nn/index.js'
 import { cat, conv1d, einsum, stack, type Tensor, where } from '../../src/tensor/index.js'
 import { at, type Call, first, type Handler, invoke, type Table } from './table.js'
 
@@ -207,6 +208,8 @@ export const ops: Table = {
       isCausal: attrs.mask === 'causal',
       scale: orNothing(attrs.scale),
     }),
+  multi_head_attention: multiHeadAttention,
+  vit_attention: vitAttention,
   cholesky: ({ inputs }) => invoke(symmetric(at(inputs, 0)), 'cholesky'),
   eigh: ({ inputs }) => {
     const [w, v] = symmetric(at(inputs, 0)).eigh()
@@ -246,6 +249,35 @@ function viewStep(value: Tensor, step: string, args: number[]): Tensor {
   if (step === 'select') return value.select(axis, start)
   const takesList = ['reshape', 'permute', 'expand'].includes(step)
   return takesList ? invoke(value, step, args) : invoke(value, step, ...args)
+}
+
+/** The module with the case's own tensors as parameters; attributes say batch first. */
+function multiHeadAttention({ named, attrs }: Call): Record<string, Tensor | null> {
+  const query = named.query as Tensor
+  const attention = new MultiheadAttention(query.shape[2] ?? 0, Number(attrs.num_heads), {
+    batchFirst: attrs.batch_first === true,
+    ...(named.key ? { kdim: named.key.shape[2] ?? 0 } : {}),
+    ...(named.value ? { vdim: named.value.shape[2] ?? 0 } : {}),
+  })
+  attention.inProjWeight = named.in_proj_weight as Tensor
+  attention.inProjBias = named.in_proj_bias ?? null
+  attention.outProj.weight = named.out_proj_weight as Tensor
+  attention.outProj.bias = named.out_proj_bias ?? null
+  const [y, weights] = attention.forward(query, named.key, named.value, {
+    keyPaddingMask: named.padding?.to('bool'),
+    attnMask: named.attn_mask?.to('bool'),
+  })
+  return { y, weights }
+}
+
+function vitAttention({ named, attrs }: Call): Tensor {
+  const x = named.x as Tensor
+  const attention = new Attention(x.shape[2] ?? 0, { numHeads: Number(attrs.num_heads) })
+  attention.qkv.weight = named.qkv_weight as Tensor
+  attention.qkv.bias = named.qkv_bias ?? null
+  attention.proj.weight = named.proj_weight as Tensor
+  attention.proj.bias = named.proj_bias ?? null
+  return attention.forward(x)
 }
 
 function batchNorm({ named, attrs }: Call): Record<string, Tensor> {

@@ -59,6 +59,39 @@ export function get2dSincosPosEmbed(
   return asTable(table, embedDim, clsToken)
 }
 
+export interface InterpolationOptions {
+  /** Rows before the grid's, which stay as they are. */
+  numPrefixTokens?: number
+  mode?: 'bicubic' | 'bilinear'
+  /** Low-pass filter when the grid shrinks. */
+  antialias?: boolean
+}
+
+/**
+ * A table [1, prefix + rows · columns, dim] for another grid, by interpolation between the places of the old one.
+ *
+ * @throws ERR_SHAPE when the table is not of that many rows.
+ */
+export function interpolatePosEmbed(
+  posEmbed: Tensor,
+  srcSize: readonly [number, number],
+  tgtSize: readonly [number, number],
+  { numPrefixTokens = 0, mode = 'bicubic', antialias = false }: InterpolationOptions = {},
+): Tensor {
+  const [, rows = 0, dim = 0] = posEmbed.shape
+  const places = srcSize[0] * srcSize[1]
+  if (posEmbed.ndim !== 3 || rows !== numPrefixTokens + places) {
+    const expected = `[1, ${numPrefixTokens} + ${srcSize.join('·')}, dim]`
+    throw shapeMismatch('interpolatePosEmbed', expected, posEmbed.shape)
+  }
+  if (srcSize.join() === tgtSize.join()) return posEmbed
+  const [prefix, grid] = posEmbed.split([numPrefixTokens, places], 1) as [Tensor, Tensor]
+  const image = grid.reshape([1, ...srcSize, dim]).permute([0, 3, 1, 2])
+  const resized = image.interpolate({ size: [...tgtSize], mode, alignCorners: false, antialias })
+  const table = resized.permute([0, 2, 3, 1]).reshape([1, tgtSize[0] * tgtSize[1], dim])
+  return numPrefixTokens > 0 ? cat([prefix, table], 1) : table
+}
+
 /** Times t [batch] to [batch, dim]: cosines, then sines of t · maxPeriod^(−i/⌊dim/2⌋); an odd last column is 0. */
 export function getTimestepEmbed(t: Tensor, dim: number, { maxPeriod = 10000 } = {}): Tensor {
   if (t.ndim !== 1) throw shapeMismatch('getTimestepEmbed: t', '[batch]', t.shape)
