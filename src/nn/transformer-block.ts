@@ -74,7 +74,9 @@ export class TransformerBlock extends Module {
     this.dim = dim
     const factor = () => (useLayerScale ? parameter(full([dim], layerScaleInit)) : null)
     const norm = () => new LayerNorm(dim, { eps: layerNormEps, elementwiseAffine: !useAdaln })
-    const qkNorm = useQkNorm ? (width: number) => new LayerNorm(width, { eps: layerNormEps, elementwiseAffine: false }) : null
+    const qkNorm = useQkNorm
+      ? (width: number) => new LayerNorm(width, { eps: layerNormEps, elementwiseAffine: false })
+      : null
     const heads = { numHeads, qkvBias, qkNorm, attnDrop, projDrop }
     this.ls1 = selfAttn ? factor() : null
     this.lsXattn = crossAttn ? factor() : null
