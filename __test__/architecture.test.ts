@@ -13,7 +13,7 @@ const storeys = [
   ['config', 'runs', 'native'],
   ['tensor'],
   ['interchange'],
-  ['nn', 'losses', 'metrics', 'optim', 'data'],
+  ['nn', 'losses', 'metrics', 'optim', 'data', 'onnx'],
   ['plugin'],
   ['train'],
   ['app'],
@@ -26,6 +26,7 @@ const neighbours: Record<string, readonly string[]> = {
   losses: ['nn'],
   metrics: ['nn'],
   optim: ['nn'],
+  onnx: ['nn'],
 }
 
 const sources = filesUnder('src').filter((path) => !path.startsWith('src/binding/'))

@@ -62,6 +62,9 @@ const methods: ThisType<Tensor> & Record<string, unknown> = {
   },
 }
 
+/** The methods of Tensor that call others, and compute nothing themselves. */
+export const compositions: readonly string[] = Object.keys(methods)
+
 for (const [name, method] of Object.entries(methods)) {
   Object.defineProperty(Tensor.prototype, name, { value: method, configurable: true, writable: true })
 }

@@ -1,0 +1,2 @@
+/** Models for other runtimes: ONNX. */
+export { exportOnnx, type ExportOnnxOptions } from './export.js'
