@@ -1,10 +1,11 @@
 /** Every operation that is exported to ONNX, against onnxruntime; and what cannot be exported, by its error. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { arange, cat, exportOnnx, full, manualSeed, nn, ones, rand, randn, scope, stack } from '../../src/index.js'
 import { tensor, Tensor, where, zeros } from '../../src/index.js'
+import { operations } from '../../src/native.js'
 import { operators } from '../../src/onnx/operators/index.js'
 import { compareWithOnnxruntime, type OnnxCase, type OnnxResult } from './onnx.js'
 import { pythonWith } from './python.js'
@@ -184,6 +185,14 @@ const everything = { ...calls, ...Object.fromEntries(available) }
 test('every operation with an ONNX form is among the cases', () => {
   const tried = new Set(Object.keys({ ...calls, ...laterCalls }).map(methodOf))
   expect(Object.keys(operators).filter((name) => !tried.has(name))).toEqual([])
+})
+
+test('every function of the core that makes a tensor of tensors can be recorded', async () => {
+  const typings = await readFile(new URL('../../src/binding/index.d.ts', import.meta.url), 'utf8')
+  const declared = [...typings.matchAll(/^export declare function (\w+)\((.*\bTensor\b.*)\): .*\bTensor\b/gm)]
+  // Zeros depend on no number; only their shape is the tensor's.
+  const needed = declared.map(([, name]) => name ?? '').filter((name) => name !== 'zerosLike')
+  expect(Object.keys(operations).toSorted()).toEqual(needed.toSorted())
 })
 
 const runtime = pythonWith('numpy', 'onnx', 'onnxruntime')
