@@ -44,7 +44,6 @@ const calls: Record<string, (x: Tensor) => unknown> = {
       .map((name) => [name, (x: Tensor) => (x as unknown as Record<string, () => Tensor>)[name]?.()]),
   ),
   log: (x) => x.abs().add(0.1).log(),
-  log1P: (x) => x.abs().log1P(),
   sqrt: (x) => x.abs().sqrt(),
   rsqrt: (x) => x.abs().add(0.1).rsqrt(),
   reciprocal: (x) => x.abs().add(0.1).reciprocal(),
@@ -163,7 +162,7 @@ const calls: Record<string, (x: Tensor) => unknown> = {
 
 /** Of the native cores that have them. */
 const laterCalls: Record<string, (x: Tensor) => unknown> = {
-  log1p: (x) => (x.abs() as unknown as { log1p(): Tensor }).log1p(),
+  log1p: (x) => x.abs().log1p(),
   ...(['plain', 'causal', 'bool mask', 'float mask', 'scale'] as const).reduce(
     (all, kind) => ({ ...all, [`scaledDotProductAttention: ${kind}`]: (x: Tensor) => attention(x, kind) }),
     {},

@@ -28,7 +28,6 @@ export const elementwise: Record<string, Operator> = {
     const one = graph.scalar(1, floatOf(result))
     return graph.node('Sub', [graph.node('Exp', [tensorOf(graph, x)]), one])
   },
-  log1P: log1p,
   log1p,
   logSigmoid: (graph, [x]) => {
     const opposite = graph.node('Neg', [tensorOf(graph, x)])
