@@ -6,7 +6,7 @@ import {
   multiclassCalibrationError,
 } from '../../src/metrics/index.js'
 import { tensor, zeros } from '../../src/tensor/index.js'
-import { integer, labels, matrix, normals, randomFrom, rowsOf } from './loops.js'
+import { integer, labels, matrix, normals, randomFrom, rowsOf } from '../plain-arrays.js'
 
 type Norm = 'l1' | 'l2' | 'max'
 

@@ -23,7 +23,7 @@ import {
   BinaryConfusionMatrix,
 } from '../../src/metrics/index.js'
 import { memory, scope, tensor, zeros } from '../../src/tensor/index.js'
-import { integer, labels, matrix, normals, randomFrom, rowsOf } from './loops.js'
+import { integer, labels, matrix, normals, randomFrom, rowsOf } from '../plain-arrays.js'
 
 /** The class predicted for each row, the definition in loops: the target if fewer than k scores come before it. */
 function predictions(scores: number[][], target: number[], k: number): number[] {

@@ -10,7 +10,7 @@ import {
   multiclassAveragePrecision,
 } from '../../src/metrics/index.js'
 import { tensor, zeros } from '../../src/tensor/index.js'
-import { integer, labels, matrix, normals, randomFrom, rowsOf } from './loops.js'
+import { integer, labels, matrix, normals, randomFrom, rowsOf } from '../plain-arrays.js'
 
 /** The share of pairs of a right and a wrong row that are in order; half of those with equal scores (Mann & Whitney). */
 function slowAuroc(scores: number[], positive: boolean[]): number {

@@ -12,7 +12,7 @@ import {
   retrievalReciprocalRank,
 } from '../../src/metrics/index.js'
 import { tensor, zeros } from '../../src/tensor/index.js'
-import { integer, labels, matrix, normals, randomFrom } from './loops.js'
+import { integer, labels, matrix, normals, randomFrom } from '../plain-arrays.js'
 
 /** Items by score, and how many relevant ones with a positive score are among the first k, in plain loops. */
 function slow(scores: number[], relevant: number[], topK: number | undefined): Record<string, number> {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { silhouetteScore } from '../../src/metrics/index.js'
 import { manualSeed, randint, randn, tensor, zeros } from '../../src/tensor/index.js'
-import { integer, labels, matrix, normals, randomFrom, rowsOf } from './loops.js'
+import { integer, labels, matrix, normals, randomFrom, rowsOf } from '../plain-arrays.js'
 
 const distances = {
   euclidean: (a: number[], b: number[]) => Math.hypot(...a.map((x, i) => x - b[i]!)),

@@ -119,18 +119,18 @@ export const losses: Table = {
     return results
   },
   'DINOv1Loss.sinkhorn': ({ named: tensors, attrs }) => {
-    const teacher = tensors.teacher as Tensor
-    const [, , prototypes = 0] = teacher.shape
-    const options = { temperature: Number(attrs.teacher_temp), iterations: Number(attrs.n_iterations) }
-    const probs = L.sinkhornKnopp(teacher.reshape([-1, prototypes]), options).reshape(teacher.shape)
-    return { probs, loss: new L.DINOv1Loss(camelOptions(attrs)).forward(tensors.student as Tensor, probs) }
+    const loss = new L.DINOv1Loss(camelOptions(attrs))
+    const options = { iterations: Number(attrs.n_iterations) }
+    const probs = loss.sinkhornKnoppTeacher(tensors.teacher as Tensor, Number(attrs.teacher_temp), options)
+    return { probs, loss: loss.forward(tensors.student as Tensor, probs) }
   },
   iBOTPatchLoss: ({ named: tensors, attrs }) => {
-    const options = { temperature: Number(attrs.teacher_temp), iterations: Number(attrs.n_iterations) }
-    const probs = L.sinkhornKnopp(tensors.teacher as Tensor, options)
-    return { probs, loss: new L.IBOTPatchLoss(camelOptions(attrs)).forward(tensors.student as Tensor, probs) }
+    const loss = new L.iBOTPatchLoss(camelOptions(attrs))
+    const options = { iterations: Number(attrs.n_iterations) }
+    const probs = loss.sinkhornKnoppTeacher(tensors.teacher as Tensor, Number(attrs.teacher_temp), options)
+    return { probs, loss: loss.forward(tensors.student as Tensor, probs) }
   },
-  'dinov3._koleo_loss': (call) => L.koLeoLoss(first(call)),
+  'dinov3._koleo_loss': (call) => new L.KoLeoLoss().forward(first(call)),
   msn: ({ inputs, attrs }) => {
     const { loss, crossEntropy, meMax } = L.msnLoss(at(inputs, 0), at(inputs, 1), camelOptions(attrs))
     return { loss, ce: crossEntropy, me_max: meMax }

@@ -2,17 +2,20 @@
 import { SptError } from '../errors.js'
 import { Module } from '../nn/index.js'
 import { cat, noGrad, type Tensor, tensor } from '../tensor/index.js'
+import { matrixSizes, pairSizes, sameShapes, shapeOf } from './shapes.js'
 
 /**
  * Sinkhorn–Knopp: scores [samples, prototypes] to assignments whose rows sum to 1 and whose columns share the samples
- * evenly (Cuturi 2013; Caron et al. 2020, arXiv:2006.09882, eq. 3). Carries no gradient. The largest score is taken off
- * before exp, which changes nothing but the range.
+ * evenly (Cuturi 2013; Caron et al. 2020, arXiv:2006.09882, eq. 3). Carries no gradient.
  */
 export function sinkhornKnopp(scores: Tensor, { temperature = 0.05, iterations = 3 } = {}): Tensor {
   return noGrad(() => {
-    const [samples = 0, prototypes = 0] = scores.shape
+    const [samples, prototypes] = matrixSizes('sinkhornKnopp', scores)
     const scaled = scores.detach().div(temperature)
-    let q = scaled.sub(scaled.amax()).exp() // [samples, prototypes]
+    // The first round divides each column by its sum, so a column's largest score may be taken off before exp: no column
+    // is 0 then, however small its scores.
+    const largest = iterations > 0 ? scaled.amax(0, true) : scaled.amax()
+    let q = scaled.sub(largest).exp() // [samples, prototypes]
     q = q.div(q.sum())
     for (let round = 0; round < iterations; round += 1) {
       q = q.div(q.sum(0, true)).div(prototypes)
@@ -22,8 +25,9 @@ export function sinkhornKnopp(scores: Tensor, { temperature = 0.05, iterations =
   })
 }
 
-/** −Σ target · log softmax(logits / τ) over the last axis; targets are probabilities. */
+/** −Σ target · log softmax(logits / τ) over the last axis; targets are probabilities of the logits' shape. */
 export function softCrossEntropy(target: Tensor, logits: Tensor, temperature: number): Tensor {
+  sameShapes('softCrossEntropy', target, logits)
   return target.mul(logits.div(temperature).logSoftmax(-1)).sum(-1).neg()
 }
 
@@ -48,6 +52,8 @@ export class SwAVLoss extends Module {
    * @param queue projections of earlier batches [rows, dim], which only balance the codes
    */
   forward(first: Tensor, second: Tensor, prototypes: Tensor, queue?: Tensor): Tensor {
+    const [, dim] = pairSizes('SwAVLoss', first, second)
+    checkWidth(dim, prototypes, queue)
     normaliseRows(prototypes)
     const { temperature } = this.options
     const scores = [first, second].map((z) => z.normalize().matmul(prototypes.t())) as [Tensor, Tensor]
@@ -72,6 +78,16 @@ export class SwAVLoss extends Module {
       return sinkhornKnopp(cat(rows, 0), { temperature: epsilon, iterations: sinkhornIterations })
     })
   }
+}
+
+function checkWidth(dim: number, prototypes: Tensor, queue: Tensor | undefined): void {
+  const fits = (rows: Tensor): boolean => rows.ndim === 2 && rows.shape[1] === dim
+  if (fits(prototypes) && (!queue || fits(queue))) return
+  const queued = queue ? ` and a queue ${shapeOf(queue)}` : ''
+  throw new SptError(
+    'ERR_SHAPE',
+    `SwAVLoss: projections of ${dim} dimensions, prototypes ${shapeOf(prototypes)}${queued}`,
+  )
 }
 
 /**
@@ -126,17 +142,27 @@ export class DINOv1Loss extends Module {
     return crossViewEntropy(student, teacher, this.temperatureStudent)
   }
 
-  /** softmax((logits − centre) / τ), with the queued centre applied first. */
-  softmaxCenterTeacher(logits: Tensor, temperature: number): Tensor {
-    this.applyCenterUpdate()
+  /** softmax((logits − centre) / τ), with the queued centre applied first unless `updateCenters` is false. */
+  softmaxCenterTeacher(logits: Tensor, temperature: number, { updateCenters = true } = {}): Tensor {
+    if (updateCenters) this.applyCenterUpdate()
     const centred = this.center ? logits.sub(this.center.detach().clone()) : logits
     return centred.div(temperature).softmax(-1).detach()
+  }
+
+  /** Teacher logits [..., prototypes] as Sinkhorn assignments, all rows together. */
+  sinkhornKnoppTeacher(logits: Tensor, temperature: number, { iterations = 3 } = {}): Tensor {
+    return sinkhornOfRows(logits, temperature, iterations)
   }
 
   /** Queues the mean of these teacher logits [views, samples, prototypes] for the centre. */
   updateCenter(logits: Tensor): void {
     this.applyCenterUpdate()
     const [, , prototypes = 0] = logits.shape
+    const known = this.center?.shape[1] ?? prototypes
+    if (logits.ndim !== 3 || prototypes !== known) {
+      const expected = `[views, samples, ${this.center ? known : 'prototypes'}]`
+      throw new SptError('ERR_SHAPE', `DINOv1Loss: expected teacher logits ${expected}, got ${shapeOf(logits)}`)
+    }
     this.pending = noGrad(() => logits.detach().mean([0, 1]).reshape([1, prototypes])).keep()
   }
 
@@ -180,10 +206,17 @@ export class DINOv1Loss extends Module {
 export function crossViewEntropy(student: Tensor, teacher: Tensor, temperature: number): Tensor {
   const [students = 0, samples = 0, prototypes = 0] = student.shape
   const [teachers = 0] = teacher.shape
-  if (teacher.shape.slice(1).join() !== student.shape.slice(1).join()) {
+  if (student.ndim !== 3 || teacher.shape.slice(1).join() !== student.shape.slice(1).join()) {
     throw new SptError(
       'ERR_SHAPE',
-      `student [${student.shape.join(', ')}] and teacher [${teacher.shape.join(', ')}] differ beyond the view axis`,
+      `student ${shapeOf(student)} and teacher ${shapeOf(teacher)} differ beyond the view axis, or are not [views, samples, prototypes]`,
+    )
+  }
+  const count = students * teachers - Math.min(students, teachers)
+  if (count * samples === 0) {
+    throw new SptError(
+      'ERR_SHAPE',
+      `student ${shapeOf(student)} and teacher ${shapeOf(teacher)}: no two different views`,
     )
   }
   const logProbabilities = student
@@ -194,7 +227,6 @@ export function crossViewEntropy(student: Tensor, teacher: Tensor, temperature: 
   const weights = Array.from({ length: students }, (_, s) =>
     Array.from({ length: teachers }, (_, t) => Number(s !== t)),
   )
-  const count = students * teachers - Math.min(students, teachers)
   return pairs
     .mul(tensor(weights, { dtype: student.dtype }))
     .sum()
@@ -210,10 +242,22 @@ export class IBOTPatchLoss extends Module {
     this.studentTemp = studentTemp
   }
 
-  /** Student logits and teacher probabilities, both [patches, prototypes]. */
+  /** Teacher logits [patches, prototypes] as Sinkhorn assignments. */
+  sinkhornKnoppTeacher(logits: Tensor, temperature: number, { iterations = 3 } = {}): Tensor {
+    return sinkhornOfRows(logits, temperature, iterations)
+  }
+
+  /** Student logits and teacher probabilities, both [patches, prototypes]; the rows are the masked patches. */
   forward(student: Tensor, teacher: Tensor): Tensor {
     return softCrossEntropy(teacher, student, this.studentTemp).mean()
   }
+}
+
+export { IBOTPatchLoss as iBOTPatchLoss }
+
+function sinkhornOfRows(logits: Tensor, temperature: number, iterations: number): Tensor {
+  const rows = logits.reshape([-1, logits.shape.at(-1) ?? 0])
+  return sinkhornKnopp(rows, { temperature, iterations }).reshape(logits.shape)
 }
 
 export interface DINOv2Options {
@@ -245,10 +289,27 @@ export class DINOv2Loss extends Module {
   }
 }
 
-/** −mean ln of the distance of each row to its nearest neighbour, rows made unit length (Sablayrolles et al. 2019, KoLeo). */
+/**
+ * KoLeo (Sablayrolles et al. 2019, arXiv:1806.03198): −mean ln of the distance of each row of [samples, dim] to its nearest
+ * neighbour, rows made unit length. Needs two rows; `eps` is the least squared distance.
+ */
+export class KoLeoLoss extends Module {
+  readonly eps: number
+
+  constructor({ eps = 1e-8 } = {}) {
+    super()
+    this.eps = eps
+  }
+
+  forward(z: Tensor): Tensor {
+    return koLeoLoss(z, { eps: this.eps })
+  }
+}
+
+/** As {@link KoLeoLoss}. */
 export function koLeoLoss(z: Tensor, { eps = 1e-8 } = {}): Tensor {
+  const [count] = matrixSizes('KoLeoLoss', z, { atLeast: 2 })
   const rows = z.normalize(2, -1)
-  const count = rows.shape[0] ?? 0
   const cosines = rows.matmul(rows.t())
   const others = cosines.sub(diagonalOf(count, 4)) // cosines never exceed 1: the row itself cannot win
   const nearest = others.amax(1)

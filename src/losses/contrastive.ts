@@ -1,6 +1,8 @@
 /** Contrastive losses: cross-entropy over cosine similarities. */
+import { SptError } from '../errors.js'
 import { Module } from '../nn/index.js'
 import { arange, cat, eye, type Tensor, tensor } from '../tensor/index.js'
+import { matrixSizes, pairSizes, shapeOf } from './shapes.js'
 
 export interface InfoNceOptions {
   temperature?: number
@@ -16,6 +18,7 @@ export interface InfoNceOptions {
  * @param anchors [anchors, dim]
  * @param candidates [candidates, dim]
  * @param targets int64 [anchors], the index of each anchor's own candidate
+ * @throws ERR_SHAPE when the shapes do not fit. A row whose candidates are all masked makes the loss NaN.
  */
 export function infoNce(
   anchors: Tensor,
@@ -23,6 +26,7 @@ export function infoNce(
   targets: Tensor,
   { temperature = 0.07, mask, logitScale }: InfoNceOptions = {},
 ): Tensor {
+  checkShapes(anchors, candidates, targets, mask)
   const cosines = anchors.normalize().matmul(candidates.normalize().t()) // [anchors, candidates]
   // Shifted by the target's own cosine the loss is the same, but the gradient of the scale loses no digits.
   const logits = logitScale
@@ -31,6 +35,19 @@ export function infoNce(
   return (mask ? logits.maskedFill(mask, -Infinity) : logits).crossEntropy(targets)
 }
 
+function checkShapes(anchors: Tensor, candidates: Tensor, targets: Tensor, mask: Tensor | undefined): void {
+  const [rows, dim] = matrixSizes('InfoNCE', anchors)
+  const [others, otherDim] = matrixSizes('InfoNCE', candidates)
+  const fits = dim === otherDim && targets.shape.join() === String(rows)
+  if (fits && (!mask || mask.shape.join() === [rows, others].join())) return
+  const [a, b, c] = [anchors, candidates, targets].map(shapeOf)
+  const masked = mask ? ` and mask ${shapeOf(mask)}` : ''
+  throw new SptError('ERR_SHAPE', `InfoNCE: anchors ${a}, candidates ${b}, targets ${c}${masked} do not fit`, {
+    hint: 'Anchors [anchors, dim], candidates [candidates, dim], targets [anchors], mask [anchors, candidates].',
+  })
+}
+
+/** InfoNCE of anchors [anchors, dim], candidates [candidates, dim] and targets [anchors]; see {@link infoNce}. */
 export class InfoNCELoss extends Module {
   readonly temperature: number
 
@@ -62,8 +79,8 @@ export class NTXEntLoss extends Module {
   }
 
   forward(first: Tensor, second: Tensor): Tensor {
+    const [size] = pairSizes('NTXEntLoss', first, second)
     const views = cat([first, second], 0) // [2N, dim]
-    const size = first.shape[0] ?? 0
     const partners = tensor(BigInt64Array.from({ length: 2 * size }, (_, row) => BigInt((row + size) % (2 * size))))
     const self = eye(2 * size, 2 * size, { dtype: 'bool' })
     return infoNce(views, views, partners, { temperature: this.temperature, mask: self })
@@ -90,7 +107,7 @@ export function symmetricInfoNce(
   second: Tensor,
   options: { temperature?: number; logitScale?: Tensor | undefined } = {},
 ): Tensor {
-  const own = arange(first.shape[0] ?? 0)
+  const own = arange(pairSizes('CLIPLoss', first, second)[0])
   return infoNce(first, second, own, options)
     .add(infoNce(second, first, own, options))
     .mul(0.5)

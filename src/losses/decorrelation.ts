@@ -3,6 +3,7 @@ import { SptError } from '../errors.js'
 import { Module } from '../nn/index.js'
 import { cat, eye, noGrad, type Tensor, zeros } from '../tensor/index.js'
 import { mseLoss } from './elementwise.js'
+import { matrixSizes, pairSizes, sameShapes } from './shapes.js'
 import { cosineSimilarity } from './similarity.js'
 
 export interface VarianceCovarianceOptions {
@@ -16,7 +17,7 @@ export function varianceCovariance(
   z: Tensor,
   { stdCoeff = 25, covCoeff = 1, epsilon = 1e-4 }: VarianceCovarianceOptions = {},
 ): { variance: Tensor; covariance: Tensor } {
-  const [count, dim] = matrixSizes('VICReg', z)
+  const [count, dim] = matrixSizes('VICReg', z, { atLeast: 2 })
   const centred = z.sub(z.mean(0, true))
   const std = centred
     .square()
@@ -42,7 +43,7 @@ export function varianceCovariance(
   }
 }
 
-/** The regularisation of VICReg without the invariance term. */
+/** The regularisation of VICReg without the invariance term, of [samples, dim] with two samples or more. */
 export class VCRegLoss extends Module {
   readonly options: Required<VarianceCovarianceOptions>
 
@@ -61,7 +62,10 @@ export interface VICRegOptions extends VarianceCovarianceOptions {
   simCoeff?: number
 }
 
-/** VICReg (Bardes et al. 2022, arXiv:2105.04906, eq. 6); the variance term is halved per view, its mean over two views. */
+/**
+ * VICReg (Bardes et al. 2022, arXiv:2105.04906, eq. 6); the variance term is halved per view, its mean over two views.
+ * Two of one shape [samples, dim], with two samples or more.
+ */
 export class VICRegLoss extends Module {
   readonly options: Required<VICRegOptions>
 
@@ -77,6 +81,7 @@ export class VICRegLoss extends Module {
 
   /** The five terms, each times its coefficient. */
   terms(first: Tensor, second: Tensor): Record<string, Tensor> {
+    pairSizes('VICRegLoss', first, second, { atLeast: 2 })
     const a = varianceCovariance(first, this.options)
     const b = varianceCovariance(second, this.options)
     return {
@@ -94,6 +99,7 @@ export class VICRegLoss extends Module {
  * nearest patch by cosine in the same image of the second, all pairs together. Both are [batch, patches, dim].
  */
 export function localVicReg(first: Tensor, second: Tensor, options: VICRegOptions = {}): Tensor {
+  sameShapes('localVicReg', first, second)
   const [, , dim = 0] = first.shape
   const nearest = noGrad(() => {
     const cosines = first.detach().normalize(2, -1).matmul(second.detach().normalize(2, -1).transpose(1, 2))
@@ -102,7 +108,7 @@ export function localVicReg(first: Tensor, second: Tensor, options: VICRegOption
   return new VICRegLoss(options).forward(first.reshape([-1, dim]), second.gather(1, nearest).reshape([-1, dim]))
 }
 
-/** Barlow Twins (Zbontar et al. 2021, arXiv:2103.03230, eq. 1) of two views [N, dim]. */
+/** Barlow Twins (Zbontar et al. 2021, arXiv:2103.03230, eq. 1) of two views [N, dim], N at least 2. */
 export class BarlowTwinsLoss extends Module {
   readonly lambd: number
 
@@ -112,7 +118,7 @@ export class BarlowTwinsLoss extends Module {
   }
 
   forward(first: Tensor, second: Tensor): Tensor {
-    const [count, dim] = matrixSizes('BarlowTwinsLoss', first)
+    const [count, dim] = pairSizes('BarlowTwinsLoss', first, second, { atLeast: 2 })
     const correlation = standardise(first, count).t().matmul(standardise(second, count)).div(count) // [dim, dim]
     const identity = eye(dim)
     const weights = identity.mul(1 - this.lambd).add(this.lambd) // 1 on the diagonal, λ elsewhere
@@ -134,6 +140,13 @@ export class TiCoLoss extends Module {
   }
 
   forward(first: Tensor, second: Tensor): Tensor {
+    const [, dim] = pairSizes('TiCoLoss', first, second)
+    if (dim !== this.covariance.shape[0]) {
+      throw new SptError(
+        'ERR_SHAPE',
+        `TiCoLoss: made for ${this.covariance.shape[0]} dimensions, got [${first.shape.join(', ')}]`,
+      )
+    }
     const [a, b] = [first.normalize(), second.normalize()] // [N, dim]
     noGrad(() => {
       const both = cat([a.detach(), b.detach()], 0)
@@ -145,15 +158,16 @@ export class TiCoLoss extends Module {
       this.covariance.copy_(this.covariance.mul(this.beta).add(current.mul(1 - this.beta)))
     })
     const invariance = cosineSimilarity(a, b).mean().mul(-2).add(2)
-    const spread = a.matmul(this.covariance.detach().clone()).mul(a).sum(1).mean()
+    const spread = a.matmul(this.covariance.detach().to(a.dtype).clone()).mul(a).sum(1).mean()
     return invariance.add(spread.mul(this.rho))
   }
 }
 
 /** The elements of a square matrix off its diagonal, row by row: [n·(n − 1)]. */
 export function offDiagonal(matrix: Tensor): Tensor {
-  const [rows, columns] = matrixSizes('offDiagonal', matrix)
+  const [rows, columns] = matrixSizes('offDiagonal', matrix, { atLeast: 0 })
   if (rows !== columns) throw new SptError('ERR_SHAPE', `offDiagonal: [${rows}, ${columns}] is not square`)
+  if (rows < 2) return matrix.reshape([-1]).narrow(0, 0, 0)
   // Without its last element the flat matrix is rows of n + 1 that begin on the diagonal.
   const flat = matrix
     .contiguous()
@@ -180,12 +194,4 @@ function standardise(z: Tensor, count: number): Tensor {
       .sqrt()
       .add(1e-5),
   )
-}
-
-function matrixSizes(name: string, z: Tensor): [number, number] {
-  const [rows, columns] = z.shape
-  if (rows === undefined || columns === undefined || z.ndim !== 2) {
-    throw new SptError('ERR_SHAPE', `${name}: expected [samples, dim], got [${z.shape.join(', ')}]`)
-  }
-  return [rows, columns]
 }

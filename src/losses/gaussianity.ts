@@ -1,6 +1,8 @@
 /** Losses that push embeddings towards a standard normal distribution: LeJEPA's SIGReg and VISReg. */
+import { argumentInvalid, SptError } from '../errors.js'
 import { Module } from '../nn/index.js'
-import { type Tensor, tensor } from '../tensor/index.js'
+import { randn, type Tensor, tensor } from '../tensor/index.js'
+import { matrixSizes, shapeOf } from './shapes.js'
 
 /**
  * The Epps–Pulley statistic of each column of [samples, columns]: N · ∫ |φ̂(t) − e^{−t²/2}|² e^{−t²/2} dt, by the
@@ -12,6 +14,9 @@ export class EppsPulley extends Module {
 
   constructor({ tMax = 3, nPoints = 17 } = {}) {
     super()
+    if (!(Number.isInteger(nPoints) && nPoints >= 2))
+      throw argumentInvalid('EppsPulley: nPoints', 'a whole number of at least 2', nPoints)
+    if (!(tMax > 0)) throw argumentInvalid('EppsPulley: tMax', 'a number above 0', tMax)
     const step = tMax / (nPoints - 1)
     this.points = Float64Array.from({ length: nPoints }, (_, index) => index * step)
     this.weights = this.points.map((t, index) => {
@@ -22,6 +27,7 @@ export class EppsPulley extends Module {
 
   /** [samples, columns] → [columns] */
   forward(samples: Tensor): Tensor {
+    if (samples.numel === 0) throw new SptError('ERR_SHAPE', `EppsPulley: ${shapeOf(samples)} holds no samples`)
     const { dtype } = samples
     const t = tensor(this.points, { dtype })
     const normal = tensor(
@@ -34,6 +40,31 @@ export class EppsPulley extends Module {
     const distance = real.square().add(imaginary.square()) // [columns, points]
     return distance.matmul(tensor(this.weights, { dtype })).mul(samples.shape[0] ?? 0)
   }
+}
+
+/**
+ * SIGReg as a module: the mean Epps–Pulley statistic of [samples, dim] along `nSlices` unit directions, drawn anew with
+ * every call from the default generator, whose state is in checkpoints.
+ */
+export class SlicedEppsPulley extends Module {
+  readonly nSlices: number
+  readonly test: EppsPulley
+
+  constructor({ nSlices = 1024, tMax = 3, nPoints = 17 } = {}) {
+    super()
+    this.nSlices = nSlices
+    this.test = new EppsPulley({ tMax, nPoints })
+  }
+
+  forward(samples: Tensor): Tensor {
+    const [, dim] = matrixSizes('SlicedEppsPulley', samples)
+    return slicedGaussianity(samples, directionsFor(samples, dim, this.nSlices), this.test)
+  }
+}
+
+/** Normal numbers [dim, slices] of the samples' type. */
+function directionsFor(samples: Tensor, dim: number, slices: number): Tensor {
+  return randn([dim, slices], { dtype: samples.dtype === 'float64' ? 'float64' : 'float32' })
 }
 
 /** SIGReg: the mean Epps–Pulley statistic of [samples, dim] along unit directions, the columns of [dim, slices]. */
@@ -52,6 +83,10 @@ export function leJepaLoss(
   directions: Tensor,
   { nGlobal, lamb = 0.02, test = new EppsPulley() }: { nGlobal: number; lamb?: number; test?: EppsPulley },
 ): { loss: Tensor; invariance: Tensor; sigreg: Tensor } {
+  if (projections.ndim !== 3 || !(nGlobal >= 1 && nGlobal <= (projections.shape[0] ?? 0))) {
+    const expected = `[views, samples, dim] with ${nGlobal} global views or more`
+    throw new SptError('ERR_SHAPE', `leJepaLoss: expected ${expected}, got ${shapeOf(projections)}`)
+  }
   const center = projections.narrow(0, 0, nGlobal).mean(0, true) // [1, samples, dim]
   const invariance = center.sub(projections).square().mean()
   const sigreg = slicedGaussianity(projections.reshape([-1, projections.shape.at(-1) ?? 0]), directions, test)
@@ -62,26 +97,31 @@ export interface VISRegOptions {
   lambdaScale?: number
   lambdaShape?: number
   lambdaCenter?: number
+  /** Directions that are drawn where none are given. */
+  numProjections?: number
 }
 
 /** VISReg: centre, scale and shape of each view [views, samples, dim] against the standard normal distribution. */
 export class VISRegLoss extends Module {
   readonly options: Required<VISRegOptions>
 
-  constructor({ lambdaScale = 1, lambdaShape = 1, lambdaCenter = 1 }: VISRegOptions = {}) {
+  constructor({ lambdaScale = 1, lambdaShape = 1, lambdaCenter = 1, numProjections = 256 }: VISRegOptions = {}) {
     super()
-    this.options = { lambdaScale, lambdaShape, lambdaCenter }
+    this.options = { lambdaScale, lambdaShape, lambdaCenter, numProjections }
   }
 
-  /** @param directions [dim, slices], made unit length here */
-  forward(z: Tensor, directions: Tensor): Tensor {
-    const [, samples = 0] = z.shape
-    const { lambdaScale, lambdaShape, lambdaCenter } = this.options
+  /** @param directions [dim, slices], made unit length here; drawn from the default generator where absent */
+  forward(z: Tensor, directions?: Tensor): Tensor {
+    const [, samples = 0, dim = 0] = z.shape
+    if (z.ndim !== 3 || z.numel === 0)
+      throw new SptError('ERR_SHAPE', `VISRegLoss: expected [views, samples, dim], got ${shapeOf(z)}`)
+    const { lambdaScale, lambdaShape, lambdaCenter, numProjections } = this.options
+    const along = directions ?? directionsFor(z, dim, numProjections)
     const mean = z.mean(1, true) // [views, 1, dim]
     const centred = z.sub(mean)
     const std = centred.norm(2, 1, true).div(Math.sqrt(samples)).add(1e-6)
     const scale = std.sub(1).square().mean()
-    const slices = centred.div(std.detach()).matmul(directions.normalize(2, 0)) // [views, samples, slices]
+    const slices = centred.div(std.detach()).matmul(along.normalize(2, 0)) // [views, samples, slices]
     const quantiles = tensor(
       Float64Array.from({ length: samples }, (_, index) => normalQuantile((index + 1) / (samples + 1))),
       { shape: [samples, 1], dtype: z.dtype },

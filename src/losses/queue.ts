@@ -3,6 +3,7 @@ import { argumentInvalid, unsupported } from '../errors.js'
 import { Module } from '../nn/index.js'
 import { arange, cat, noGrad, scope, type Tensor } from '../tensor/index.js'
 import { infoNce, NTXEntLoss } from './contrastive.js'
+import { pairSizes, sameShapes } from './shapes.js'
 
 /**
  * The last `maxLength` rows that were appended. `fifo` keeps the oldest first; `ring` writes over the oldest in place, so
@@ -107,17 +108,50 @@ export class MoCoLoss extends Module {
 
   /** Queries and keys [samples, dim]. */
   forward(query: Tensor, key: Tensor): Tensor {
+    pairSizes('MoCoLoss', query, key)
     const [q, k] = [query.normalize(), key.detach().normalize()]
-    const negatives = this.queue.append(k) // [rows, dim]
-    const positive = q.mul(k).sum(1, true) // [samples, 1]
-    const logits = cat([positive, q.matmul(negatives.t())], 1).div(this.temperature)
-    return logits.crossEntropy(arange(q.shape[0] ?? 0).mul(0))
+    return againstQueue(q, k, this.queue.append(k), this.temperature)
+  }
+}
+
+/** Cross-entropy of unit rows [samples, dim] finding their key [samples, dim] among the queue's rows [rows, dim]. */
+function againstQueue(query: Tensor, key: Tensor, negatives: Tensor, temperature: number): Tensor {
+  const positive = query.mul(key).sum(1, true) // [samples, 1]
+  const logits = cat([positive, query.matmul(negatives.t())], 1).div(temperature)
+  return logits.crossEntropy(arange(query.shape[0] ?? 0).mul(0))
+}
+
+/**
+ * PIRL (Misra & van der Maaten 2020, arXiv:1912.01991, eq. 5): λ · NCE of the transformed image's projections against the
+ * image's, plus (1 − λ) · NCE of the image's against itself. As upstream, the image's projections enter the queue first.
+ */
+export class PIRLLoss extends Module {
+  readonly temperature: number
+  readonly lambda: number
+  readonly queue: RowQueue
+
+  constructor({ queueLength = 16384, temperature = 0.07, lambda = 0.5 } = {}) {
+    super()
+    this.temperature = temperature
+    this.lambda = lambda
+    this.queue = new RowQueue(queueLength, { order: 'ring' })
+  }
+
+  /** Projections of the transformed images and of the images, both [samples, dim]. */
+  forward(transformed: Tensor, image: Tensor): Tensor {
+    pairSizes('PIRLLoss', transformed, image)
+    const [a, b] = [transformed.normalize(), image.normalize()]
+    const negatives = this.queue.append(b)
+    const first = againstQueue(a, b, negatives, this.temperature)
+    const second = againstQueue(b, b, negatives, this.temperature)
+    return first.mul(this.lambda).add(second.mul(1 - this.lambda))
   }
 }
 
 /** MoCo v3's InfoNCE (Chen et al. 2021, arXiv:2104.02057), without the paper's factor 2τ. Rows paired, [samples, dim]. */
 export function mocoV3Loss(query: Tensor, key: Tensor, { temperature = 0.2 } = {}): Tensor {
-  return infoNce(query, key, arange(query.shape[0] ?? 0), { temperature })
+  const [samples] = pairSizes('mocoV3Loss', query, key)
+  return infoNce(query, key, arange(samples), { temperature })
 }
 
 /** Each query's nearest row of the support by cosine, detached: [samples, dim]. */
@@ -149,6 +183,9 @@ export class NNCLRLoss extends Module {
     firstPrediction: Tensor,
     secondPrediction: Tensor,
   ): Tensor {
+    pairSizes('NNCLRLoss: projections', firstProjection, secondProjection)
+    sameShapes('NNCLRLoss: predictions', firstPrediction, secondPrediction)
+    sameShapes('NNCLRLoss: projections and predictions', firstProjection, firstPrediction)
     const support = this.queue.append(firstProjection)
     const many = this.queue.length > 1
     const nearFirst = many ? nearestNeighbour(firstProjection, support) : firstProjection.detach()

@@ -1,8 +1,9 @@
 /** Losses on masked patches: MAE, SimMIM, data2vec, NEPA; and patches of images and their histograms of gradients. */
-import { SptError } from '../errors.js'
+import { argumentInvalid, SptError } from '../errors.js'
 import { Module } from '../nn/index.js'
 import { cat, type Tensor } from '../tensor/index.js'
 import { smoothL1Loss } from './elementwise.js'
+import { sameShapes, shapeOf } from './shapes.js'
 import { cosineSimilarity } from './similarity.js'
 
 /**
@@ -60,23 +61,31 @@ export function normalisePatches(patches: Tensor): Tensor {
   )
 }
 
-/** Mean of the per-patch losses over the patches where the mask is 1. */
+/** Mean of the per-patch losses [batch, patches] where the mask of that shape is 1; NaN where it is 0 everywhere. */
 export function maskedMean(losses: Tensor, mask: Tensor): Tensor {
+  sameShapes('maskedMean: losses and mask', losses, mask)
   const weights = mask.to(losses.dtype)
   return losses.mul(weights).sum().div(weights.sum())
 }
 
 /** MAE's loss (He et al. 2022, arXiv:2111.06377) on patches [batch, patches, width]; mask 1 = to be predicted. */
 export function mae(target: Tensor, prediction: Tensor, mask: Tensor, { normPixLoss = false } = {}): Tensor {
+  sameShapes('mae: target and prediction', target, prediction)
   const goal = normPixLoss ? normalisePatches(target) : target
   return maskedMean(prediction.sub(goal).square().mean(-1), mask)
 }
 
+/** Predictions and target patches, both [batch, patches, C·p·p], to a loss for each patch [batch, patches]. */
+export type PatchLoss = (prediction: Tensor, target: Tensor) => Tensor
+
 export interface MAELossOptions {
+  /** Pixels of a patch's side. */
   patchSize?: number
-  lossType?: 'mse' | 'cosine' | 'smooth_l1'
+  /** `custom`: what `registerCustomLoss` was given. */
+  lossType?: 'mse' | 'cosine' | 'smooth_l1' | 'custom'
   /** Only masked patches count. */
   maskOnly?: boolean
+  /** Target patches to mean 0 and variance 1, each by itself. */
   patchNormalize?: boolean
   reduction?: 'mean' | 'sum'
 }
@@ -84,6 +93,7 @@ export interface MAELossOptions {
 /** MAE's loss from images: predictions [batch, patches, C·p·p], images [batch, C, height, width], mask [batch, patches]. */
 export class MAELoss extends Module {
   readonly options: Required<MAELossOptions>
+  #custom: PatchLoss | undefined
 
   constructor(options: MAELossOptions = {}) {
     super()
@@ -97,42 +107,62 @@ export class MAELoss extends Module {
     this.options = { ...defaults, ...options }
   }
 
+  /** The loss of `lossType: 'custom'`. */
+  registerCustomLoss(loss: PatchLoss): void {
+    this.#custom = loss
+  }
+
+  /** @throws ERR_SHAPE when the shapes do not fit, ERR_ARGUMENT when a custom loss was not registered. */
   forward(prediction: Tensor, images: Tensor, mask: Tensor): Tensor {
     const { patchSize, lossType, maskOnly, patchNormalize, reduction } = this.options
+    if (images.ndim !== 4)
+      throw new SptError('ERR_SHAPE', `MAELoss: images ${shapeOf(images)} are not [batch, C, height, width]`)
     const patches = patchify(images, [images.shape[1] ?? 0, patchSize, patchSize])
     if (patches.shape.join() !== prediction.shape.join()) {
       throw new SptError(
         'ERR_SHAPE',
-        `MAELoss: predictions [${prediction.shape.join(', ')}], patches of the images [${patches.shape.join(', ')}]`,
+        `MAELoss: predictions ${shapeOf(prediction)}, patches of the images ${shapeOf(patches)}`,
       )
     }
     const target = patchNormalize ? normalisePatches(patches) : patches
-    const losses = patchLosses(prediction, target, lossType) // [batch, patches]
+    const loss = lossType === 'custom' ? this.#custom : patchLosses[lossType]
+    if (!loss) throw argumentInvalid('MAELoss: lossType', 'a loss of its own by registerCustomLoss', lossType)
+    const losses = loss(prediction, target) // [batch, patches]
+    sameShapes('MAELoss: losses of patches and mask', losses, mask)
     if (!maskOnly) return reduction === 'sum' ? losses.sum() : losses.mean()
     return reduction === 'sum' ? losses.mul(mask.to(losses.dtype)).sum() : maskedMean(losses, mask)
   }
 }
 
-function patchLosses(prediction: Tensor, target: Tensor, type: Required<MAELossOptions>['lossType']): Tensor {
-  if (type === 'cosine') return cosineSimilarity(prediction, target, { dim: -1 }).rsub(1)
-  if (type === 'smooth_l1') return smoothL1Loss(prediction, target, { reduction: 'none' }).mean(-1)
-  return prediction.sub(target).square().mean(-1)
+const patchLosses: Record<'mse' | 'cosine' | 'smooth_l1', PatchLoss> = {
+  mse: (prediction, target) => prediction.sub(target).square().mean(-1),
+  cosine: (prediction, target) => cosineSimilarity(prediction, target, { dim: -1 }).rsub(1),
+  smooth_l1: (prediction, target) => smoothL1Loss(prediction, target, { reduction: 'none' }).mean(-1),
 }
 
 /** SimMIM's loss (Xie et al. 2022, arXiv:2111.09886): L1 of raw pixels on masked patches. */
 export function simMimLoss(prediction: Tensor, target: Tensor, mask: Tensor): Tensor {
+  sameShapes('simMimLoss: prediction and target', prediction, target)
   return maskedMean(prediction.sub(target).abs().mean(-1), mask)
 }
 
 /** data2vec's loss (Baevski et al. 2022, arXiv:2202.03555, eq. 2): smooth L1 on masked tokens; layer-normed targets. */
 export function data2vecLoss(prediction: Tensor, target: Tensor, mask: Tensor, { beta = 2 } = {}): Tensor {
+  sameShapes('data2vecLoss: prediction and target', prediction, target)
   const goal = target.detach().layerNorm([target.shape.at(-1) ?? 0])
   return maskedMean(smoothL1Loss(prediction, goal, { reduction: 'none', beta }).mean(-1), mask)
 }
 
 /** NEPA: −mean cos between the prediction at token i and the (detached) input embedding of token i + 1. [batch, tokens, dim] */
 export function nextEmbeddingLoss(embeddings: Tensor, predictions: Tensor): Tensor {
+  sameShapes('nextEmbeddingLoss: embeddings and predictions', embeddings, predictions)
   const pairs = (embeddings.shape[1] ?? 1) - 1
+  if (embeddings.ndim !== 3 || pairs < 1) {
+    throw new SptError(
+      'ERR_SHAPE',
+      `nextEmbeddingLoss: expected [batch, two tokens or more, dim], got ${shapeOf(embeddings)}`,
+    )
+  }
   const targets = embeddings.detach().narrow(1, 1, pairs)
   return cosineSimilarity(predictions.narrow(1, 0, pairs), targets, { dim: -1, eps: 1e-12 })
     .mean()
@@ -145,6 +175,12 @@ export function nextEmbeddingLoss(embeddings: Tensor, predictions: Tensor): Tens
  */
 export function hogPerPatch(images: Tensor, { patchSize, bins = 9 }: { patchSize: number; bins?: number }): Tensor {
   const [batch = 0, channels = 0, height = 0, width = 0] = images.shape
+  if (images.ndim !== 4 || height % patchSize !== 0 || width % patchSize !== 0) {
+    throw new SptError(
+      'ERR_SHAPE',
+      `hogPerPatch: ${shapeOf(images)} does not divide into patches of ${patchSize} pixels a side`,
+    )
+  }
   const dx = shifted(images, 3, 1).sub(shifted(images, 3, -1))
   const dy = shifted(images, 2, 1).sub(shifted(images, 2, -1))
   const magnitude = dx.square().add(dy.square()).add(1e-6).sqrt()

@@ -1,5 +1,5 @@
-/** What tests of metrics share: data drawn by a seed as plain arrays, and tensors of them. */
-import { tensor, type Tensor } from '../../src/tensor/index.js'
+/** What tests with plain loops share: numbers drawn by a seed as plain arrays, and tensors of them. */
+import { tensor, type Tensor } from '../src/tensor/index.js'
 
 /** Uniform numbers in [0, 1) from a seed (mulberry32): tests draw from no generator of the package. */
 export function randomFrom(seed: number): () => number {
