@@ -44,7 +44,7 @@ test('a missing configuration is told, a misspelt command recognised', async () 
   expect((await spt('doctr')).err).toMatch(
     /^error \[ERR_CONFIG\] "doctr" is neither a configuration file nor a command; did you mean "spt doctor"\?\nhint: /,
   )
-  expect((await spt('train')).err).toContain('Commands: run, doctor, plugins, schema.')
+  expect((await spt('train')).err).toContain('Commands: run, doctor, plugins, schema, summary.')
   expect((await spt('seed=1')).err).toContain('hint: The configuration file comes first')
   expect((await spt('flowers.yaml', '--resume', folder)).err).toContain('flowers.yaml cannot be given too')
   expect((await spt('run')).err).toMatch(/^error \[ERR_CONFIG\] no configuration file was given/)
@@ -105,4 +105,24 @@ test('an error shows its code, its message and what to do; where it happened onl
   expect(err.splice(0)).toEqual(['error x is not a function', 'hint: add --debug to see where it happened.'])
   reportError(internal('impossible'))
   expect(err.splice(0)).toContain('hint: add --debug to see where it happened.')
+})
+
+test('a configuration is summarised: from its data, from a given shape, as JSON', async () => {
+  const config = join(import.meta.dirname, '../fixtures/runs/simclr.yaml')
+  const { status, out } = await spt('summary', config)
+  expect(status).toBe(0)
+  expect(out).toMatch(/^backbone: small, 16 wide\nlayer +type +output .*\nSequential +\[1, 16\] +464 /)
+  expect(out).toContain('input [1, 3, 32, 32]: 464 parameters')
+  expect(out).toMatch(/\nprojector \(Sequential\): [\d,]+ parameters, [\d,]+ trainable$/)
+  const { backbone, networks } = JSON.parse((await spt('summary', config, '--image', '3x64x48', '--json')).out) as {
+    backbone: { rows: { name: string; outputShape: number[] }[] }
+    networks: object[]
+  }
+  expect(backbone.rows[1]).toMatchObject({ name: '0', type: 'Conv2d', outputShape: [1, 16, 32, 24] })
+  expect(networks).toEqual([])
+  expect(await spt('summary', config, '--image', '64')).toMatchObject({
+    status: 1,
+    err: expect.stringContaining('--image: expected channels,height,width such as 3,224,224, got "64"'),
+  })
+  expect((await spt('summary')).status).toBe(2)
 })

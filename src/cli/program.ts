@@ -71,6 +71,19 @@ function commands(done: (status: number) => void): Command {
     })
 
   program
+    .command('summary')
+    .description('print layers, output shapes, parameters and arithmetic of the networks of a configuration')
+    .argument('<config>', 'a YAML file')
+    .argument('[overrides...]', 'key=value, as for run')
+    .option('--image <shape>', 'channels,height,width instead of those of the training data, which then are not read')
+    .option('--depth <levels>', 'how far to go down into the backbone', '2')
+    .option('--json', 'as JSON, with every layer')
+    .action(async (config: string, overrides: string[], options: { image?: string; depth: string; json?: boolean }) => {
+      const { summary } = await import('./summary.js')
+      done(await summary(config, overrides, options))
+    })
+
+  program
     .command('schema')
     .description('print the JSON Schema of configuration files, for editors')
     .argument('[packages...]', "third parties' packages or files to include")

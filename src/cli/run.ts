@@ -4,7 +4,7 @@ import { resumeRun, startRun } from '../app/run.js'
 import { suggest } from '../config/suggest.js'
 import { SptError, configFileMissing, notACommand } from '../errors.js'
 
-const commands = ['run', 'doctor', 'plugins', 'schema']
+const commands = ['run', 'doctor', 'plugins', 'schema', 'summary']
 
 export async function run(
   config: string | undefined,
@@ -34,7 +34,7 @@ export async function run(
 }
 
 /** The file as named, or with its ending left out. */
-function locate(name: string): string {
+export function locate(name: string): string {
   const found = [name, `${name}.yaml`, `${name}.yml`].find((path) => existsSync(path))
   if (found !== undefined) return found
   if (/^[\w-]+$/.test(name)) throw notACommand(name, commands, suggest(name, commands))

@@ -2,7 +2,7 @@
 import { SptError } from '../errors.js'
 import { conv1d, empty, type Tensor } from '../tensor/index.js'
 import { calculateFans, kaimingUniform_, uniform_ } from './init.js'
-import { Module, parameter } from './module.js'
+import { type Cost, Module, parameter } from './module.js'
 
 type Pair = [number, number]
 /** One number for both axes, or [vertical, horizontal]. */
@@ -58,6 +58,10 @@ export class Conv2d extends Module {
     return input.pad(this.#amounts(), paddingMode).conv2d(weight, bias, stride, 0, dilation, groups)
   }
 
+  override cost(_: readonly unknown[], output: Tensor): Cost {
+    return { macs: output.numel * productsOf(this.weight) }
+  }
+
   /** Left, right, top and bottom, as `pad` wants them. */
   #amounts(): number[] {
     const { padding, kernelSize, dilation } = this
@@ -69,7 +73,7 @@ export class Conv2d extends Module {
   }
 }
 
-/** Cross-correlation of [batch, inChannels, length]; the weight is [out, in / groups, kernel]. */
+/** Cross-correlation of [batch, inChannels, length], torch.nn.Conv1d; the weight is [out, in / groups, kernel]. */
 export class Conv1d extends Module {
   readonly options: { stride: number; padding: number; dilation: number; groups: number }
   weight: Tensor
@@ -92,9 +96,17 @@ export class Conv1d extends Module {
   forward(input: Tensor): Tensor {
     return conv1d(input, this.weight, this.bias, this.options)
   }
+
+  override cost(_: readonly unknown[], output: Tensor): Cost {
+    return { macs: output.numel * productsOf(this.weight) }
+  }
 }
 
-/** The gradient of a Conv2d as a layer; the weight is [in, out / groups, kernel height, kernel width]. */
+/**
+ * The gradient of a Conv2d as a layer, torch.nn.ConvTranspose2d: [batch, inChannels, height, width] to [batch, outChannels,
+ * (height − 1)·stride − 2·padding + dilation·(kernel − 1) + outputPadding + 1, …]; the weight is [in, out / groups, kernel
+ * height, kernel width].
+ */
 export class ConvTranspose2d extends Module {
   readonly options: { stride: Pair; padding: Pair; outputPadding: Pair; dilation: Pair; groups: number }
   weight: Tensor
@@ -125,6 +137,15 @@ export class ConvTranspose2d extends Module {
     const { stride, padding, outputPadding, groups, dilation } = this.options
     return input.convTranspose2d(this.weight, this.bias, stride, padding, outputPadding, groups, dilation)
   }
+
+  override cost(inputs: readonly unknown[]): Cost {
+    return { macs: (inputs[0] as Tensor).numel * productsOf(this.weight) }
+  }
+}
+
+/** Products that one value of the first axis takes part in: all other axes of the weight. */
+function productsOf(weight: Tensor): number {
+  return weight.shape.slice(1).reduce((product, size) => product * size, 1)
 }
 
 /** One number twice, or the two as they are. */

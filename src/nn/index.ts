@@ -10,13 +10,23 @@ export * from './dropout.js'
 export * from './embedding.js'
 export * from './feed-forward.js'
 export * from './flexible-transformer.js'
+export * from './features.js'
+export * from './freeze.js'
 export * as init from './init.js'
 export * from './linear.js'
 export * from './mae-decoder.js'
 export * from './masked-encoder.js'
 export * from './mlp.js'
-export { type ForwardHook, type Layer, Module, parameter, snakeCase, type StateDictMismatch } from './module.js'
 export * from './multihead-attention.js'
+export {
+  type Cost,
+  type ForwardHook,
+  type Layer,
+  Module,
+  parameter,
+  snakeCase,
+  type StateDictMismatch,
+} from './module.js'
 export * from './normalization.js'
 export * from './padding.js'
 export * from './patch-embed.js'
@@ -31,4 +41,5 @@ export * from './transformer-block.js'
 export * from './upsample.js'
 export * from './vision-transformer.js'
 export * from './vit.js'
+export * from './summary.js'
 export * from './weight-norm.js'

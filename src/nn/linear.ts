@@ -1,9 +1,9 @@
 /** Linear and Identity. */
 import { empty, type Tensor } from '../tensor/index.js'
 import { kaimingUniform_, uniform_ } from './init.js'
-import { Module, parameter } from './module.js'
+import { type Cost, Module, parameter } from './module.js'
 
-/** y = x·Wᵀ + b for x [..., inFeatures]; the weight is [outFeatures, inFeatures]. */
+/** torch.nn.Linear: y = x·Wᵀ + b for x [..., inFeatures]; the weight is [outFeatures, inFeatures]. */
 export class Linear extends Module {
   readonly inFeatures: number
   readonly outFeatures: number
@@ -28,6 +28,10 @@ export class Linear extends Module {
 
   forward(input: Tensor): Tensor {
     return input.linear(this.weight, this.bias)
+  }
+
+  override cost(_: readonly unknown[], output: Tensor): Cost {
+    return { macs: output.numel * this.inFeatures }
   }
 }
 

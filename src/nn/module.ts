@@ -2,6 +2,7 @@
  * The tree of layers: parameters, buffers and children by name, with PyTorch's state dict.
  * It is not the training module (that one holds a forward for batches and lives in `train`).
  */
+import { suggest } from '../config/suggest.js'
 import { SptError } from '../errors.js'
 import { type DType, noGrad, Tensor } from '../tensor/index.js'
 
@@ -13,6 +14,14 @@ export interface StateDictMismatch {
 
 /** Called after a forward with the inputs and the output; a returned value replaces the output. */
 export type ForwardHook<Output> = (inputs: unknown[], output: Output) => Output | undefined | void
+
+/** Arithmetic of one forward, for the whole batch. */
+export interface Cost {
+  /** Multiply-accumulates of matrix products and convolutions; each is two floating-point operations. */
+  macs?: number
+  /** Floating-point operations beside those. */
+  flops?: number
+}
 
 /**
  * A layer or a network. Fields that hold a tensor are its parameters, unless they were registered as buffers; fields that
@@ -26,6 +35,9 @@ export abstract class Module<Output = Tensor> {
   readonly #hooks = new Set<ForwardHook<unknown>>()
 
   abstract forward(input: Tensor, ...more: unknown[]): Output
+
+  /** Arithmetic of this module's own forward, without that of its children; `summary` adds them up. None where left out. */
+  cost?(inputs: readonly unknown[], output: Output): Cost
 
   /** Makes a tensor of this module that is saved but not trained, such as a running mean. */
   registerBuffer(field: string, tensor: Tensor, { persistent = true } = {}): Tensor {
@@ -90,10 +102,15 @@ export abstract class Module<Output = Tensor> {
     return [...this.namedBuffers()].map(([, buffer]) => buffer)
   }
 
-  /** The module of that qualified name. @throws ERR_ARGUMENT when there is none, listing the names of its level. */
+  /** The module of that qualified name. @throws ERR_ARGUMENT when there is none, with the nearest name and the children. */
   getSubmodule(name: string): Module<unknown> {
     for (const [known, module] of this.namedModules()) if (known === name) return module
-    throw new SptError('ERR_ARGUMENT', `no module "${name}" in ${this.constructor.name}`, {
+    const near = suggest(
+      name,
+      [...this.namedModules()].map(([known]) => known),
+    )
+    const better = near === undefined ? '' : `; did you mean "${near}"?`
+    throw new SptError('ERR_ARGUMENT', `no module "${name}" in ${this.constructor.name}${better}`, {
       hint: `Its children: ${[...this.namedChildren()].map(([child]) => child).join(', ')}.`,
     })
   }

@@ -1,7 +1,12 @@
 /** Batch, instance, layer, group and root-mean-square normalisation under torch.nn's names; each keeps the shape. */
 import { SptError } from '../errors.js'
 import { noGrad, ones, scope, type Tensor, zeros } from '../tensor/index.js'
-import { Module, parameter } from './module.js'
+import { type Cost, Module, parameter } from './module.js'
+
+/** As fvcore counts: 5 operations a value where the statistics are taken from the input, 4 without a weight. */
+function measured(output: Tensor, weight: Tensor | null): Cost {
+  return { flops: output.numel * (weight ? 5 : 4) }
+}
 
 export interface BatchNormOptions {
   eps?: number
@@ -50,6 +55,11 @@ abstract class BatchNorm extends Module {
       )
     }
     return this.normalise(input)
+  }
+
+  /** Known statistics are one multiplication and one addition a value. */
+  override cost(_: readonly unknown[], output: Tensor): Cost {
+    return this.training || !this.runningMean ? measured(output, this.weight) : { flops: 2 * output.numel }
   }
 
   protected normalise(input: Tensor): Tensor {
@@ -147,6 +157,10 @@ export class LayerNorm extends Module {
   forward(input: Tensor): Tensor {
     return input.layerNorm(this.normalizedShape, this.weight, this.bias, this.eps)
   }
+
+  override cost(_: readonly unknown[], output: Tensor): Cost {
+    return measured(output, this.weight)
+  }
 }
 
 /** Layer norm over the channel axis of [batch, channels, height, width]; timm's LayerNorm2d. */
@@ -165,6 +179,10 @@ export class LayerNorm2d extends Module {
   forward(input: Tensor): Tensor {
     const channelsLast = input.permute([0, 2, 3, 1]) // [batch, height, width, channels]
     return channelsLast.layerNorm(this.weight.shape, this.weight, this.bias, this.eps).permute([0, 3, 1, 2])
+  }
+
+  override cost(_: readonly unknown[], output: Tensor): Cost {
+    return measured(output, this.weight)
   }
 }
 
@@ -189,6 +207,10 @@ export class GroupNorm extends Module {
   forward(input: Tensor): Tensor {
     return input.groupNorm(this.numGroups, this.weight, this.bias, this.eps)
   }
+
+  override cost(_: readonly unknown[], output: Tensor): Cost {
+    return measured(output, this.weight)
+  }
 }
 
 /**
@@ -212,5 +234,9 @@ export class RMSNorm extends Module {
 
   forward(input: Tensor): Tensor {
     return input.rmsNorm(this.normalizedShape, this.weight, this.eps)
+  }
+
+  override cost(_: readonly unknown[], output: Tensor): Cost {
+    return measured(output, this.weight)
   }
 }

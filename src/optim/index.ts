@@ -19,6 +19,7 @@ export {
   StepLR,
 } from './decay-schedulers.js'
 export { Optimizer, type OptimizerStateDict, type ParamGroup, type ParamGroupInput } from './optimizer.js'
+export * from './parameter-groups.js'
 export * from './reduce-on-plateau.js'
 export {
   LRScheduler,
