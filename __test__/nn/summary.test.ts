@@ -21,6 +21,23 @@ describe('known networks', () => {
   }, 120_000)
 })
 
+describe('attention', () => {
+  test('ViT-Tiny/16 on 224 pixels: 5,717,416 parameters, 1,253,683,200 multiply-accumulates', () => {
+    const found = nn.summary(new nn.ViT({ embedDim: 192, depth: 12, numHeads: 3, numClasses: 1000 }), [1, 3, 224, 224])
+    expect(found).toMatchObject({ parameters: 5_717_416, macs: 1_253_683_200 })
+  })
+
+  test('to a context, and torch.nn.MultiheadAttention', () => {
+    const [batch, tokens, others, dim] = [2, 5, 7, 6]
+    const cross = new nn.CrossAttention(dim, { numHeads: 2 })
+    const scores = 2 * batch * tokens * others * dim
+    expect(cross.cost([randn([1]), randn([batch, others, dim])], randn([batch, tokens, dim])).macs).toBe(scores)
+    const whole = nn.summary(new nn.MultiheadAttention(dim, 3, { batchFirst: true }), [batch, tokens, dim])
+    expect(whole.macs).toBe(4 * batch * tokens * dim * dim + 2 * batch * tokens * tokens * dim)
+    expect(nn.summary(new nn.MultiheadAttention(dim, 3), [tokens, dim]).macs).toBe(whole.macs / batch)
+  })
+})
+
 describe('rules', () => {
   test('counts grow with the batch, parameters do not', () => {
     const layer = new nn.Sequential(new nn.Conv2d(2, 6, 3, { groups: 2, padding: 1 }), new nn.GroupNorm(2, 6))

@@ -3,7 +3,7 @@ import { argumentInvalid, shapeMismatch } from '../errors.js'
 import { cat, scaledDotProductAttention, type Tensor } from '../tensor/index.js'
 import { Dropout } from './dropout.js'
 import { Identity, Linear } from './linear.js'
-import { type Layer, Module } from './module.js'
+import { type Cost, type Layer, Module } from './module.js'
 import { RotaryPositionEmbedding1D, RotaryPositionEmbedding2D, type RotaryPositionEmbedding } from './rotary.js'
 
 export interface AttentionLayerOptions {
@@ -76,6 +76,10 @@ export class Attention extends Module {
     const out = scaledDotProductAttention(q, k, values, { attnMask: perHead(attnMask), isCausal, dropoutP, generator })
     return this.projDrop.forward(this.proj.forward(outOfHeads(out)))
   }
+
+  override cost(_: readonly unknown[], output: Tensor): Cost {
+    return attentionCost(output, output)
+  }
 }
 
 /** Tokens [batch, tokens, dim] look at a context [batch, others, contextDim]; gives [batch, tokens, dim]. */
@@ -125,6 +129,15 @@ export class CrossAttention extends Module {
     const out = scaledDotProductAttention(q, k, values, { attnMask: perHead(attnMask), dropoutP, generator })
     return this.projDrop.forward(this.proj.forward(outOfHeads(out)))
   }
+
+  override cost(inputs: readonly unknown[], output: Tensor): Cost {
+    return attentionCost(output, inputs[1] as Tensor)
+  }
+}
+
+/** Each token with each it looks at ([batch, tokens, …]), over the width: once for the scores, once for the values. */
+function attentionCost(output: Tensor, context: Tensor): Cost {
+  return { macs: 2 * output.numel * (context.shape[1] ?? 0) }
 }
 
 /** Width of one head. @throws ERR_ARGUMENT when the heads do not divide the width. */

@@ -4,7 +4,7 @@ import { dropout, empty, scaledDotProductAttention, type Tensor, zeros } from '.
 import { headWidth, intoHeads, outOfHeads } from './attention.js'
 import { xavierUniform_, zeros_ } from './init.js'
 import { Linear } from './linear.js'
-import { Module, parameter } from './module.js'
+import { type Cost, Module, parameter } from './module.js'
 
 export interface MultiheadAttentionOptions {
   /** Probability that an attention weight is dropped. */
@@ -88,6 +88,14 @@ export class MultiheadAttention extends Module<MultiheadAttentionOutput> {
     const weights = dropout((mask ? scores.add(mask) : scores).softmax(-1), p)
     const out = this.outProj.forward(outOfHeads(weights.matmul(v)))
     return [batched(out), averageAttnWeights ? weights.mean(1) : weights]
+  }
+
+  /** The three projections, the scores and the sums of values; without a batch the call inside has counted. */
+  override cost([query, key = query, value = key]: readonly unknown[]): Cost {
+    const [q, k, v] = [query, key, value] as [Tensor, Tensor, Tensor]
+    if (q.ndim === 2) return {}
+    const keys = k.shape[this.batchFirst ? 1 : 0] ?? 0
+    return { macs: (q.numel + k.numel + v.numel) * this.embedDim + 2 * q.numel * keys }
   }
 
   private project(query: Tensor, key: Tensor, value: Tensor): Tensor[] {
