@@ -33,7 +33,9 @@ export async function compareWithOnnxruntime(folder: string, cases: readonly Onn
     module.eval()
     const output = noGrad(() => module.forward(input))
     const outputs: [string, Tensor][] =
-      output instanceof Tensor ? [['output', output]] : Object.entries(output as object)
+      output instanceof Tensor
+        ? [['output', output]]
+        : Object.entries(output as object).filter(([, value]) => value instanceof Tensor)
     await writeNpz(join(folder, `${name}.npz`), new Map([['input', input], ...outputs]))
   }
   return runPython(compare, { folder, names: cases.map(({ name }) => name) }) as OnnxResult[]

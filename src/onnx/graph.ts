@@ -82,7 +82,7 @@ export class Graph {
   /** Whole numbers [n], such as axes. */
   ints(values: readonly number[]): string {
     const data = BigInt64Array.from(values, BigInt)
-    return this.#constant(`int64:${values.join(',')}`, { dtype: 'int64', shape: [values.length], data })
+    return this.#constant(`int64:[${values.join(',')}]`, { dtype: 'int64', shape: [values.length], data })
   }
 
   /** Whole numbers [n] that may depend on the batch size, which the graph then reads off its input. */

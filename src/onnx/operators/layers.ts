@@ -263,6 +263,7 @@ function resize(graph: Graph, x: Value, given: ResizeArguments, result: Value | 
   }
   const kind = kinds[mode]
   if (kind === undefined) throw graph.unsupported(`the mode "${mode}" has no form there`)
+  if (antialias) throw graph.unsupported('runtimes do not agree about antialias')
   const ndim = x.shape.length
   const axes = Array.from({ length: ndim - 2 }, (_, index) => index + 2)
   const byFactor = !isAbsent(given.scaleFactor) && given.recomputeScaleFactor !== true
@@ -280,8 +281,7 @@ function resize(graph: Graph, x: Value, given: ResizeArguments, result: Value | 
     mode: kind,
     coordinate_transformation_mode: alignCorners ? 'align_corners' : mode === 'nearest' ? 'asymmetric' : 'half_pixel',
     ...(kind === 'nearest' && { nearest_mode: mode === 'nearest' ? 'floor' : 'round_prefer_ceil' }),
-    // PyTorch's cubic is Keys' with −0.75, and with −0.5 where it antialiases.
-    ...(kind === 'cubic' && { cubic_coeff_a: new Float(antialias ? -0.5 : -0.75) }),
-    ...(antialias && { antialias: 1 }),
+    // PyTorch's cubic is Keys' with −0.75.
+    ...(kind === 'cubic' && { cubic_coeff_a: new Float(-0.75) }),
   })
 }
