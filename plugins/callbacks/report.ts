@@ -8,7 +8,8 @@ import { cat, DataLoader, defineCallback, scope, valueOf, writeFileAtomically, z
 import type { BatchEvent, Callback, Features, FrozenEvaluator, Tensor, Trainer } from 'stable-pretraining'
 import { readCurves, type Curves } from './report/curves.js'
 import { nearest, pictureRows } from './report/neighbours.js'
-import { type NeighbourRow, reportPage, summaryTable } from './report/page.js'
+import { type NeighbourRow, reportPage } from './report/page.js'
+import { summaryTable } from './report/words.js'
 
 export interface ReportOptions {
   title?: string
@@ -78,11 +79,22 @@ export class Report implements Callback, FrozenEvaluator {
     if (folder === undefined) return { losses: [], accuracies: [], rank: [] }
     const metrics = join(folder, 'metrics.csv')
     const curves = readCurves(await readFile(metrics, 'utf8').catch(() => ''))
+    // A run that was gone on with has no pictures before its first validation: those on the disk stay until then.
+    const awaited = trainer.valBatches > 0 && this.#options.queries > 0
+    if (trainer.resumed && awaited && this.#rows.length === 0) return curves
     const { train, val } = trainer.data
+    const { hparams } = trainer.module
+    const setting = (key: string) =>
+      typeof hparams[key] === 'string' || typeof hparams[key] === 'number' ? [String(hparams[key])] : []
+    const [method] = setting('method.type')
     const page = reportPage({
       ...curves,
       title: this.#options.title,
       finished,
+      method,
+      settings: ['method.type', 'backbone.type', 'optimizer.type', 'optimizer.lr', 'seed'].flatMap((key) =>
+        setting(key).map((value): [string, string] => [key.replace('.type', '').replace('.', ' '), value]),
+      ),
       epochs: finished ? trainer.currentEpoch : trainer.currentEpoch + 1,
       steps: trainer.globalStep,
       images: train instanceof DataLoader ? train.dataset.length : 0,

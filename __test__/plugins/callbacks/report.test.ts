@@ -2,8 +2,9 @@ import { inflateSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { lineChart, ticks } from '../../../plugins/callbacks/report/chart.js'
 import { readCurves } from '../../../plugins/callbacks/report/curves.js'
-import { reportPage, summaryTable } from '../../../plugins/callbacks/report/page.js'
+import { reportPage } from '../../../plugins/callbacks/report/page.js'
 import { dataUri, encodePng } from '../../../plugins/callbacks/report/picture.js'
+import { summaryTable } from '../../../plugins/callbacks/report/words.js'
 
 describe('curves', () => {
   const csv = [
@@ -50,8 +51,11 @@ describe('chart', () => {
     [0.313, 0.317, 5],
     [-3, 1234, 5],
     [7, 7, 5],
-  ])('ticks of %d to %d are round and enclose it', (low, high, wanted) => {
-    const marks = ticks(low, high, wanted)
+    [1, 3, 6, 1],
+    [1, 1, 6, 1],
+  ])('ticks of %d to %d are round and enclose it', (low, high, wanted, least = 0) => {
+    const marks = ticks(low, high, wanted, least)
+    if (least === 1) expect(marks.every(Number.isInteger)).toBe(true)
     expect(marks[0]).toBeLessThanOrEqual(low)
     expect(marks.at(-1)).toBeGreaterThanOrEqual(high)
     expect(marks.length).toBeLessThanOrEqual(wanted + 3)
@@ -60,6 +64,7 @@ describe('chart', () => {
   test('leaves out points that are no numbers, and is empty without any', () => {
     const one = lineChart({
       title: 'a',
+      caption: 'b',
       xLabel: 'x',
       series: [
         {
@@ -74,7 +79,7 @@ describe('chart', () => {
     })
     expect(one).toContain('<path d="M')
     expect(one).not.toContain('NaN')
-    expect(lineChart({ title: 'a', xLabel: 'x', series: [{ name: 's', points: [[0, NaN]] }] })).toBe('')
+    expect(lineChart({ title: 'a', caption: 'b', xLabel: 'x', series: [{ name: 's', points: [[0, NaN]] }] })).toBe('')
   })
 })
 
@@ -83,6 +88,8 @@ describe('page', () => {
     ...readCurves('epoch,step,untrained/knn_top1,eval/knn_top1\n0,0,0.31,\n0,19,,0.4\n'),
     title: 'Flowers & <more>',
     finished: true,
+    method: 'simclr' as string | undefined,
+    settings: [['method', 'simclr'] as [string, string]],
     epochs: 1,
     steps: 19,
     images: 2500,
@@ -98,6 +105,12 @@ describe('page', () => {
     expect(page).toContain('40.0 % of the validation images are given the right class')
     expect(page).toContain('+9.0 points')
     expect(page).toContain('class="wrong"')
+  })
+
+  test('says of a method only what is true of it', () => {
+    expect(reportPage(content)).toContain('It was not told what they show')
+    expect(reportPage({ ...content, method: 'supervised' })).toContain('It was told the class of each')
+    expect(reportPage({ ...content, method: undefined })).not.toContain('It was')
   })
 
   test('is one file: no script, nothing from elsewhere, text escaped', () => {

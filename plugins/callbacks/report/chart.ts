@@ -4,11 +4,15 @@ export interface Series {
   name: string
   /** [x, y] pairs in ascending x; points that are not finite are left out. */
   points: readonly (readonly [number, number])[]
-  dashed?: boolean
+  /** A mark to compare with, dashed, in the colour of the series of this name. */
+  of?: string
 }
 
 export interface ChartOptions {
   title: string
+  /** What is seen, for someone who has never seen such a curve. */
+  caption: string
+  /** What is counted along the horizontal axis, in whole numbers. */
   xLabel: string
   series: readonly Series[]
   /** Writes a tick of the vertical axis, for example as a percentage. */
@@ -22,19 +26,19 @@ const WIDTH = 560
 const HEIGHT = 260
 const LEFT = 58
 const RIGHT = 14
-const TOP = 34
+const TOP = 14
 const BOTTOM = 40
 const COLOURS = ['#2f6fde', '#e07b00', '#1a9850', '#a03bc4', '#c8283c', '#5f6b7a']
 
-/** One chart with axes, grid lines, a legend and the last value of each series written at its end. */
-export function lineChart({ title, xLabel, series, format = shortNumber, yMin, yMax }: ChartOptions): string {
+/** A figure: title, legend with the last value of each series, axes with grid lines, caption. Empty where nothing is to be drawn. */
+export function lineChart({ title, caption, xLabel, series, format = shortNumber, yMin, yMax }: ChartOptions): string {
   const drawn = series
     .map((one) => ({ ...one, points: one.points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y)) }))
     .filter((one) => one.points.length > 0)
   if (drawn.length === 0) return ''
   const xs = drawn.flatMap((one) => one.points.map(([x]) => x))
   const ys = drawn.flatMap((one) => one.points.map(([, y]) => y))
-  const xTicks = ticks(min(xs), max(xs), 6)
+  const xTicks = ticks(min(xs), max(xs), 6, 1)
   const yTicks = ticks(yMin ?? min(ys), yMax ?? max(ys), 5)
   const xLow = Math.min(min(xs), xTicks[0] ?? 0)
   const xHigh = Math.max(max(xs), xTicks.at(-1) ?? 1)
@@ -54,36 +58,40 @@ export function lineChart({ title, xLabel, series, format = shortNumber, yMin, y
       (x) =>
         `<text class="tick" x="${r(px(x))}" y="${HEIGHT - BOTTOM + 16}" text-anchor="middle">${shortNumber(x)}</text>`,
     )
-  const lines = drawn.map((one, i) => {
-    const colour = COLOURS[i % COLOURS.length]
+  const names = drawn.flatMap((one) => (one.of === undefined ? [one.name] : []))
+  const colourOf = ({ name, of = name }: Series) => COLOURS[Math.max(0, names.indexOf(of)) % COLOURS.length]
+  const lines = drawn.map((one) => {
     const path = one.points.map(([x, y], at) => `${at === 0 ? 'M' : 'L'}${r(px(x))} ${r(py(y))}`).join('')
     const [lastX, lastY] = one.points.at(-1) as readonly [number, number]
-    const dash = one.dashed ? ' stroke-dasharray="5 4"' : ''
-    return (
-      `<path d="${path}" fill="none" stroke="${colour}" stroke-width="2"${dash}/>` +
-      `<circle cx="${r(px(lastX))}" cy="${r(py(lastY))}" r="3" fill="${colour}"/>`
-    )
+    const line = `<path d="${path}" fill="none" stroke="${colourOf(one)}" stroke-width="2"`
+    if (one.of !== undefined) return `${line} stroke-dasharray="5 4" opacity="0.7"/>`
+    return `${line}/><circle cx="${r(px(lastX))}" cy="${r(py(lastY))}" r="3" fill="${colourOf(one)}"/>`
   })
-  const legend = drawn.map((one, i) => {
+  const legend = drawn.map((one) => {
     const last = (one.points.at(-1) as readonly [number, number])[1]
-    return `<tspan fill="${COLOURS[i % COLOURS.length]}" dx="${i === 0 ? 0 : 12}">${one.dashed ? '┄' : '━'} ${escapeHtml(one.name)} ${escapeHtml(format(last))}</tspan>`
+    const mark = `<span style="color:${colourOf(one)}">${one.of === undefined ? '━' : '┅'}</span>`
+    return `<li>${mark} ${escapeHtml(one.name)} ${escapeHtml(format(last))}</li>`
   })
   return [
+    `<figure><h3>${escapeHtml(title)}</h3>`,
+    `<ul class="legend">${legend.join('')}</ul>`,
     `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(title)}">`,
-    `<text class="head" x="${LEFT}" y="14">${escapeHtml(title)}</text>`,
-    `<text class="tick" x="${LEFT}" y="28">${legend.join('')}</text>`,
     ...grid,
     ...feet,
     `<text class="tick" x="${WIDTH - RIGHT}" y="${HEIGHT - 6}" text-anchor="end">${escapeHtml(xLabel)}</text>`,
     ...lines,
     '</svg>',
+    `<figcaption>${escapeHtml(caption)}</figcaption></figure>`,
   ].join('\n')
 }
 
-/** Round tick positions (1, 2 or 5 times a power of ten) that enclose [low, high]. */
-export function ticks(low: number, high: number, wanted: number): number[] {
-  if (low === high) return [low - (Math.abs(low) || 1) * 0.5, low, low + (Math.abs(low) || 1) * 0.5]
-  const raw = (high - low) / wanted
+/** Round tick positions (1, 2 or 5 times a power of ten, no closer than `least`) that enclose [low, high]. */
+export function ticks(low: number, high: number, wanted: number, least = 0): number[] {
+  if (low === high) {
+    const margin = Math.max((Math.abs(low) || 1) * 0.5, least)
+    return [low - margin, low, low + margin].map((tick) => (least > 0 ? Math.round(tick) : tick))
+  }
+  const raw = Math.max((high - low) / wanted, least)
   const power = 10 ** Math.floor(Math.log10(raw))
   const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw) ?? 10 * power
   const first = Math.floor(low / step + 1e-9)

@@ -1,7 +1,8 @@
 /** The report as one HTML text: what happened in words, a table, curves, and pictures with their nearest neighbours. */
 import { escapeHtml, lineChart, percent, type Series } from './chart.js'
-import type { Accuracy, Curves } from './curves.js'
+import type { Curves } from './curves.js'
 import { style } from './style.js'
+import { inWords } from './words.js'
 
 export interface Picture {
   uri: string
@@ -17,6 +18,10 @@ export interface NeighbourRow {
 export interface ReportContent extends Curves {
   title: string
   finished: boolean
+  /** Name of the method, where the run has one. */
+  method: string | undefined
+  /** What the run was made of, in a few words each: [what, which]. */
+  settings: Array<[string, string]>
   epochs: number
   steps: number
   /** Training images. */
@@ -37,16 +42,32 @@ export function reportPage(content: ReportContent): string {
       : [
           {
             name: `${label}, untrained`,
-            dashed: true,
+            of: label,
             points: [[0, untrained] as const, [points.at(-1)?.[0] ?? 0, untrained] as const],
           },
         ]),
   ])
   const charts = [
-    lineChart({ title: 'Loss', xLabel: 'step', series: losses }),
-    lineChart({ title: 'Accuracy on validation images', xLabel: 'epoch', series: curves, format: percent, yMin: 0 }),
+    lineChart({
+      title: 'Loss',
+      caption: 'What training makes smaller, batch by batch. It should fall; it need not come near 0.',
+      xLabel: 'step',
+      series: losses,
+    }),
+    lineChart({
+      title: 'Accuracy on validation images',
+      caption:
+        'How many images that were not trained on are given the right class, from their embeddings alone: by one linear ' +
+        'layer (the probe), or by the most similar training images (the neighbours). Dashed: before training.',
+      xLabel: 'epoch',
+      series: curves,
+      format: percent,
+      yMin: 0,
+    }),
     lineChart({
       title: 'RankMe: dimensions in use',
+      caption:
+        'How many directions the embeddings really spread in. A fall to a few means that training has collapsed.',
       xLabel: 'epoch',
       series: rank.length > 0 ? [{ name: 'RankMe', points: rank }] : [],
     }),
@@ -58,62 +79,17 @@ export function reportPage(content: ReportContent): string {
 <title>${escapeHtml(title)}</title>
 <style>${style}</style>
 <h1>${escapeHtml(title)}</h1>
+<p class="soft">${content.settings.map(([what, which]) => `${escapeHtml(what)} <b>${escapeHtml(which)}</b>`).join(' · ')}</p>
 ${inWords(content)
   .map((paragraph) => `<p>${escapeHtml(paragraph)}</p>`)
   .join('\n')}
 ${table(content)}
-<section class="charts">${charts
-    .filter((chart) => chart !== '')
-    .map((chart) => `<figure>${chart}</figure>`)
-    .join('\n')}</section>
+<section class="charts">${charts.filter((chart) => chart !== '').join('\n')}</section>
 ${neighbours(content)}
 <h2>Files</h2>
 <dl>${files.map(([name, path]) => `<dt>${escapeHtml(name)}</dt><dd><code>${escapeHtml(path)}</code></dd>`).join('')}</dl>
 </html>
 `
-}
-
-/** What the numbers mean, for someone who has never trained anything. */
-export function inWords({ finished, epochs, steps, images, classes, accuracies }: ReportContent): string[] {
-  const length = `${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} (${steps} steps)`
-  const opening =
-    `${finished ? 'The network was trained' : 'The network has been training'} for ${length} on ${images} images, without being told what they show. ` +
-    'It learns to recognise that two altered copies of a picture (cut out, recoloured, mirrored) come from the same picture.'
-  const chance =
-    classes.length > 1
-      ? `Guessing is right in ${percent(1 / classes.length)} of cases (${classes.length} classes).`
-      : ''
-  return [opening, [chance, 'The labels are used only to measure.'].join(' ').trim(), ...accuracies.flatMap(verdict)]
-}
-
-function verdict({ label, meaning, untrained, points }: Accuracy): string[] {
-  const now = points.at(-1)?.[1]
-  if (now === undefined) return []
-  const before = untrained === undefined ? '' : `; with the network as it was before training, ${percent(untrained)}`
-  const gain = untrained === undefined ? undefined : now - untrained
-  const judged =
-    gain === undefined
-      ? ''
-      : gain > 0.02
-        ? ' Training has taught it something that tells these classes apart.'
-        : gain > 0
-          ? ' That is little more: train longer, or on more images.'
-          : ' Training has not helped yet: train longer, on more images, or change the settings.'
-  return meaning === 'neighbours'
-    ? [`Of the validation images nearest to each one, ${percent(now)} show the same class${before}.`]
-    : [`Classified by ${label}, ${percent(now)} of the validation images are given the right class${before}.${judged}`]
-}
-
-/** The table of the page, for a terminal. */
-export function summaryTable({ accuracies }: Curves): string[] {
-  const rows = accuracies.map(({ label, untrained, points }) => [label, untrained, points.at(-1)?.[1]] as const)
-  if (rows.length === 0) return []
-  const width = Math.max(...rows.map(([label]) => label.length))
-  const cell = (value: number | undefined): string => (value === undefined ? '–' : percent(value)).padStart(10)
-  return [
-    `${''.padEnd(width)}${'untrained'.padStart(11)}${'trained'.padStart(11)}`,
-    ...rows.map(([label, untrained, trained]) => `${label.padEnd(width)} ${cell(untrained)} ${cell(trained)}`),
-  ]
 }
 
 function table({ accuracies, classes }: ReportContent): string {
@@ -126,7 +102,7 @@ function table({ accuracies, classes }: ReportContent): string {
     return `<tr><th>${escapeHtml(label)}</th>${cell(guess)}${cell(untrained)}${cell(trained)}<td>${sign}</td></tr>`
   })
   if (rows.length === 0) return ''
-  return `<table><tr><th></th><th>guessing</th><th>untrained</th><th>trained</th><th>gain</th></tr>${rows.join('')}</table>`
+  return `<div class="wide"><table><tr><th></th><th>guessing</th><th>untrained</th><th>trained</th><th>gain</th></tr>${rows.join('')}</table></div>`
 }
 
 function neighbours({ rows }: ReportContent): string {
@@ -139,6 +115,6 @@ function neighbours({ rows }: ReportContent): string {
   )
   return `<h2>What looks alike to the network</h2>
 <p>On the left a validation image; after it the validation images whose embeddings are nearest to its own. A green frame is the
-same class, a red one another. The network was never shown a class name.</p>
+same class, a red one another.</p>
 <section class="grid">${lines.join('\n')}</section>`
 }
