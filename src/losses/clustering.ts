@@ -189,16 +189,10 @@ export class DINOv1Loss extends Module {
     if (this.pending) yield ['pending', this.pending]
   }
 
-  override loadStateDict(
-    state: Map<string, Tensor> | Record<string, Tensor>,
-    options: { strict?: boolean } = {},
-  ): { missing: string[]; unexpected: string[] } {
-    const given = state instanceof Map ? state : new Map(Object.entries(state))
-    // The shapes are those of the saved state: there is nothing of our own to compare with before the first batch.
-    const [center, pending] = [given.get('center'), given.get('pending')]
+  protected override makeRoom(state: ReadonlyMap<string, Tensor>): void {
+    const [center, pending] = [state.get('center'), state.get('pending')]
     if (center && !this.center) this.center = this.registerBuffer('center', center.clone())
     if (pending && !this.pending) this.pending = pending.clone().keep()
-    return super.loadStateDict(given, options)
   }
 }
 

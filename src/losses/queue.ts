@@ -40,15 +40,10 @@ export class RowQueue extends Module<never> {
     return (this.front?.shape[0] ?? 0) + (this.back?.shape[0] ?? 0)
   }
 
-  override loadStateDict(
-    state: Map<string, Tensor> | Record<string, Tensor>,
-    options: { strict?: boolean } = {},
-  ): { missing: string[]; unexpected: string[] } {
-    const given = state instanceof Map ? state : new Map(Object.entries(state))
-    const [front, back] = [given.get('front'), given.get('back')]
-    // The queue takes the saved lengths, which are not its own before it is full.
+  /** The queue takes the saved lengths, which are not its own before it is full. */
+  protected override makeRoom(state: ReadonlyMap<string, Tensor>): void {
+    const [front, back] = [state.get('front'), state.get('back')]
     if (front && back) this.replace(front, back)
-    return super.loadStateDict(given, options)
   }
 
   forward(): never {

@@ -171,6 +171,9 @@ export abstract class Module<Output = Tensor> {
    */
   loadStateDict(state: Map<string, Tensor> | Record<string, Tensor>, { strict = true } = {}): StateDictMismatch {
     const given = state instanceof Map ? state : new Map(Object.entries(state))
+    for (const [name, module] of this.namedModules()) {
+      if (module.makeRoom !== Module.prototype.makeRoom) module.makeRoom(below(given, name))
+    }
     const own = this.stateDict()
     const missing = [...own.keys()].filter((key) => !given.has(key))
     const unexpected = [...given.keys()].filter((key) => !own.has(key))
@@ -197,6 +200,12 @@ export abstract class Module<Output = Tensor> {
     })
     return { missing, unexpected }
   }
+
+  /**
+   * Called before values are copied in, with those of this module under its own names: for buffers whose shape, or whose
+   * being there at all, only the saved state knows (queues, centres).
+   */
+  protected makeRoom(_state: ReadonlyMap<string, Tensor>): void {}
 
   /** Calls `hook` after every forward of this module. @returns a function that takes the hook away. */
   registerForwardHook(hook: ForwardHook<Output>): () => void {
@@ -243,6 +252,13 @@ export function parameter(tensor: Tensor, { requiresGrad = true } = {}): Tensor 
 /** `numBatchesTracked` → `num_batches_tracked`; digits stay with the letter before them. */
 export function snakeCase(field: string): string {
   return field.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toLowerCase()
+}
+
+/** The entries under a prefix, without it. */
+function below(state: ReadonlyMap<string, Tensor>, prefix: string): Map<string, Tensor> {
+  if (prefix === '') return new Map(state)
+  const entries = [...state].filter(([key]) => key.startsWith(`${prefix}.`))
+  return new Map(entries.map(([key, tensor]) => [key.slice(prefix.length + 1), tensor]))
 }
 
 function join(prefix: string, name: string): string {
