@@ -25,7 +25,8 @@ const resnet =
   async (call) => {
     const { attrs } = call
     if ('kwargs' in attrs) return measure(build(timmOptions(attrs.kwargs, ['numClasses', 'inChannels'])), call)
-    const options = { lowResolution: attrs.low_resolution === true, numClasses: attrs.num_classes as number | null }
+    const { num_classes: numClasses = null, in_channels: inChannels = 3 } = attrs as Record<string, number | null>
+    const options = { lowResolution: attrs.low_resolution === true, numClasses, inChannels: inChannels ?? 3 }
     return measure(build(options), call)
   }
 

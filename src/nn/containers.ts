@@ -1,4 +1,4 @@
-/** Modules that only hold modules: Sequential, ModuleList, ModuleDict. */
+/** Modules that only hold modules, under torch.nn's names: Sequential, ModuleList, ModuleDict. */
 import type { Tensor } from '../tensor/index.js'
 import { SptError } from '../errors.js'
 import { type Layer, Module } from './module.js'

@@ -3,7 +3,7 @@ import { empty, type Tensor } from '../tensor/index.js'
 import { normal_ } from './init.js'
 import { Module, parameter } from './module.js'
 
-/** int64 indices [...] → vectors [..., embeddingDim]; the weight is [numEmbeddings, embeddingDim]. */
+/** torch.nn.Embedding: int64 indices [...] → vectors [..., embeddingDim]; the weight is [numEmbeddings, embeddingDim]. */
 export class Embedding extends Module {
   weight: Tensor
 

@@ -35,7 +35,7 @@ export class Linear extends Module {
   }
 }
 
-/** Returns its input. */
+/** Returns its input, of any shape; torch.nn.Identity. */
 export class Identity extends Module {
   forward(input: Tensor): Tensor {
     return input

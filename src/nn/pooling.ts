@@ -1,9 +1,9 @@
-/** Pooling over the two last axes of [batch, channels, height, width]. */
+/** Pooling over the two last axes of [batch, channels, height, width], under torch.nn's names. */
 import type { Tensor } from '../tensor/index.js'
 import { pair, type Size2d } from './convolution.js'
 import { Module } from './module.js'
 
-/** The largest value of each window. */
+/** The largest value of each window, whose stride is the kernel's size by default; what `ceilMode` adds hangs over the edge. */
 export class MaxPool2d extends Module {
   readonly kernelSize: [number, number]
   readonly options: {
@@ -50,7 +50,7 @@ export class AvgPool2d extends Module {
   }
 }
 
-/** Means of windows chosen so that the output has `outputSize`; window i covers ⌊i·in/out⌋ to ⌈(i+1)·in/out⌉. */
+/** Means of windows chosen so that the output is [batch, channels, ...outputSize]; window i covers ⌊i·in/out⌋ to ⌈(i+1)·in/out⌉. */
 export class AdaptiveAvgPool2d extends Module {
   readonly outputSize: [number, number]
 
