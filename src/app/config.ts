@@ -4,11 +4,12 @@
  */
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
+import { choice } from '../config/choice.js'
 import { readConfig, type ConfigDocument } from '../config/document.js'
 import { documentJsonSchema } from '../config/json-schema.js'
-import { unsupported } from '../errors.js'
 import { reference, references, type PluginUse } from '../config/reference.js'
 import { validate } from '../config/validate.js'
+import { configInvalid, unsupported } from '../errors.js'
 import type { Definition, Kind } from '../plugin/define.js'
 import { isPath } from '../plugin/load.js'
 import { loadRegistry, type Registry } from '../plugin/registry.js'
@@ -40,12 +41,46 @@ const trainer = z.object({
   accumulateGradBatches: z.int().min(1).default(1).describe('batches whose gradients are averaged into one step'),
   gradientClipVal: z.number().gt(0).optional().describe('largest norm (or value) of the gradient'),
   gradientClipAlgorithm: z.enum(['norm', 'value']).default('norm').describe('what gradient_clip_val bounds'),
+  detectAnomaly: z.boolean().default(false).describe('ends the run at a gradient that is not finite, with its name'),
+  logGradNorm: z.boolean().default(false).describe('logs the norm of the gradient of each optimizer'),
   checkpointEveryNSteps: z
     .int()
     .min(0)
     .default(0)
     .describe('steps between two checkpoints besides those of each epoch; 0: none'),
 })
+
+const singleOptim = z.strictObject({
+  optimizer: reference('optimizer').optional().describe('default: AdamW'),
+  scheduler: reference('scheduler')
+    .nullable()
+    .optional()
+    .describe('default: CosineAnnealingLR over the run; null: none'),
+  interval: z.enum(['step', 'epoch']).optional().describe('accepted: a schedule moves with each step of its optimizer'),
+  frequency: z.int().min(1).optional().describe('batches a step; default: trainer.accumulate_grad_batches'),
+  schedulerFrequency: z.int().min(1).optional().describe('accepted, without effect'),
+  monitor: z.string().optional().describe('the metric that ReduceLROnPlateau watches; default: val_loss'),
+  gradientClipVal: z.number().gt(0).nullable().optional().describe('default: the trainer’s; null: none'),
+  gradientClipAlgorithm: z.enum(['norm', 'value']).optional().describe('default: the trainer’s'),
+})
+
+const assignedOptim = singleOptim.extend({
+  modules: z.string().describe('regular expression that the names of its modules begin with'),
+})
+
+export type SingleOptim = z.output<typeof singleOptim>
+export type AssignedOptims = Record<string, z.output<typeof assignedOptim>>
+
+const optim = choice<SingleOptim | AssignedOptims>(
+  { one: singleOptim, several: z.record(z.string(), assignedOptim) },
+  (value) => (hasModules(value) ? 'several' : 'one'),
+)
+
+/** Whether some value of a mapping says which modules it is for: the form with several optimizers. */
+export function hasModules(value: unknown): value is AssignedOptims {
+  const isMapping = (item: unknown) => typeof item === 'object' && item !== null
+  return isMapping(value) && Object.values(value as object).some((item) => isMapping(item) && 'modules' in item)
+}
 
 export const schema = z.object({
   seed: z
@@ -67,9 +102,11 @@ export const schema = z.object({
   method: reference('method').describe('how it is pretrained'),
   optimizer: reference('optimizer').optional().describe('default: AdamW'),
   scheduler: reference('scheduler')
+    .nullable()
     .optional()
-    .describe('of the learning rate; default: CosineAnnealingLR over the run'),
+    .describe('of the learning rate; default: CosineAnnealingLR over the run; null: none'),
   monitor: z.string().optional().describe('the metric that a scheduler such as ReduceLROnPlateau watches'),
+  optim: optim.optional().describe('instead of optimizer and scheduler: with more options, or several by module'),
   callbacks: references('callback').prefault([]).describe('what watches and probes while it trains'),
   logger: references('logger').optional().describe('where metrics go; default: those that say they are'),
   trainer: trainer.prefault({}).describe('how long and how'),
@@ -101,6 +138,7 @@ export async function loadConfig(
   const { logger = defaultLoggers(registry), ...config } = validate(document, schema, (kind, name) =>
     registry.find(kind as Kind, name),
   )
+  refuseBesideOptim(document, config)
   if (config.device === 'gpu')
     throw unsupported('device: gpu', 'GPU kernels are not built yet', 'Leave it away, or write device: cpu.')
   return { config: { ...config, logger }, registry, folder, document }
@@ -111,6 +149,14 @@ export function configJsonSchema(registry: Registry): Record<string, unknown> {
     schema,
     registry.entries.map(({ definition }) => definition),
   )
+}
+
+function refuseBesideOptim(document: ConfigDocument, config: Record<string, unknown>): void {
+  const beside = ['optimizer', 'scheduler', 'monitor'].find((key) => config[key] !== undefined)
+  if (config['optim'] === undefined || beside === undefined) return
+  throw configInvalid([
+    { where: document.where([beside]), message: '"optim" says the same already', hint: `Write ${beside} under optim.` },
+  ])
 }
 
 function defaultLoggers(registry: Registry): PluginUse<'logger'>[] {

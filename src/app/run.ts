@@ -11,8 +11,7 @@ import { compose, DataModule, type DataLoaderOptions } from '../data/index.js'
 import { dataMoved, errorCode, pluginBuildFailed, unsupported } from '../errors.js'
 import { setNumThreads, manualSeed } from '../tensor/index.js'
 import type { Module as Network } from '../nn/index.js'
-import type { Optimizer, Scheduler } from '../optim/index.js'
-import type { Callback, Logger, Services } from '../plugin/contracts.js'
+import type { Callback, Logger, Services, StepProgress } from '../plugin/contracts.js'
 import type { BuildContexts, Built, Definition, Kind } from '../plugin/define.js'
 import { writeFileAtomically } from '../runs/atomic-file.js'
 import {
@@ -22,10 +21,12 @@ import {
   runsRoot,
   type RunDirectory,
 } from '../runs/run-directory.js'
-import { Manager, Module, Trainer, type OptimConfig, type RunResult, type TrainerOptions } from '../train/index.js'
+import { Manager, Module, Trainer } from '../train/index.js'
+import type { Optim, OptimConfig, RunResult, TrainerOptions } from '../train/index.js'
+import { stepsOfRun } from '../train/optimization.js'
 import { limitBatches, resolveOptions } from '../train/trainer-options.js'
 import { Container, token } from './container.js'
-import { loadConfig, schema, type LoadedConfig, type RunConfig } from './config.js'
+import { hasModules, loadConfig, schema, type LoadedConfig, type RunConfig, type SingleOptim } from './config.js'
 
 /** Starts a new run. `overrides`: `a.b=c`, as on the command line. */
 export async function startRun(file: string, overrides: readonly string[] = []): Promise<RunResult> {
@@ -194,21 +195,28 @@ async function buildModule(run: Container): Promise<Module> {
   return new Module({
     ...(method.modules as Record<string, Network>),
     forward: (batch, stage) => method.forward(batch, stage),
-    ...(method.afterStep !== undefined && { afterStep: (step: number) => method.afterStep!(step) }),
+    ...(method.afterStep !== undefined && {
+      afterStep: (step: number, progress: StepProgress) => method.afterStep!(step, progress),
+    }),
     hparams: flat(plain(config, schema)),
     optim: optimOf(config),
   })
 }
 
-function optimOf({ optimizer, scheduler, monitor }: RunConfig): OptimConfig {
+function optimOf({ optim, optimizer, scheduler, monitor }: RunConfig): Optim {
+  if (!hasModules(optim)) return oneOptim(optim ?? { optimizer, scheduler, monitor })
+  return Object.fromEntries(
+    Object.entries(optim).map(([name, { modules, ...options }]) => [name, { modules, ...oneOptim(options) }]),
+  )
+}
+
+function oneOptim({ optimizer, scheduler, ...options }: SingleOptim): OptimConfig {
+  const watched = scheduler?.config['monitor']
   return {
-    ...(optimizer !== undefined && {
-      optimizer: (params) => buildNow(optimizer, { params: params as never }) as Optimizer,
-    }),
-    ...(scheduler !== undefined && {
-      scheduler: (of, length) => buildNow(scheduler, { optimizer: of as never, ...length }) as Scheduler,
-    }),
-    ...(monitor !== undefined && { monitor }),
+    ...options,
+    ...(typeof watched === 'string' && { monitor: watched }),
+    optimizer: optimizer && ((params) => build(optimizer, { params })),
+    scheduler: scheduler && ((of, length) => build(scheduler, { optimizer: of, ...length })),
   }
 }
 
@@ -221,23 +229,16 @@ export async function build<K extends Kind>(use: PluginUse<K>, context: BuildCon
   }
 }
 
-/** Optimizers and schedulers are made in the middle of a fit, which waits for none of them. */
-function buildNow<K extends Kind>(use: PluginUse<K>, context: BuildContexts[K]): Built[K] {
-  const built = begin(use, context)
-  if (built instanceof Promise) throw unsupported(`${use.kind} "${use.name}"`, 'its build must not be async')
-  return built
-}
-
 function begin<K extends Kind>(use: PluginUse<K>, context: BuildContexts[K]): Built[K] | Promise<Built[K]> {
   // The config was parsed by this definition's own schema.
   return (use.definition as Definition<K>).build({ ...context, build, config: use.config } as never)
 }
 
 /** Optimizer steps of the whole run, as the trainer will count them. */
-function totalSteps({ trainer }: RunConfig, data: DataModule): number {
-  const { limitTrainBatches, accumulateGradBatches, maxEpochs, maxSteps } = resolveOptions(trainer as TrainerOptions)
-  const batches = limitBatches(data.train?.length ?? 0, limitTrainBatches)
-  return Math.min(maxSteps, Math.ceil(batches / accumulateGradBatches) * maxEpochs)
+function totalSteps(config: RunConfig, data: DataModule): number {
+  const options = resolveOptions(config.trainer as TrainerOptions)
+  const trainBatches = limitBatches(data.train?.length ?? 0, options.limitTrainBatches)
+  return stepsOfRun(optimOf(config), { ...options, trainBatches }, options.accumulateGradBatches)
 }
 
 function classesOf(config: RunConfig, data: DataModule): { numClasses?: number } {

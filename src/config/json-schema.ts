@@ -1,5 +1,6 @@
 /** zod schemas as JSON Schema for editors: snake_case keys, and a choice of plugins where a field refers to one. */
 import { z } from 'zod'
+import { formsOf } from './choice.js'
 import { snakeCase } from './names.js'
 
 type Json = Record<string, unknown>
@@ -26,6 +27,12 @@ export function pluginJsonSchema(config: z.ZodType): Json {
         const choices = Array.isArray(parts) ? named(several, one, parts) : many === true ? several : [one]
         jsonSchema.anyOf = choices as typeof jsonSchema.anyOf & {}
         for (const key of ['plugin', 'many', 'parts']) delete jsonSchema[key]
+        return
+      }
+      const forms = zodSchema._zod.def.type === 'pipe' ? formsOf(zodSchema) : undefined
+      if (forms !== undefined) {
+        jsonSchema.anyOf = Object.values(forms.schemas).map(pluginJsonSchema)
+        delete jsonSchema['forms']
         return
       }
       if (jsonSchema.properties !== undefined) jsonSchema.properties = withSnakeKeys(jsonSchema.properties)

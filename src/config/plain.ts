@@ -1,6 +1,7 @@
 /** A parsed configuration back as plain data in YAML's keys, every default filled in: what a run's own config.yaml says. */
 import { z } from 'zod'
 import { bestOption, unwrap } from './check.js'
+import { formsOf } from './choice.js'
 import { snakeCase } from './names.js'
 import type { PluginUse } from './reference.js'
 
@@ -14,6 +15,8 @@ export function plain(value: unknown, schema: z.core.$ZodType): unknown {
   }
   if (typeof value !== 'object' || value === null) return value
   if (isUse(value)) return plainUse(value)
+  const forms = formsOf(schema)
+  if (forms !== undefined) return plain(value, forms.schemas[forms.pick(value)] ?? anything)
   const def = definitionOf(schema)
   const { shape } =
     def.type === 'union'

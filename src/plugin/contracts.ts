@@ -44,7 +44,16 @@ export interface Method {
   readonly modules: Record<string, Network>
   forward(batch: Batch, stage: Stage): Outputs | Promise<Outputs>
   /** Called after each optimizer step, for teachers and queues. */
-  afterStep?(step: number): void | Promise<void>
+  afterStep?(step: number, progress: StepProgress): void | Promise<void>
+}
+
+/** Where a run stands after an optimizer step. */
+export interface StepProgress {
+  /** From 0. */
+  readonly epoch: number
+  readonly maxEpochs: number
+  /** Steps of the whole run. */
+  readonly totalSteps: number
 }
 
 /** Told to callbacks with every batch. */

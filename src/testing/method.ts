@@ -22,7 +22,7 @@ export function methodRules(build: Builder, options: ConformanceOptions): Rule[]
       ;(loss as Tensor).backward()
       optimizer.step()
       optimizer.zeroGrad()
-      await method.afterStep?.(index + 1)
+      await method.afterStep?.(index + 1, { epoch: 0, maxEpochs: 1, totalSteps: 30 })
       return (loss as Tensor).item()
     })
 

@@ -1,5 +1,5 @@
 /** Training: module, trainer, manager, what they keep and what callbacks may use. */
-export type { BatchEvent, Callback, Logger, Outputs, Progress, Stage } from './callback.js'
+export type { BatchEvent, Callback, Logger, Outputs, Progress, Stage, StepProgress } from './callback.js'
 export { loadCheckpoint, loadWeights, saveCheckpoint, type Checkpoint } from './checkpoint.js'
 export {
   embed,
@@ -14,7 +14,8 @@ export type { LogOptions } from './logbook.js'
 export { Manager, type ManagerOptions, type RunResult } from './manager.js'
 export { buildMetrics, EpochMetrics, type MetricsOfStages, type MetricsOption, type NamedMetrics } from './metrics.js'
 export { Module, TrainingModule, type ModuleOptions } from './module.js'
-export type { MultiOptimConfig, OptimConfig, OptimizerEntry } from './optimization.js'
+export type { MultiOptimConfig, Optim, OptimConfig } from './optim-config.js'
+export type { OptimizerEntry } from './optimization.js'
 export { labelsOf, valueOf, viewsOf } from './outputs.js'
 export type { StateObject } from './packing.js'
 export { OnlineQueue } from './queue.js'

@@ -2,8 +2,9 @@
 import { type Batch, disposeBatch } from '../data/index.js'
 import { noGrad, scope } from '../tensor/index.js'
 import { callHook, type Outputs, type Stage } from './callback.js'
-import { type OptimizerEntry, stepOptimizers } from './optimization.js'
+import type { OptimizerEntry } from './optimization.js'
 import { imageCount, lossOf, scalarsOf, valueOf } from './outputs.js'
+import { stepOptimizers } from './stepping.js'
 import type { Trainer } from './trainer.js'
 
 /** The rest of the current epoch; returns early when the run is interrupted or has done its steps. */
@@ -70,9 +71,18 @@ async function trainStep(trainer: Trainer, batch: Batch): Promise<void> {
   const outputs = await forward(trainer, batch, 'fit')
   if (optimizers.length > 0) {
     lossOf(outputs).backward()
-    const stepped = stepOptimizers(optimizers, batchIdx, batchIdx + 1 === trainer.trainBatches, trainer.latest)
+    const { detectAnomaly, logGradNorm } = trainer.options
+    const stepped = stepOptimizers(optimizers, batchIdx, batchIdx + 1 === trainer.trainBatches, {
+      detectAnomaly,
+      onGradNorm: logGradNorm
+        ? (name, norm) => trainer.log(`grad_norm/${name}`, norm, { onStep: true, onEpoch: false })
+        : undefined,
+    })
     // The first optimizer counts the steps of the run, however many there are.
-    if (stepped.includes(optimizers[0] as OptimizerEntry)) await trainer.module.afterStep(++trainer.globalStep)
+    if (stepped.includes(optimizers[0] as OptimizerEntry)) {
+      const { currentEpoch: epoch, totalSteps, options } = trainer
+      await trainer.module.afterStep(++trainer.globalStep, { epoch, maxEpochs: options.maxEpochs, totalSteps })
+    }
   } else trainer.globalStep++
   for (const [key, queue] of trainer.queues) queue.append(valueOf(key, outputs, batch, `queue "${key}"`))
   await callHook(trainer.callbacks, 'onTrainBatchEnd', { trainer, outputs, batch, batchIdx })

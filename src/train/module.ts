@@ -6,16 +6,16 @@ import { argumentInvalid, SptError } from '../errors.js'
 import type { Batch } from '../data/index.js'
 import { Module as Network, ModuleDict } from '../nn/index.js'
 import { Tensor } from '../tensor/index.js'
-import type { Outputs, Stage } from './callback.js'
-import type { MultiOptimConfig, OptimConfig } from './optimization.js'
+import type { Outputs, Stage, StepProgress } from './callback.js'
+import type { Optim } from './optim-config.js'
 
 export interface ModuleOptions {
   /** Called with `this` bound to the module. Must return a record; `loss` is minimised in the stage "fit". */
   forward?(batch: Batch, stage: Stage): Outputs | Promise<Outputs>
   /** Called with the number of optimizer steps done, after each: for teachers and schedules of a method. */
-  afterStep?(step: number): void | Promise<void>
+  afterStep?(step: number, progress: StepProgress): void | Promise<void>
   /** One optimizer, several by name pattern, null for none; absent: AdamW with a cosine over the run. */
-  optim?: OptimConfig | MultiOptimConfig | null
+  optim?: Optim
   /** Written to the loggers and the checkpoint. */
   hparams?: Record<string, unknown>
 }
@@ -66,8 +66,8 @@ export class TrainingModule extends Network<Promise<Outputs>> {
     return outputs
   }
 
-  async afterStep(step: number): Promise<void> {
-    await this.#afterStep?.call(this, step)
+  async afterStep(step: number, progress: StepProgress): Promise<void> {
+    await this.#afterStep?.call(this, step, progress)
   }
 }
 

@@ -1,8 +1,8 @@
 /**
- * The optimizers of a run: built from a module's `optim`, stepped with their own frequency, clipping and schedule.
- * Update rules and schedules live in `optim`.
+ * The optimizers of a run, built from a module's `optim`, and who trains what. They are stepped in `stepping`; what may
+ * be written is in `optim-config`; update rules and schedules live in `optim`.
  */
-import { argumentInvalid, SptError } from '../errors.js'
+import { SptError } from '../errors.js'
 import type { Module as Network } from '../nn/index.js'
 import {
   type Assignment,
@@ -14,126 +14,135 @@ import {
   type Scheduler,
   type SchedulerConfig,
 } from '../optim/index.js'
-import { clipGradNorm, clipGradValue, scaleGradients, type Tensor } from '../tensor/index.js'
-
-/** How one optimizer is described in `optim`; every part has the defaults of the library people know. */
-export interface OptimConfig {
-  /** A name, `{ type, …options }`, or a function of the parameter groups. Default AdamW. */
-  optimizer?: OptimizerConfig
-  /** A name, `{ type, …options }`, or a function of the optimizer. Default CosineAnnealingLR over the run; null: none. */
-  scheduler?: SchedulerConfig | null
-  /** Schedules move after each step of their optimizer; "epoch" is accepted and means the same. */
-  interval?: 'step' | 'epoch'
-  /** Batches whose gradients are averaged into one step. */
-  frequency?: number
-  /** Metric that ReduceLROnPlateau watches. */
-  monitor?: string
-  gradientClipVal?: number
-  gradientClipAlgorithm?: 'norm' | 'value'
-}
-
-/** Several optimizers: each takes the modules whose qualified name its pattern matches at the start. */
-export type MultiOptimConfig = Record<string, OptimConfig & { modules: string | RegExp }>
+import type { Tensor } from '../tensor/index.js'
+import { isAssigned, type NamedOptim, type Optim, readOptim } from './optim-config.js'
 
 /** One optimizer at work. */
 export interface OptimizerEntry {
   readonly name: string
   readonly optimizer: Optimizer
   readonly scheduler?: Scheduler | undefined
+  /** Batches whose gradients are averaged into one step. */
   readonly frequency: number
   readonly monitor?: string | undefined
   readonly gradientClipVal?: number | undefined
   readonly gradientClipAlgorithm?: 'norm' | 'value' | undefined
 }
 
-/** What a module's `optim` is completed with. */
-export interface OptimDefaults {
-  readonly totalSteps: number
+/** How long a run is. */
+export interface RunLength {
+  /** Batches of an epoch. */
+  readonly trainBatches: number
   readonly maxEpochs: number
+  /** Steps of the first optimizer. */
+  readonly maxSteps: number
+}
+
+/** What a module's `optim` is completed with. */
+export interface OptimDefaults extends RunLength {
   readonly accumulateGradBatches: number
   readonly gradientClipVal?: number | undefined
   readonly gradientClipAlgorithm?: 'norm' | 'value' | undefined
 }
 
-/** Builds the optimizers of `optim`: one over all parameters, several by pattern, or none where it is null or empty. */
-export function buildOptimizers(
+/**
+ * Builds the optimizers of `optim`: one over all parameters, several by pattern, or none where it is null or empty.
+ * `print` is told who trains what, and which optimizer is left out because nothing matches it.
+ */
+export async function buildOptimizers(
   module: Network<unknown>,
-  optim: OptimConfig | MultiOptimConfig | null | undefined,
+  optim: Optim | undefined,
   defaults: OptimDefaults,
-  warn: (line: string) => void,
-): OptimizerEntry[] {
-  if (optim === null || (optim !== undefined && Object.keys(optim).length === 0)) return []
-  const trained = [...module.namedParameters()].filter(([name]) => !name.startsWith('callbacks_'))
-  if (optim === undefined || isSingle(optim)) return [buildEntry('default_0', trained, optim ?? {}, defaults)]
-  const rules = Object.fromEntries(Object.entries(optim).map(([name, { modules }]) => [name, modules]))
-  const assigned = assignParameters(module, rules)
-  return Object.entries(optim).flatMap(([name, config]) => {
-    const { parameters } = assigned.get(name) as Assignment
-    if (parameters.length === 0)
-      warn(`optimizer "${name}": no parameter matches ${String(config.modules)}; it is left out`)
-    return parameters.length === 0 ? [] : [buildEntry(name, parameters, config, defaults)]
-  })
-}
-
-/** After the one backward of a batch: whichever optimizers are due step. Returns those that did. */
-export function stepOptimizers(
-  entries: readonly OptimizerEntry[],
-  batchIdx: number,
-  lastBatch: boolean,
-  latest: ReadonlyMap<string, number>,
-): OptimizerEntry[] {
-  return entries.filter((entry) => {
-    const { optimizer, scheduler, frequency, gradientClipVal, gradientClipAlgorithm = 'norm' } = entry
-    const window = (batchIdx % frequency) + 1 // the last window of an epoch may be shorter
-    if (window < frequency && !lastBatch) return false
-    const params = optimizer.groups.flatMap((group) => group.params)
-    if (window > 1) scaleGradients(params, 1 / window)
-    if (gradientClipVal !== undefined) {
-      if (gradientClipAlgorithm === 'norm') clipGradNorm(params, gradientClipVal)
-      else clipGradValue(params, gradientClipVal)
+  print: (line: string) => void,
+): Promise<OptimizerEntry[]> {
+  const configs = readOptim(optim)
+  const assigned = assign(module, configs)
+  if (isAssigned(configs)) print(assignmentTable(configs, assigned))
+  const entries: OptimizerEntry[] = []
+  for (const [index, config] of configs.entries()) {
+    const { name, modules } = config
+    const { parameters } = assigned[index] as Assignment
+    if (parameters.length > 0) entries.push(await buildEntry(config, parameters, defaults, configs[0]))
+    else if (modules !== undefined)
+      print(`optimizer "${name}": no parameter matches ${String(modules)}; it is left out`)
+    else {
+      throw new SptError('ERR_ARGUMENT', `optimizer "${name}": the module has no parameters to train`, {
+        hint: 'Assign networks to the module, or give `optim: null` to train nothing.',
+      })
     }
-    optimizer.step()
-    scheduler?.step(entry.monitor === undefined ? undefined : latest.get(entry.monitor))
-    optimizer.zeroGrad()
-    return true
-  })
+  }
+  return entries
 }
 
-function buildEntry(
-  name: string,
+/** Steps of the whole run of the optimizer that counts them: the first one, else one of the given frequency. */
+export function stepsOfRun(optim: Optim | undefined, length: RunLength, accumulateGradBatches: number): number {
+  return stepsOf(readOptim(optim)[0]?.frequency ?? accumulateGradBatches, length)
+}
+
+/** Steps of an optimizer: the last window of an epoch may be shorter, and the first optimizer's steps may be limited. */
+function stepsOf(frequency: number, { trainBatches, maxEpochs, maxSteps }: RunLength, first = frequency): number {
+  if (trainBatches === 0) return 0
+  const steps = (every: number) => Math.ceil(trainBatches / every) * maxEpochs
+  return steps(first) <= maxSteps ? steps(frequency) : Math.ceil((maxSteps * first) / frequency)
+}
+
+function assign(module: Network<unknown>, configs: readonly NamedOptim[]): Assignment[] {
+  if (!isAssigned(configs)) {
+    const parameters = [...module.namedParameters()].filter(([name]) => !name.startsWith('callbacks_'))
+    return configs.map(() => ({ modules: [], parameters }))
+  }
+  const assigned = assignParameters(
+    module,
+    Object.fromEntries(configs.map(({ name, modules = '' }) => [name, modules])),
+  )
+  return configs.map(({ name }) => assigned.get(name) as Assignment)
+}
+
+async function buildEntry(
+  config: NamedOptim,
   named: ReadonlyArray<[string, Tensor]>,
-  config: OptimConfig,
-  { totalSteps, maxEpochs, ...defaults }: OptimDefaults,
-): OptimizerEntry {
-  if (named.length === 0) {
-    throw new SptError('ERR_ARGUMENT', `optimizer "${name}": the module has no parameters to train`, {
-      hint: 'Assign networks to the module, or give `optim: null` to train nothing.',
-    })
+  { accumulateGradBatches, ...defaults }: OptimDefaults,
+  first: NamedOptim | undefined,
+): Promise<OptimizerEntry> {
+  const { name, frequency = accumulateGradBatches, gradientClipVal = defaults.gradientClipVal } = config
+  const optimizer = await createOptimizer(named, (config.optimizer ?? 'AdamW') as OptimizerConfig)
+  const { monitor, chosen } = readScheduler(config)
+  const length = {
+    // A run without training data has optimizers all the same, and schedules want a length.
+    totalSteps: Math.max(1, stepsOf(frequency, defaults, first?.frequency ?? accumulateGradBatches)),
+    maxEpochs: defaults.maxEpochs,
   }
-  const frequency = config.frequency ?? defaults.accumulateGradBatches
-  if (!Number.isInteger(frequency) || frequency < 1) {
-    throw argumentInvalid(`optim.${name}.frequency`, 'an integer of at least 1', frequency)
-  }
-  const optimizer = createOptimizer(named, config.optimizer ?? 'AdamW')
-  const scheduler =
-    config.scheduler === null
-      ? undefined
-      : createScheduler(optimizer, config.scheduler ?? 'CosineAnnealingLR', {
-          totalSteps: Math.ceil((totalSteps * defaults.accumulateGradBatches) / frequency),
-          maxEpochs,
-        })
+  const scheduler = chosen === null ? undefined : await createScheduler(optimizer, chosen as SchedulerConfig, length)
   return {
     name,
     optimizer,
     scheduler,
     frequency,
-    monitor: config.monitor,
-    gradientClipVal: config.gradientClipVal ?? defaults.gradientClipVal,
+    monitor: scheduler?.watchesMetric ? (monitor ?? config.monitor ?? 'val_loss') : undefined,
+    gradientClipVal: gradientClipVal ?? undefined,
     gradientClipAlgorithm: config.gradientClipAlgorithm ?? defaults.gradientClipAlgorithm,
   }
 }
 
-function isSingle(optim: OptimConfig | MultiOptimConfig): optim is OptimConfig {
-  const entries = Object.values(optim as MultiOptimConfig)
-  return !entries.every((entry) => typeof entry === 'object' && entry !== null && 'modules' in entry)
+/** A scheduler's description without the metric that may stand in it. */
+function readScheduler({ scheduler = 'CosineAnnealingLR' }: NamedOptim): { monitor?: string; chosen: unknown } {
+  if (typeof scheduler !== 'object' || scheduler === null) return { chosen: scheduler }
+  const { monitor, ...chosen } = scheduler
+  return { ...(typeof monitor === 'string' && { monitor }), chosen }
+}
+
+/** Who trains what, a line an optimizer. */
+function assignmentTable(configs: readonly NamedOptim[], assigned: readonly Assignment[]): string {
+  const head = ['optimizer', 'pattern', 'modules', 'tensors', 'parameters', 'tensors with gradient']
+  const rows = configs.map(({ name, modules }, index) => {
+    const { modules: matched, parameters } = assigned[index] as Assignment
+    const total = parameters.reduce((sum, [, parameter]) => sum + parameter.numel, 0)
+    const trained = parameters.filter(([, parameter]) => parameter.requiresGrad)
+    return [name, String(modules), matched.length, parameters.length, total, trained.length].map(String)
+  })
+  const table = [head, ...rows]
+  const widths = head.map((_, column) => Math.max(...table.map((row) => (row[column] ?? '').length)))
+  const line = (row: string[]) =>
+    row.map((cell, column) => (column < 2 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join('  ')
+  return table.map(line).join('\n')
 }

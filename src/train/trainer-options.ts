@@ -25,6 +25,10 @@ export interface TrainerOptions {
   accumulateGradBatches?: number
   gradientClipVal?: number
   gradientClipAlgorithm?: 'norm' | 'value'
+  /** Ends the run with the name of the first parameter whose gradient is not finite; reads one number a step. */
+  detectAnomaly?: boolean
+  /** Logs `grad_norm/<optimizer>`, before clipping; reads one number a step. */
+  logGradNorm?: boolean
   /** A checkpoint every so many steps, besides the one at the end of every epoch; 0: none. */
   checkpointEveryNSteps?: number
 }
@@ -39,6 +43,8 @@ const DEFAULTS = {
   logEveryNSteps: 10,
   accumulateGradBatches: 1,
   checkpointEveryNSteps: 0,
+  detectAnomaly: false,
+  logGradNorm: false,
 }
 
 export type ResolvedOptions = typeof DEFAULTS &

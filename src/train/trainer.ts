@@ -9,9 +9,10 @@ import { type Callback, callHook, type Logger, type Stage } from './callback.js'
 import { Logbook, type LogOptions } from './logbook.js'
 import { trainBatches, validateBatches } from './loops.js'
 import type { TrainingModule } from './module.js'
-import { buildOptimizers, type OptimizerEntry } from './optimization.js'
+import { buildOptimizers, type OptimizerEntry, stepsOfRun } from './optimization.js'
 import { OnlineQueue } from './queue.js'
 import { restore, save } from './snapshot.js'
+import { stepMonitored } from './stepping.js'
 import { limitBatches, type ResolvedOptions, resolveOptions, type TrainerOptions } from './trainer-options.js'
 
 export type FitStatus = 'completed' | 'stopped' | 'interrupted'
@@ -144,15 +145,13 @@ export class Trainer {
     this.valBatches = limitBatches(val?.length ?? 0, options.limitValBatches)
     if (train !== undefined && this.trainBatches === 0 && options.limitTrainBatches !== 0)
       throw noBatches(train, options.limitTrainBatches)
-    const stepsPerEpoch = Math.ceil(this.trainBatches / options.accumulateGradBatches)
-    this.totalSteps = Math.min(options.maxSteps, stepsPerEpoch * options.maxEpochs)
+    const length = { ...options, trainBatches: this.trainBatches }
+    this.totalSteps = stepsOfRun(this.module.optim, length, options.accumulateGradBatches)
     await callHook(this.callbacks, 'setup', this)
     for (const { modules = {} } of this.callbacks) {
       for (const [name, network] of Object.entries(modules)) this.module.callbacksModules.set(name, network)
     }
-    // A schedule of no steps at all has no shape; it is not asked for one either.
-    const defaults = { ...options, totalSteps: Math.max(1, this.totalSteps) }
-    const main = buildOptimizers(this.module, this.module.optim, defaults, (line) => this.print(line))
+    const main = await buildOptimizers(this.module, this.module.optim, length, (line) => this.print(line))
     this.optimizers = [...main, ...this.callbacks.flatMap(({ optimizers = {} }) => Object.values(optimizers))]
   }
 
@@ -189,6 +188,7 @@ export class Trainer {
     await this.books.fit.read()
     await this.#write({ ...means, ...this.books.fit.takeEpoch() })
     if (this.batchIdx >= this.trainBatches) {
+      stepMonitored(this.optimizers, this.latest)
       this.currentEpoch++
       this.batchIdx = 0
     }
