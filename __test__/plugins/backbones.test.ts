@@ -25,6 +25,9 @@ test.each([
   ['stable_pretraining.backbone.Resnet9', 'resnet9'],
   ['convnext_tiny', 'convnext-tiny'],
   ['ConvMixer', 'convmixer'],
+  ['timm.models.vision_transformer.vit_small_patch16_224', 'vit-small'],
+  ['vit_large', 'vit-large'],
+  ['vit_base_patch16_224', 'vit-base'],
 ])('%s is found as %s', (asked, name) => {
   expect(registry.find('backbone', asked).name).toBe(name)
 })

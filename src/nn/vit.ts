@@ -19,6 +19,8 @@ export interface ViTOptions {
   qkvBias?: boolean
   classToken?: boolean
   numRegTokens?: number
+  /** Takes images of any size that the patches divide; positions are interpolated. On by default. */
+  dynamicImgSize?: boolean
   globalPool?: GlobalPool
   posEmbedType?: 'learned' | 'sincos_2d' | 'none'
   dropRate?: number
@@ -45,7 +47,14 @@ export class ViT extends VisionTransformer {
     const drops = { attnDrop: options.attnDropRate ?? 0, projDrop: options.projDropRate ?? 0 }
     const posEmbed = useRope ? 'none' : posEmbedType === 'learned' ? 'learn' : posEmbedType
     super(
-      { ...options, regTokens: numRegTokens, posEmbed, fcNorm: false, dynamicImgSize: true, layerNormEps },
+      {
+        ...options,
+        regTokens: numRegTokens,
+        posEmbed,
+        fcNorm: false,
+        dynamicImgSize: options.dynamicImgSize ?? true,
+        layerNormEps,
+      },
       {
         antialias: false,
         block: (dropPath) =>

@@ -1,0 +1,20 @@
+/** ViT-Tiny under timm's parameter names (Dosovitskiy et al. 2021, arXiv:2010.11929). */
+import { defineBackbone, nn } from 'stable-pretraining'
+
+export default defineBackbone({
+  name: 'vit-tiny',
+  aliases: ['vit_tiny_patch16_224'],
+  targets: [
+    'timm.models.vision_transformer.vit_tiny_patch16_224',
+    'stable_pretraining.backbone.vit_tiny_patch16_224',
+    'stable_pretraining.backbone.vit.vit_tiny_patch16_224',
+  ],
+  description: 'Vision transformer of 12 layers; [batch, 3, height, width] to [batch, 192].',
+  paper: 'Dosovitskiy et al. 2021, arXiv:2010.11929',
+  config: nn.vitConfig(),
+  async build({ config: { pretrained, ...config }, root, log }) {
+    const module = nn.vitFromConfig('tiny', config)
+    await nn.loadPretrained(module, pretrained, { root, log })
+    return { module, dim: module.dim }
+  },
+})
