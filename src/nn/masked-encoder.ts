@@ -44,16 +44,16 @@ export class MaskedEncoder extends Module<MaskedEncoding> {
   forward(images: Tensor, { idsKeep }: { idsKeep?: Tensor | undefined } = {}): MaskedEncoding {
     const { patches, gridSize } = this.vit.embed(images)
     const [batch = 0, count = 0] = patches.shape
+    const ones = onesLike(patches.detach().select(2, 0))
     const kept = this.training ? (idsKeep ?? this.masking?.(batch, gridSize)) : undefined
     if (!kept) {
       const all = arange(count).unsqueeze(0).expand([batch, count])
-      const mask = patches.detach().select(2, 0).mul(0)
-      return { encoded: this.vit.forwardTokens(patches, { gridSize }), mask, idsKeep: all, gridSize }
+      const encoded = this.vit.forwardTokens(patches, { gridSize })
+      return { encoded, mask: ones.mul(0), idsKeep: all, gridSize }
     }
     if (kept.ndim !== 2 || kept.shape[0] !== batch) {
       throw shapeMismatch('MaskedEncoder: idsKeep', `[${batch}, visible patches]`, kept.shape)
     }
-    const ones = onesLike(patches.detach().select(2, 0))
     const mask = ones.scatterAdd(1, kept, ones.narrow(1, 0, kept.shape[1] ?? 0).neg())
     return { encoded: this.vit.forwardTokens(takeTokens(patches, kept)), mask, idsKeep: kept, gridSize }
   }

@@ -92,7 +92,12 @@ export function vitFromConfig(size: VitSize, config: z.output<ReturnType<typeof 
   }
   const shared = {
     ...(depth === undefined ? {} : { depth }),
-    ...{ imgSize, patchSize, inChans, classToken, globalPool, dropPathRate },
+    imgSize,
+    patchSize,
+    inChans,
+    classToken,
+    globalPool,
+    dropPathRate,
     attnDropRate: dropRate,
     projDropRate: dropRate,
   }
