@@ -8,6 +8,7 @@ import simclr from './transforms/simclr.js'
 
 export { ModelCheckpoint } from './callbacks/checkpoint.js'
 export { EarlyStop } from './callbacks/early-stop.js'
+export { LiDAR } from './callbacks/lidar.js'
 export { OnlineKNN } from './callbacks/online-knn.js'
 export { OnlineProbe } from './callbacks/online-probe.js'
 export { RankMe } from './callbacks/rank-me.js'

@@ -20,7 +20,7 @@ export function pairwiseDistance(a: Tensor, b: Tensor, distance: Distance = 'euc
       `distances of rows [${a.shape.join(', ')}] to rows [${b.shape.join(', ')}]: expected [rows, dim] twice`,
     )
   }
-  if (distance === 'manhattan') return a.unsqueeze(1).sub(b.unsqueeze(0)).abs().sum(2)
+  if (distance === 'manhattan') return a.cdist(b, 1)
   if (distance === 'cosine') return unit(a).matmul(unit(b).t()).neg().add(1)
   const squared = a.square().sum(1, true).add(b.square().sum(1, true).t()).sub(a.matmul(b.t()).mul(2)).clamp(0)
   return distance === 'euclidean' ? squared.sqrt() : squared

@@ -4,12 +4,14 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ModelCheckpoint } from '../../../plugins/callbacks/checkpoint.js'
 import { EarlyStop } from '../../../plugins/callbacks/early-stop.js'
+import { LiDAR } from '../../../plugins/callbacks/lidar.js'
 import { OnlineKNN } from '../../../plugins/callbacks/online-knn.js'
 import { OnlineProbe } from '../../../plugins/callbacks/online-probe.js'
 import { RankMe } from '../../../plugins/callbacks/rank-me.js'
 import { Report } from '../../../plugins/callbacks/report.js'
 import { UntrainedBaseline } from '../../../plugins/callbacks/untrained-baseline.js'
 import { CsvLogger } from '../../../plugins/loggers/csv.js'
+import { lidar } from '../../../src/metrics/index.js'
 import { Linear } from '../../../src/nn/index.js'
 import { Manager, Trainer, type Callback } from '../../../src/train/index.js'
 import { flowers, smallSimclr } from '../../train/setup.js'
@@ -33,6 +35,19 @@ describe('queues', () => {
     expect(trainer.queues.get('embedding')?.length).toBe(30) // 8 steps of 8 views
     expect(trainer.latest.get('eval/knn_top1')).toBeGreaterThanOrEqual(0)
     expect(trainer.latest.get('rankme')).toBeGreaterThan(1)
+  })
+
+  test('LiDAR is that of the oldest rows of its queue, and waits until they are two classes', async () => {
+    const options = { name: 'lidar', queueLength: 32, nClasses: 3, samplesPerClass: 4 }
+    const trainer = new Trainer({ maxEpochs: 1, callbacks: [new LiDAR({ ...options, verbose: true })] })
+    await trainer.fit(smallSimclr(), await flowers())
+    const rows = trainer.queue('embedding', 32).newest(32)
+    const expected = await lidar(rows, { nClasses: 3, samplesPerClass: 4 })
+    expect(trainer.latest.get('lidar')).toBe(expected.lidar)
+    expect(trainer.latest.get('lidar/top_eigenvalue')).toBe(expected.topEigenvalue)
+    const waiting = new Trainer({ maxEpochs: 1, callbacks: [new LiDAR({ ...options, samplesPerClass: 17 })] })
+    await waiting.fit(smallSimclr(), await flowers())
+    expect(waiting.latest.has('lidar')).toBe(false)
   })
 
   test('are empty in the sanity check, which is no error', async () => {
