@@ -17,7 +17,8 @@ export default defineConfig({
     environment: 'node',
     // A test file is a process of its own: the native core must survive being loaded and left many times.
     pool: 'forks',
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Generous: on a busy machine a test takes ten times as long, and a hang is a hang after two minutes too.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 })

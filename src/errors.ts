@@ -19,7 +19,6 @@ export type ErrorCode =
   | 'ERR_CHECKPOINT'
   | 'ERR_UNSUPPORTED'
   | 'ERR_NONFINITE'
-  | 'ERR_INTERRUPTED'
   | 'ERR_INTERNAL'
 
 export class SptError extends Error {
@@ -172,8 +171,6 @@ export const fileUnwritable = (path: string, cause: unknown) =>
     cause,
     hint: 'Free space, or choose another place for runs: cache_dir=FOLDER, or the environment variable SPT_CACHE_DIR.',
   })
-
-export const interrupted = (signal: string) => new SptError('ERR_INTERRUPTED', `stopped by ${signal}`)
 
 export const nativeMissing = (cause: unknown) =>
   new SptError('ERR_UNSUPPORTED', `the native core could not be loaded: ${reason(cause)}`, {

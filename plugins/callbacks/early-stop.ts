@@ -4,7 +4,7 @@ import { defineCallback, SptError, z, type Callback, type Trainer } from 'stable
 export interface EarlyStopOptions {
   monitor: string
   mode?: 'min' | 'max'
-  /** Validations without improvement that are put up with. */
+  /** How many validations in a row without improvement end the run, as in Lightning. */
   patience?: number
   /** What counts as improvement. */
   minDelta?: number
@@ -32,7 +32,7 @@ export class EarlyStop implements Callback {
     const gain = this.#best === null ? Infinity : (value - this.#best) * (mode === 'max' ? 1 : -1)
     this.#waited = gain > minDelta ? 0 : this.#waited + 1
     if (gain > minDelta) this.#best = value
-    if (this.#waited <= patience) return
+    if (this.#waited < patience) return
     trainer.print(`early-stop: ${monitor} has not improved on ${this.#best} for ${this.#waited} epochs`)
     trainer.shouldStop = true
   }
@@ -55,7 +55,7 @@ export default defineCallback({
   config: z.object({
     monitor: z.string().min(1).describe('metric that is watched, such as eval/linear_probe_top1'),
     mode: z.enum(['min', 'max']).default('min').describe('whether less or more is better'),
-    patience: z.int().min(0).default(3).describe('epochs without improvement that are put up with'),
+    patience: z.int().min(1).default(3).describe('how many validations in a row without improvement end the run'),
     minDelta: z.number().min(0).default(0).describe('a smaller gain does not count'),
   }),
   build: ({ config }) => new EarlyStop(config),

@@ -58,8 +58,8 @@ describe('queues', () => {
 })
 
 describe('early-stop', () => {
-  test('ends the run after its patience, and remembers it in a checkpoint', async () => {
-    const stop = new EarlyStop({ monitor: 'fit/loss_epoch', mode: 'max', patience: 1, minDelta: 1e9 })
+  test('ends the run after as many validations without improvement as its patience, and remembers it in a checkpoint', async () => {
+    const stop = new EarlyStop({ monitor: 'fit/loss_epoch', mode: 'max', patience: 2, minDelta: 1e9 })
     const trainer = new Trainer({ maxEpochs: 20, callbacks: [stop] })
     expect(await trainer.fit(smallSimclr(), await flowers())).toBe('stopped')
     expect(trainer.currentEpoch).toBe(3)
@@ -90,7 +90,7 @@ test('checkpoint keeps the best by its metric', async () => {
 test('checkpoint and early-stop look at a metric when it is measured, not in the epochs between', async () => {
   const scorer: Callback = { name: 'scorer', onValidationEnd: (trainer) => trainer.log('score', trainer.currentEpoch) }
   const best = new ModelCheckpoint({ monitor: 'score', mode: 'max', folder })
-  const stop = new EarlyStop({ monitor: 'score', mode: 'max', patience: 0 })
+  const stop = new EarlyStop({ monitor: 'score', mode: 'max', patience: 1 })
   const callbacks = [scorer, best, stop]
   const trainer = new Trainer({ maxEpochs: 6, checkValEveryNEpoch: 3, numSanityValSteps: 0, callbacks })
   expect(await trainer.fit(smallSimclr(), await flowers())).toBe('completed')
