@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { main } from '../../src/cli/program.js'
 import { reportError } from '../../src/cli/report-error.js'
 import { SptError, internal } from '../../src/errors.js'
+import { nn, writeSafetensors } from '../../src/index.js'
 
 let folder: string
 const out: string[] = []
@@ -125,4 +126,24 @@ test('a configuration is summarised: from its data, from a given shape, as JSON'
     err: expect.stringContaining('--image: expected channels,height,width such as 3,224,224, got "64"'),
   })
   expect((await spt('summary')).status).toBe(2)
+})
+
+test('start weights are read from the folder of the configuration, and told', async () => {
+  const weights = nn.mlp([12, 5, 2], { norm: 'batch_norm' }).stateDict()
+  await writeSafetensors(join(folder, 'weights.safetensors'), weights)
+  const backbone = '{ type: mlp, image_size: 2, hidden: [5, 2], pretrained: ./weights.safetensors }'
+  await writeFile(join(folder, 'pretrained.yaml'), `method: simclr\nbackbone: ${backbone}\ndata: {}\n`)
+  const { status, err } = await spt('summary', join(folder, 'pretrained.yaml'), '--image', '3,2,2')
+  expect({ status, err }).toEqual({
+    status: 0,
+    err: `pretrained: 9 tensors from ${join(folder, 'weights.safetensors')}`,
+  })
+  expect(
+    await spt('summary', join(folder, 'pretrained.yaml'), '--image', '3,2,2', 'backbone.hidden=[5,3]'),
+  ).toMatchObject({
+    status: 1,
+    err: expect.stringMatching(
+      /\[ERR_CHECKPOINT\] backbone "mlp" could not be built: the weights .*do not fit .*4\.weight is \[2, 5\] in the file, \[3, 5\] in the backbone/s,
+    ),
+  })
 })
