@@ -50,7 +50,8 @@ export const transformers: Table = {
     get1dSincosPosEmbed(Number(attrs.embed_dim), Number(attrs.length), { clsToken: attrs.cls_token === true }),
   sincos_2d: ({ attrs }) =>
     get2dSincosPosEmbed(Number(attrs.embed_dim), attrs.grid_size as Size2d, { clsToken: attrs.cls_token === true }),
-  get_timestep_embed: (call) => getTimestepEmbed(first(call), Number(call.attrs.dim)),
+  get_timestep_embed: (call) =>
+    getTimestepEmbed(first(call), Number(call.attrs.dim), { maxPeriod: Number(call.attrs.max_period ?? 10000) }),
   interpolate_pos_embed: (call) => {
     const { src_size: source, tgt_size: target, num_prefix_tokens: numPrefixTokens, mode } = call.attrs
     const options = { numPrefixTokens, mode } as InterpolationOptions
