@@ -84,6 +84,19 @@ function commands(done: (status: number) => void): Command {
     })
 
   program
+    .command('export')
+    .description('write the backbone of a run as an ONNX model or as PyTorch weights')
+    .argument('<run>', 'the folder of a run, or one of its checkpoints')
+    .requiredOption('--output <file>', 'where to')
+    .option('--format <format>', 'onnx or safetensors; default: the ending of the output')
+    .option('--image <shape>', 'channels,height,width of an image for onnx; default: as the run validates')
+    .option('--opset <version>', 'of the ONNX operators, 18 to 21')
+    .action(async (run: string, options: { format?: string; output: string; image?: string; opset?: string }) => {
+      const { exportBackbone } = await import('./export.js')
+      done(await exportBackbone(run, options))
+    })
+
+  program
     .command('schema')
     .description('print the JSON Schema of configuration files, for editors')
     .argument('[packages...]', "third parties' packages or files to include")

@@ -1,8 +1,8 @@
 /** `spt summary`: layers, shapes, parameters and arithmetic of a configuration's networks. */
 import { summarizeConfiguration, type ConfigurationSummary } from '../app/summary.js'
-import { argumentInvalid } from '../errors.js'
 import { summaryTable } from '../nn/index.js'
 import { locate } from './run.js'
+import { wholeNumbers } from './whole-numbers.js'
 
 export async function summary(
   config: string,
@@ -23,11 +23,4 @@ function describe({ backbone, networks }: ConfigurationSummary, depth: number): 
       `${trainableParameters.toLocaleString('en-US')} trainable`,
   )
   return [`backbone: ${backbone.name}, ${backbone.dim} wide`, summaryTable(backbone, { depth }), ...others].join('\n')
-}
-
-function wholeNumbers(option: string, text: string, count: number): number[] {
-  const values = text.split(/[,x]/).map((part) => (/^\s*\d+\s*$/.test(part) ? Number(part) : NaN))
-  if (values.length === count && values.every(Number.isSafeInteger)) return values
-  const expected = count === 1 ? 'a whole number' : 'channels,height,width such as 3,224,224'
-  throw argumentInvalid(option, expected, text)
 }
