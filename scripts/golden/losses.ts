@@ -1,8 +1,8 @@
 /** How to call each loss of the reference vectors, with the state that some of them keep over calls. */
 import * as L from '../../src/losses/index.js'
 import { BatchNorm1d, Linear, Sequential } from '../../src/nn/index.js'
-import { emaCoefficientAt } from '../../src/optim/index.js'
-import { emaUpdate, noGrad, type Tensor } from '../../src/tensor/index.js'
+import { noGrad, type Tensor } from '../../src/tensor/index.js'
+import { TeacherStudentWrapper } from '../../src/train/index.js'
 import { at, type Call, camelOptions, first, type Handler, Missing, type Table } from './table.js'
 
 const library = L as unknown as Record<string, unknown>
@@ -213,40 +213,24 @@ function queue({ op, inputs, attrs }: Call): Tensor[] {
 }
 
 /** A linear layer with batch norm and its teacher: the coefficient and all entries after each epoch's update. */
-function teacher({ named: tensors, attrs }: Call): Record<string, unknown> {
-  const [student, own] = [0, 1].map(() => new Sequential(new Linear(3, 4), new BatchNorm1d(4))) as [
-    Sequential,
-    Sequential,
-  ]
+async function teacher({ named: tensors, attrs }: Call): Promise<Record<string, unknown>> {
+  const [outFeatures = 0, inFeatures = 0] = tensors.weight?.shape ?? []
+  const student = new Sequential(new Linear(inFeatures, outFeatures), new BatchNorm1d(outFeatures))
   const keys = { weight: '0.weight', bias: '0.bias', running_mean: '1.running_mean', running_var: '1.running_var' }
-  const entries = (network: Sequential) => network.stateDict()
-  noGrad(() => {
-    for (const network of [student, own]) {
-      for (const [name, key] of Object.entries(keys))
-        entries(network)
-          .get(key)
-          ?.copy_(tensors[name] as Tensor)
-      entries(network).get('1.num_batches_tracked')?.fill_(5)
-    }
-    const fresh = {
-      weight_new: keys.weight,
-      bias_new: keys.bias,
-      mean_new: keys.running_mean,
-      var_new: keys.running_var,
-    }
-    for (const [name, key] of Object.entries(fresh))
-      entries(student)
-        .get(key)
-        ?.copy_(tensors[name] as Tensor)
-  })
-  const { base, final, total_epochs: totalEpochs } = attrs as Record<string, number>
+  const set = (key: string, value: Tensor) => noGrad(() => student.stateDict().get(key)?.copy_(value))
+  for (const [name, key] of Object.entries(keys)) set(key, tensors[name] as Tensor)
+  noGrad(() => student.stateDict().get('1.num_batches_tracked')?.fill_(5))
+  const { base = 0, final = 0, total_epochs: totalEpochs = 0 } = attrs as Record<string, number>
+  const pair = new TeacherStudentWrapper(student, { baseEmaCoefficient: base, finalEmaCoefficient: final })
+  const fresh = { weight_new: keys.weight, bias_new: keys.bias, mean_new: keys.running_mean, var_new: keys.running_var }
+  for (const [name, key] of Object.entries(fresh)) set(key, tensors[name] as Tensor)
   const results: Record<string, unknown> = {}
   for (let epoch = 0; epoch < 3; epoch += 1) {
-    const coefficient = emaCoefficientAt(epoch, { base: base ?? 0, final: final ?? 0, totalEpochs: totalEpochs ?? 0 })
-    results[`coefficient${epoch}`] = coefficient
-    emaUpdate([...entries(own).values()], [...entries(student).values()], coefficient)
+    await pair.updateEmaCoefficient(epoch, totalEpochs)
+    await pair.updateTeacher()
+    results[`coefficient${epoch}`] = await pair.emaCoefficient.item()
     for (const [name, key] of Object.entries({ ...keys, num_batches_tracked: '1.num_batches_tracked' })) {
-      results[`${name}${epoch}`] = entries(own).get(key)?.detach().clone()
+      results[`${name}${epoch}`] = pair.teacher.stateDict().get(key)?.detach().clone()
     }
   }
   return results

@@ -222,7 +222,7 @@ export abstract class Module<Output = Tensor> {
     const original = this.forward.bind(this)
     const wrapped = (input: Tensor, ...more: unknown[]): Output => {
       let output: unknown = original(input, ...more)
-      for (const hook of this.#hooks) output = hook([input, ...more], output) ?? output
+      if (!hooksRest) for (const hook of this.#hooks) output = hook([input, ...more], output) ?? output
       return output as Output
     }
     Object.defineProperty(this, 'forward', { value: wrapped, configurable: true, enumerable: false, writable: true })
@@ -237,6 +237,19 @@ export abstract class Module<Output = Tensor> {
         yield [join(moduleName, name), tensor]
       }
     }
+  }
+}
+
+let hooksRest = false
+
+/** Runs `work`, which is synchronous, without calling any forward hook. */
+export function withoutHooks<T>(work: () => T): T {
+  const outer = hooksRest
+  hooksRest = true
+  try {
+    return work()
+  } finally {
+    hooksRest = outer
   }
 }
 

@@ -19,5 +19,11 @@ export type { OptimizerEntry } from './optimization.js'
 export { labelsOf, valueOf, viewsOf } from './outputs.js'
 export type { StateObject } from './packing.js'
 export { OnlineQueue } from './queue.js'
+export {
+  teachersIn,
+  TeacherStudentCallback,
+  TeacherStudentWrapper,
+  type TeacherStudentOptions,
+} from './teacher-student.js'
 export { Trainer, type FitStatus } from './trainer.js'
 export type { TrainerOptions } from './trainer-options.js'

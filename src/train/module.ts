@@ -66,6 +66,11 @@ export class TrainingModule extends Network<Promise<Outputs>> {
     return outputs
   }
 
+  /** Whether it was told what comes after a step. */
+  get hasAfterStep(): boolean {
+    return this.#afterStep !== undefined
+  }
+
   async afterStep(step: number, progress: StepProgress): Promise<void> {
     await this.#afterStep?.call(this, step, progress)
   }

@@ -13,6 +13,7 @@ import { buildOptimizers, type OptimizerEntry, stepsOfRun } from './optimization
 import { OnlineQueue } from './queue.js'
 import { restore, save } from './snapshot.js'
 import { stepMonitored } from './stepping.js'
+import { moveTeachers } from './teacher-student.js'
 import { limitBatches, type ResolvedOptions, resolveOptions, type TrainerOptions } from './trainer-options.js'
 
 export type FitStatus = 'completed' | 'stopped' | 'interrupted'
@@ -147,6 +148,7 @@ export class Trainer {
       throw noBatches(train, options.limitTrainBatches)
     const length = { ...options, trainBatches: this.trainBatches }
     this.totalSteps = stepsOfRun(this.module.optim, length, options.accumulateGradBatches)
+    moveTeachers(this)
     await callHook(this.callbacks, 'setup', this)
     for (const { modules = {} } of this.callbacks) {
       for (const [name, network] of Object.entries(modules)) this.module.callbacksModules.set(name, network)
