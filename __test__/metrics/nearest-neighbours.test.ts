@@ -56,6 +56,8 @@ test('options and shapes out of range are refused', () => {
   const act = (options: object) => () => nearestNeighbourScores(set, set, label, 2, options)
   expect(act({ k: 0 })).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
   expect(act({ temperature: 0 })).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
+  expect(() => nearestNeighbourScores(set, set, tensor(BigInt64Array.of(0n)), 2)).toThrow(/\[1\].*\[2, 1\]/)
+  expect(() => nearestNeighbourScores(set, set, label, 1)).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
   expect(() => pairwiseDistance(set, tensor([[1, 2]]))).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))
 })
 

@@ -120,7 +120,7 @@ export class BarlowTwinsLoss extends Module {
   forward(first: Tensor, second: Tensor): Tensor {
     const [count, dim] = pairSizes('BarlowTwinsLoss', first, second, { atLeast: 2 })
     const correlation = standardise(first, count).t().matmul(standardise(second, count)).div(count) // [dim, dim]
-    const identity = eye(dim)
+    const identity = eye(dim, dim, { dtype: correlation.dtype })
     const weights = identity.mul(1 - this.lambd).add(this.lambd) // 1 on the diagonal, λ elsewhere
     return correlation.sub(identity).square().mul(weights).sum()
   }

@@ -39,6 +39,13 @@ export function nearestNeighbourScores(
 ): Tensor {
   if (!Number.isInteger(k) || k < 1) throw argumentInvalid('nearest neighbours: k', 'an integer of at least 1', k)
   if (!(temperature > 0)) throw argumentInvalid('nearest neighbours: temperature', 'a positive number', temperature)
+  if (label.numel !== (embedding.shape[0] ?? 0)) {
+    const [rows, labels] = [embedding, label].map(({ shape }) => `[${shape.join(', ')}]`)
+    throw new SptError(
+      'ERR_SHAPE',
+      `nearest neighbours: labels ${labels} for embeddings ${rows}, expected one for each row`,
+    )
+  }
   return noGrad(() => {
     const nearest = Math.min(k, embedding.shape[0] ?? 0)
     const [values, indices] = pairwiseDistance(queries, embedding, distance).topk(nearest, 1, false) // [rows, k] each
