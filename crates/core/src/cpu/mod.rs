@@ -4,6 +4,7 @@ pub mod attention;
 #[cfg(test)]
 mod cases;
 pub mod conv;
+pub mod decompose;
 mod depthwise;
 pub mod dispatch;
 pub mod elementwise;

@@ -111,6 +111,15 @@ pub fn randperm_from(generator: &Generator, n: u32) -> Result<Tensor> {
     generator.with(|philox| random::randperm(n as usize, philox))
 }
 
+#[napi]
+impl Tensor {
+    /// Indices drawn in proportion to these weights [n] or [lines, n]: int64 [.., count].
+    #[napi(js_name = "multinomial")]
+    pub fn js_multinomial(&self, count: u32, replacement: bool, generator: &Generator) -> Result<Tensor> {
+        generator.with(|philox| random::multinomial(self, count as usize, replacement, philox))
+    }
+}
+
 /// Tensors joined along a dimension that exists (default 0).
 #[napi]
 pub fn cat(tensors: Vec<ClassInstance<Tensor>>, dim: Option<i64>) -> Result<Tensor> {

@@ -1,5 +1,6 @@
-//! Choosing and adding elements by integer indices: gather, scatter, select, embed, one-hot, masks.
-//! Every index is checked; gradients of what is chosen twice add up, in the order of the indices on any thread count.
+//! Choosing and adding rows by integer indices, embeddings, counts, one-hot vectors, masks; single elements are in
+//! `scatter`. Every index is checked; gradients of what is chosen twice add up, in the order of the indices on any
+//! thread count.
 
 use crate::cpu::threads::{SharedPointer, parallel_ranges};
 use crate::dtype::{DType, Element};
@@ -21,18 +22,6 @@ pub fn index_select(x: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
 pub fn index_add(x: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Result<Tensor> {
     let dim = resolve_dim("indexAdd", dim, x.ndim())?;
     apply_one(IndexAdd { dim }, &[x, index, source])
-}
-
-/// Element [.., index[.., i, ..], ..] of x (along `dim`) at each place [.., i, ..] of the index.
-pub fn gather(x: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
-    let dim = resolve_dim("gather", dim, x.ndim().max(1))?;
-    apply_one(Gather { dim }, &[x, index])
-}
-
-/// x with each element of `source` added at the place that the index (of its shape) names along `dim`.
-pub fn scatter_add(x: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> Result<Tensor> {
-    let dim = resolve_dim("scatterAdd", dim, x.ndim().max(1))?;
-    apply_one(ScatterAdd { dim }, &[x, index, source])
 }
 
 /// Rows of a weight [entries, dim] by indices of any shape: [..index, dim].
@@ -65,6 +54,24 @@ pub fn one_hot(index: &Tensor, classes: Option<usize>) -> Result<Tensor> {
     Ok(Tensor::from_buffer(out, &shape))
 }
 
+/// How often each number occurs among indices [n], or the sum of their weights [n]: as many as the largest index + 1, and
+/// at least `minimum`.
+pub fn bincount(index: &Tensor, weights: Option<&Tensor>, minimum: usize) -> Result<Tensor> {
+    integers("bincount", index)?;
+    ensure!(index.ndim() == 1, Shape, "bincount: indices [n], not {:?}", index.shape());
+    let index = movement::contiguous(&index.detach()?)?;
+    let values = index.slice::<i64>();
+    let count = values.iter().max().map_or(0, |&v| v.max(-1) + 1) as usize;
+    let count = count.max(minimum);
+    checked_all("bincount", values, count)?;
+    let Some(weights) = weights else {
+        let mut out = Buffer::<i64>::zeroed(count)?;
+        values.iter().for_each(|&i| out[i as usize] += 1);
+        return Ok(Tensor::from_buffer(out, &[count]));
+    };
+    index_add(&Tensor::zeros(&[count], weights.dtype())?, 0, &index, weights)
+}
+
 /// Indices of the elements that are not 0, in row-major order: int64 [n, dimensions].
 pub fn nonzero(x: &Tensor) -> Result<Tensor> {
     let x = movement::contiguous(&x.detach()?)?;
@@ -93,7 +100,7 @@ fn places<T: Element>(values: &[T]) -> Vec<usize> {
     (0..values.len()).filter(|&i| values[i] != T::default()).collect()
 }
 
-fn integers(op: &str, index: &Tensor) -> Result<()> {
+pub(super) fn integers(op: &str, index: &Tensor) -> Result<()> {
     ensure!(index.dtype() == DType::I64, Dtype, "{op}: indices are int64, not {}", index.dtype().name());
     Ok(())
 }
@@ -104,7 +111,7 @@ fn checked(op: &str, index: i64, size: usize) -> Result<usize> {
     Ok(index as usize)
 }
 
-fn checked_all(op: &str, index: &[i64], size: usize) -> Result<()> {
+pub(super) fn checked_all(op: &str, index: &[i64], size: usize) -> Result<()> {
     match index.iter().find(|&&i| i < 0 || i as u64 >= size as u64) {
         Some(&wrong) => checked(op, wrong, size).map(|_| ()),
         None => Ok(()),
@@ -221,12 +228,12 @@ impl Op for IndexAdd {
 }
 
 /// A row-major copy of its own, outside the graph.
-fn fresh(x: &Tensor) -> Result<Tensor> {
+pub(super) fn fresh(x: &Tensor) -> Result<Tensor> {
     let x = x.detach()?;
     if x.is_contiguous() { movement::copy(&x) } else { movement::contiguous(&x) }
 }
 
-fn same_dtype(op: &str, x: &Tensor, source: &Tensor) -> Result<()> {
+pub(super) fn same_dtype(op: &str, x: &Tensor, source: &Tensor) -> Result<()> {
     ensure!(
         x.dtype() == source.dtype() && x.dtype() != DType::Bool,
         Dtype,
@@ -239,179 +246,12 @@ fn same_dtype(op: &str, x: &Tensor, source: &Tensor) -> Result<()> {
 
 /// A sum in the element's own type; integers wrap around.
 #[inline(always)]
-fn plus<T: Element>(a: T, b: T) -> T {
+pub(super) fn plus<T: Element>(a: T, b: T) -> T {
     if T::DTYPE.is_float() {
         T::from_f64(a.to_f64() + b.to_f64())
     } else {
         T::from_i64(a.to_i64().wrapping_add(b.to_i64()))
     }
-}
-
-/// For each place of an index of this shape: where along the others of `x` it lies, as (place, offset in x without `dim`).
-struct Walk<'a> {
-    index: &'a [usize],
-    /// Strides of the row-major tensor that is read or written.
-    strides: Dims,
-    dim: usize,
-}
-
-impl Walk<'_> {
-    fn each(&self, range: std::ops::Range<usize>, mut visit: impl FnMut(usize, usize)) {
-        let n = self.index.len();
-        let mut at: Dims = Dims::from_elem(0, n);
-        let mut rest = range.start;
-        for d in (0..n).rev() {
-            at[d] = rest % self.index[d];
-            rest /= self.index[d];
-        }
-        let step = |d: usize| if d == self.dim { 0 } else { self.strides[d] };
-        let mut offset: usize = (0..n).map(|d| at[d] * step(d)).sum();
-        for place in range {
-            visit(place, offset);
-            for d in (0..n).rev() {
-                at[d] += 1;
-                offset += step(d);
-                if at[d] < self.index[d] {
-                    break;
-                }
-                offset -= at[d] * step(d);
-                at[d] = 0;
-            }
-        }
-    }
-}
-
-/// The index must have the dimensions of x and, but for `dim`, sizes no larger.
-fn check_index(op: &str, x: &Tensor, dim: usize, index: &Tensor) -> Result<()> {
-    integers(op, index)?;
-    let fits = index.ndim() == x.ndim() && (0..x.ndim()).all(|d| d == dim || index.shape()[d] <= x.shape()[d]);
-    ensure!(
-        fits || index.numel() == 0,
-        Shape,
-        "{op}: an index {:?} does not fit {:?} along dimension {dim}",
-        index.shape(),
-        x.shape()
-    );
-    Ok(())
-}
-
-struct Gather {
-    dim: usize,
-}
-
-impl Op for Gather {
-    fn name(&self) -> &'static str {
-        "gather"
-    }
-
-    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        let [x, index] = [inputs[0], inputs[1]];
-        check_index("gather", x, self.dim, index)?;
-        save_shape(x, context)?;
-        context.save(index)?;
-        let (x, index) = (movement::contiguous(&x.detach()?)?, movement::contiguous(index)?);
-        let chosen = index.slice::<i64>();
-        checked_all("gather", chosen, x.shape().get(self.dim).copied().unwrap_or(1))?;
-        let strides = crate::shape::contiguous_strides(x.shape());
-        let step = strides.get(self.dim).copied().unwrap_or(0);
-        let walk = Walk { index: index.shape(), strides, dim: self.dim };
-        Ok(vec![dispatch_all!(x.dtype(), T => {
-            let values = x.slice::<T>();
-            let mut out = Buffer::<T>::new(chosen.len())?;
-            let shared = SharedPointer::new(&mut out);
-            parallel_ranges(chosen.len(), 8192, |range| {
-                // SAFETY: the ranges of the tasks do not meet.
-                let out = unsafe { shared.slice(range.clone()) };
-                let start = range.start;
-                walk.each(range, |place, offset| out[place - start] = values[offset + chosen[place] as usize * step]);
-            });
-            let strides = crate::shape::contiguous_strides(index.shape());
-            Tensor::from_buffer_strided(out, index.shape(), strides, x.dtype())
-        })])
-    }
-
-    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
-        let zeros = Tensor::zeros(pass.saved[0].shape(), pass.grad().dtype())?;
-        Ok(vec![Some(scatter_add(&zeros, self.dim as i64, &pass.saved[1], pass.grad())?), None])
-    }
-}
-
-struct ScatterAdd {
-    dim: usize,
-}
-
-impl Op for ScatterAdd {
-    fn name(&self) -> &'static str {
-        "scatter_add"
-    }
-
-    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        let [x, index, source] = [inputs[0], inputs[1], inputs[2]];
-        check_index("scatterAdd", x, self.dim, index)?;
-        same_dtype("scatterAdd", x, source)?;
-        let fits = source.ndim() == index.ndim() && index.shape().iter().zip(source.shape()).all(|(i, s)| i <= s);
-        ensure!(
-            fits || index.numel() == 0,
-            Shape,
-            "scatterAdd: an index {:?} reaches beyond the source {:?}",
-            index.shape(),
-            source.shape()
-        );
-        save_shape(source, context)?;
-        context.save(index)?;
-        let sum = fresh(x)?;
-        let (index, source) = (movement::contiguous(index)?, source.detach()?);
-        let chosen = index.slice::<i64>();
-        checked_all("scatterAdd", chosen, x.shape().get(self.dim).copied().unwrap_or(1))?;
-        if chosen.is_empty() {
-            return Ok(vec![sum]);
-        }
-        let source = cut(source, index.shape())?;
-        let strides = crate::shape::contiguous_strides(x.shape());
-        let step = strides.get(self.dim).copied().unwrap_or(0);
-        let walk = Walk { index: index.shape(), strides, dim: self.dim };
-        dispatch_all!(x.dtype(), T => {
-            let values = source.slice::<T>();
-            // One thread, in the order of the indices: places may repeat, and sums must not depend on threads.
-            sum.update::<T, _>(|out| walk.each(0..chosen.len(), |place, offset| {
-                let target = &mut out[offset + chosen[place] as usize * step];
-                *target = plus(*target, values[place]);
-            }))?;
-        });
-        Ok(vec![sum])
-    }
-
-    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
-        let source = if pass.needs(2) {
-            let chosen = gather(pass.grad(), self.dim as i64, &pass.saved[1])?;
-            Some(grown(&chosen, pass.saved[0].shape())?)
-        } else {
-            None
-        };
-        Ok(vec![Some(pass.grad().clone()), None, source])
-    }
-}
-
-/// The leading corner of that shape, row-major.
-fn cut(x: Tensor, shape: &[usize]) -> Result<Tensor> {
-    let mut x = x;
-    for (d, &size) in shape.iter().enumerate() {
-        x = movement::slice(&x, d as i64, 0, size, 1)?;
-    }
-    movement::contiguous(&x)
-}
-
-/// With zeros appended to reach that shape: the transpose of `cut`.
-fn grown(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
-    let mut x = x.clone();
-    for (d, &size) in shape.iter().enumerate() {
-        if x.shape()[d] < size {
-            let mut missing = Dims::from_slice(x.shape());
-            missing[d] = size - x.shape()[d];
-            x = movement::cat(&[&x, &Tensor::zeros(&missing, x.dtype())?], d as i64)?;
-        }
-    }
-    Ok(x)
 }
 
 #[cfg_attr(feature = "node", napi_derive::napi)]
@@ -428,18 +268,6 @@ impl Tensor {
         index_add(self, dim, index, source)
     }
 
-    /// The element that the index (int64) names along `dim`, at each place of the index.
-    #[cfg_attr(feature = "node", napi_derive::napi)]
-    pub fn gather(&self, dim: i64, index: &Tensor) -> Result<Tensor> {
-        gather(self, dim, index)
-    }
-
-    /// This with each element of `source` added at the place that the index (int64, of its shape) names along `dim`.
-    #[cfg_attr(feature = "node", napi_derive::napi)]
-    pub fn scatter_add(&self, dim: i64, index: &Tensor, source: &Tensor) -> Result<Tensor> {
-        scatter_add(self, dim, index, source)
-    }
-
     /// Rows of this weight [entries, dim] by indices (int64) of any shape: [..index, dim].
     #[cfg_attr(feature = "node", napi_derive::napi)]
     pub fn embedding(&self, index: &Tensor) -> Result<Tensor> {
@@ -450,6 +278,13 @@ impl Tensor {
     #[cfg_attr(feature = "node", napi_derive::napi)]
     pub fn one_hot(&self, classes: Option<u32>) -> Result<Tensor> {
         one_hot(self, classes.map(|c| c as usize))
+    }
+
+    /// How often each number occurs among these indices (int64 [n]), or the sum of their weights [n]; as many as the
+    /// largest index + 1, and at least `minlength`.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn bincount(&self, weights: Option<&Tensor>, minlength: Option<u32>) -> Result<Tensor> {
+        bincount(self, weights, minlength.unwrap_or(0) as usize)
     }
 
     /// Indices of the elements that are not 0, in row-major order: int64 [n, dimensions].
@@ -475,18 +310,6 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
             .flat_map(|&i| a[0].values[i as usize * columns..(i as usize + 1) * columns].to_vec())
             .collect()
     }
-    fn gathered(a: &[Array]) -> Vec<f64> {
-        let (columns, width) = (a[0].shape[1], a[1].shape[1]);
-        a[1].values.iter().enumerate().map(|(k, &i)| a[0].values[k / width.max(1) * columns + i as usize]).collect()
-    }
-    fn scattered(a: &[Array]) -> Vec<f64> {
-        let (columns, width) = (a[0].shape[1], a[1].shape[1]);
-        let mut out = a[0].values.clone();
-        for (k, &i) in a[1].values.iter().enumerate() {
-            out[k / width * columns + i as usize] += a[2].values[k];
-        }
-        out
-    }
     fn added(a: &[Array]) -> Vec<f64> {
         let columns = a[0].shape[1];
         let mut out = a[0].values.clone();
@@ -510,22 +333,14 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
             index_add(&t[0], 0, &t[1], &t[2])
         })
         .equals(added),
+        case("index_add", "counts", [index(4, &[6]), normal(&[6])], |t| bincount(&t[0], Some(&t[1]), 9)).equals(|a| {
+            let mut out = vec![0.0; 9];
+            a[0].values.iter().zip(&a[1].values).for_each(|(&i, w)| out[i as usize] += w);
+            out
+        }),
         case("index_add", "the middle", [normal(&[2, 5, 4]), index(5, &[7]), normal(&[2, 7, 4])], |t| {
             index_add(&t[0], 1, &t[1], &t[2])
         }),
-        case("gather", "along rows", [normal(&[4, 6]), index(6, &[4, 3])], |t| gather(&t[0], 1, &t[1]))
-            .equals(gathered),
-        case("gather", "along columns", [normal(&[5, 3]), index(5, &[8, 3])], |t| gather(&t[0], 0, &t[1])),
-        case("gather", "fewer elsewhere", [normal(&[5, 4, 3]), index(4, &[2, 6, 3])], |t| gather(&t[0], 1, &t[1]))
-            .drops_nan(),
-        case("scatter_add", "along rows", [normal(&[4, 6]), index(6, &[4, 3]), normal(&[4, 3])], |t| {
-            scatter_add(&t[0], 1, &t[1], &t[2])
-        })
-        .equals(scattered),
-        case("scatter_add", "a larger source", [normal(&[5, 3]), index(5, &[2, 3]), normal(&[7, 4])], |t| {
-            scatter_add(&t[0], 0, &t[1], &t[2])
-        })
-        .drops_nan(),
     ]
 }
 
@@ -540,16 +355,26 @@ mod tests {
             let index = Tensor::from_slice(&[0, wrong], &[2]).unwrap();
             for error in [
                 index_select(&x, 0, &index).unwrap_err(),
-                gather(&x, 0, &index).unwrap_err(),
                 index_add(&x, 0, &index, &Tensor::zeros(&[2], DType::F32).unwrap()).unwrap_err(),
-                scatter_add(&x, 0, &index, &Tensor::zeros(&[2], DType::F32).unwrap()).unwrap_err(),
                 one_hot(&index, Some(3)).unwrap_err(),
             ] {
                 assert_eq!(error.code(), "ERR_ARGUMENT");
                 assert!(error.message().contains(&format!("index {wrong} does not lie in 0..3")), "{error}");
             }
         }
-        assert_eq!(gather(&x, 0, &x).unwrap_err().code(), "ERR_DTYPE");
+        assert_eq!(index_select(&x, 0, &x).unwrap_err().code(), "ERR_DTYPE");
+    }
+
+    #[test]
+    fn counts() {
+        let count = |values: &[i64], minimum| {
+            bincount(&Tensor::from_slice(values, &[values.len()])?, None, minimum)?.to_vec::<i64>()
+        };
+        assert_eq!(count(&[3, 0, 3], 0).unwrap(), [1, 0, 0, 2]);
+        assert_eq!(count(&[1], 3).unwrap(), [0, 1, 0]);
+        assert_eq!(count(&[], 0).unwrap(), [0; 0]);
+        assert_eq!(count(&[-2, 1], 5).unwrap_err().code(), "ERR_ARGUMENT");
+        assert_eq!(count(&[-1], 0).unwrap_err().code(), "ERR_ARGUMENT");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod random;
 pub mod reduce;
 pub mod resample;
 pub mod scan;
+pub mod scatter;
 pub mod softmax;
 pub mod sort;
 pub mod spectral;

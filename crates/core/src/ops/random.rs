@@ -3,6 +3,7 @@
 use crate::cpu::threads::parallel_chunks;
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::ops::movement;
 use crate::random::{self, Philox};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
@@ -42,7 +43,7 @@ pub fn randn(shape: &[usize], dtype: DType, generator: &mut Philox) -> Result<Te
         random::fill_normal(chunk, seed, stream, position.wrapping_add(2 * start as u64));
     });
     generator.set_position(position.wrapping_add(2 * n as u64));
-    crate::ops::movement::to_dtype(&Tensor::from_buffer(out, shape), dtype)
+    movement::to_dtype(&Tensor::from_buffer(out, shape), dtype)
 }
 
 /// Integers in [low, high); advances the generator.
@@ -58,6 +59,57 @@ pub fn randint(low: i64, high: i64, shape: &[usize], generator: &mut Philox) -> 
 pub fn randperm(n: usize, generator: &mut Philox) -> Result<Tensor> {
     let order: Vec<i64> = generator.permutation(n).into_iter().map(|i| i as i64).collect();
     Tensor::from_slice(&order, &[n])
+}
+
+/// Indices drawn with probabilities in proportion to the weights, of each line [.., n]: int64 [.., count]. Advances the
+/// generator by two words a draw.
+pub fn multinomial(weights: &Tensor, count: usize, replacement: bool, generator: &mut Philox) -> Result<Tensor> {
+    let shape = weights.shape();
+    ensure!(
+        matches!(shape.len(), 1 | 2) && weights.dtype().is_float(),
+        Shape,
+        "multinomial: weights are floats [n] or [lines, n], not {shape:?} {}",
+        weights.dtype().name()
+    );
+    let n = shape[shape.len() - 1];
+    let values = movement::to_dtype(&weights.detach()?, DType::F64)?.to_vec::<f64>()?;
+    let mut out = Vec::new();
+    for (line, weights) in values.chunks(n.max(1)).enumerate() {
+        if let Some(wrong) = weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
+            bail!(Argument, "multinomial: a weight {wrong} in line {line}; weights are finite and not below 0");
+        }
+        let possible = weights.iter().filter(|w| **w > 0.0).count();
+        let needed = if replacement { count.min(1) } else { count };
+        ensure!(
+            possible >= needed,
+            Argument,
+            "multinomial: {count} draws from line {line}, which has {possible} weights above 0"
+        );
+        let mut left = weights.to_vec();
+        let mut sums: Vec<f64> = running(&left);
+        for _ in 0..count {
+            let total = sums.last().copied().unwrap_or(0.0);
+            let at = generator.uniform_f64() * total;
+            // The first sum above it; rounding must not reach a weight 0 behind the last one.
+            let chosen = sums.partition_point(|s| *s <= at).min(left.iter().rposition(|w| *w > 0.0).unwrap_or(0));
+            out.push(chosen as i64);
+            if !replacement {
+                left[chosen] = 0.0;
+                sums = running(&left);
+            }
+        }
+    }
+    Tensor::from_slice(&out, &[&shape[..shape.len() - 1], &[count]].concat())
+}
+
+fn running(weights: &[f64]) -> Vec<f64> {
+    weights
+        .iter()
+        .scan(0.0, |sum, w| {
+            *sum += w;
+            Some(*sum)
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -102,5 +154,39 @@ mod tests {
         assert_eq!(randperm(0, &mut g).unwrap().shape(), [0]);
         assert_eq!(randint(5, 5, &[1], &mut g).unwrap_err().code(), "ERR_ARGUMENT");
         assert_eq!(rand(&[1], DType::I64, &mut g).unwrap_err().code(), "ERR_DTYPE");
+    }
+
+    #[test]
+    fn indices_by_weight() {
+        let weights = Tensor::from_slice(&[0.0, 1.0, 3.0, 0.0, 4.0, 2.0, 2.0, 0.0], &[2, 4]).unwrap();
+        let mut g = Philox::new(4, 0);
+        let drawn = multinomial(&weights, 20_000, true, &mut g).unwrap();
+        assert_eq!(drawn.shape(), [2, 20_000]);
+        let shares = [[0.0, 0.25, 0.75, 0.0], [0.5, 0.25, 0.25, 0.0]];
+        for (line, shares) in drawn.to_vec::<i64>().unwrap().chunks(20_000).zip(shares) {
+            for (k, share) in shares.iter().enumerate() {
+                let found = line.iter().filter(|i| **i == k as i64).count() as f64 / 20_000.0;
+                // Five standard deviations.
+                assert!((found - share).abs() <= 5.0 * (share * (1.0 - share) / 20_000.0f64).sqrt(), "{k}: {found}");
+            }
+        }
+        let mut once = multinomial(&weights, 2, false, &mut g).unwrap().to_vec::<i64>().unwrap();
+        once[..2].sort();
+        assert_eq!(once[..2], [1, 2]);
+        assert_ne!(once[2], once[3]);
+    }
+
+    #[test]
+    fn weights_that_are_none_are_refused() {
+        let mut g = Philox::new(4, 0);
+        let mut code = |weights: &[f64], count, replacement| {
+            let weights = Tensor::from_slice(weights, &[weights.len()]).unwrap();
+            multinomial(&weights, count, replacement, &mut g).err().map(|e| e.code())
+        };
+        assert_eq!(code(&[1.0, -1.0], 1, true), Some("ERR_ARGUMENT"));
+        assert_eq!(code(&[1.0, f64::NAN], 1, true), Some("ERR_ARGUMENT"));
+        assert_eq!(code(&[0.0, 0.0], 1, true), Some("ERR_ARGUMENT"));
+        assert_eq!(code(&[1.0, 0.0], 2, false), Some("ERR_ARGUMENT"));
+        assert_eq!(code(&[1.0, 0.0], 0, false), None);
     }
 }

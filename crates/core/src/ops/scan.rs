@@ -1,4 +1,4 @@
-//! Running sums, and products of whole lines.
+//! Running sums and products, and products of whole lines.
 
 use crate::cpu::threads::{SharedPointer, parallel_ranges};
 use crate::dispatch_float;
@@ -16,6 +16,12 @@ use crate::tensor::Tensor;
 pub fn cumsum(x: &Tensor, dim: i64) -> Result<Tensor> {
     let x = if x.dtype().is_float() { x.clone() } else { movement::to_dtype(x, DType::I64)? };
     apply_one(Cumsum { dim, backwards: false }, &[&x])
+}
+
+/// Product of all elements up to each one, along a dimension. Integers and bool multiply as int64.
+pub fn cumprod(x: &Tensor, dim: i64) -> Result<Tensor> {
+    let x = if x.dtype().is_float() { x.clone() } else { movement::to_dtype(x, DType::I64)? };
+    apply_one(Cumprod { dim }, &[&x])
 }
 
 /// Product over a dimension (of everything if None).
@@ -66,6 +72,73 @@ impl Op for Cumsum {
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(apply_one(Cumsum { dim: self.dim, backwards: !self.backwards }, &[pass.grad()])?)])
+    }
+}
+
+struct Cumprod {
+    dim: i64,
+}
+
+impl Op for Cumprod {
+    fn name(&self) -> &'static str {
+        "cumprod"
+    }
+
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        let lines = Lines::of("cumprod", x, self.dim)?;
+        let length = lines.length();
+        let result = if x.dtype() == DType::I64 {
+            let mut out = Buffer::<i64>::new(x.numel())?;
+            scan(lines.values::<i64>(), &mut out, length, false, 1i64, |p, v| p.wrapping_mul(v), |p| p);
+            lines.replaced(out, length, DType::I64)?
+        } else {
+            dispatch_float!(x.dtype(), "cumprod", T => {
+                let mut out = Buffer::<T>::new(x.numel())?;
+                let (multiply, cut) = (|p: f64, v: T| p * v.to_f64(), |p: f64| T::from_f64(p));
+                scan(lines.values::<T>(), &mut out, length, false, 1.0f64, multiply, cut);
+                lines.replaced(out, length, x.dtype())?
+            })
+        };
+        context.save(x)?;
+        context.save_result(0, &result)?;
+        Ok(vec![result])
+    }
+
+    /// Σ over i ≥ k of gᵢ·yᵢ/xₖ; where something is 0, of gᵢ times the product of the others.
+    fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let [x, result] = pass.saved else { unreachable!("forward saves two") };
+        let has_zero = dispatch_float!(x.dtype(), "cumprod", T => {
+            movement::contiguous(&x.detach()?)?.slice::<T>().contains(&T::ZERO)
+        });
+        if !has_zero {
+            let sums = apply_one(Cumsum { dim: self.dim, backwards: true }, &[&mul(pass.grad(), result)?])?;
+            return Ok(vec![Some(div(&sums, x)?)]);
+        }
+        let gradient = once_one("cumprod", &[x, pass.grad()], |inputs| {
+            let (lines, grads) =
+                (Lines::of("cumprod", inputs[0], self.dim)?, Lines::of("cumprod", inputs[1], self.dim)?);
+            let length = lines.length();
+            Ok(dispatch_float!(x.dtype(), "cumprod", T => {
+                let mut out = Buffer::<T>::new(x.numel())?;
+                let (values, grads) = (lines.values::<T>(), grads.values::<T>());
+                for (row, out) in out.chunks_mut(length).enumerate() {
+                    let (x, g) = (&values[row * length..][..length], &grads[row * length..][..length]);
+                    let mut before = 1.0;
+                    for k in 0..length {
+                        let (mut product, mut sum) = (before, 0.0);
+                        for i in k..length {
+                            product *= if i > k { x[i].to_f64() } else { 1.0 };
+                            sum += g[i].to_f64() * product;
+                        }
+                        out[k] = T::from_f64(sum);
+                        before *= x[k].to_f64();
+                    }
+                }
+                lines.replaced(out, length, x.dtype())?
+            }))
+        })?;
+        Ok(vec![Some(gradient)])
     }
 }
 
@@ -174,6 +247,12 @@ mod node {
             cumsum(self, dim)
         }
 
+        /// Product of all elements up to each one, along a dimension; integers multiply as int64.
+        #[napi(js_name = "cumprod")]
+        pub fn js_cumprod(&self, dim: i64) -> Result<Tensor> {
+            cumprod(self, dim)
+        }
+
         /// Product over a dimension (default: of everything).
         #[napi(js_name = "prod")]
         pub fn js_prod(&self, dim: Option<i64>, keepdim: Option<bool>) -> Result<Tensor> {
@@ -188,7 +267,21 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
     fn running(x: &[f64]) -> Vec<f64> {
         (1..=x.len()).map(|n| x[..n].iter().sum()).collect()
     }
+    fn running_product(x: &[f64]) -> Vec<f64> {
+        (1..=x.len()).map(|n| x[..n].iter().product()).collect()
+    }
     vec![
+        case("cumprod", "rows", [nonzero(&[4, 5])], |t| cumprod(&t[0], 1)).equals(along(1, running_product)),
+        case("cumprod", "columns", [nonzero(&[4, 5])], |t| cumprod(&t[0], 0)).equals(along(0, running_product)),
+        case("cumprod", "integers", [index(4, &[7, 2])], |t| cumprod(&t[0], 0)).equals(along(0, running_product)),
+        case(
+            "cumprod",
+            "with zeros",
+            [made(&[5, 4], |shape, random| {
+                (0..shape.iter().product()).map(|k| if k % 3 == 0 { 0.0 } else { random.normal() as f64 }).collect()
+            })],
+            |t| cumprod(&t[0], 1),
+        ),
         case("cumsum", "rows", [normal(&[4, 5])], |t| cumsum(&t[0], 1)).equals(along(1, running)),
         case("cumsum", "the middle", [normal(&[2, 3, 4])], |t| cumsum(&t[0], 1)).equals(along(1, running)),
         case("cumsum", "integers", [index(9, &[7, 2])], |t| cumsum(&t[0], 0)).equals(along(0, running)),

@@ -6,20 +6,22 @@
 //! then meets shapes it does not fit, and must answer with an error of its own (ERR_INTERNAL fails).
 
 mod check;
+mod coverage;
 mod input;
 
+use self::coverage::{Cell, Coverage, Rows, table};
 pub use self::input::*;
 use crate::error::Result;
 use crate::ops;
 use crate::tensor::Tensor;
-use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 /// One row a family of operations: the name of its file, whose `cases()` are run by a test of that name.
 macro_rules! families {
     ($($family:ident)*) => {
-        mod family { $(#[test] fn $family() { super::check(stringify!($family), crate::ops::$family::cases()); })* }
-        fn all_cases() -> Vec<Case> { [$(ops::$family::cases()),*].into_iter().flatten().collect() }
+        mod family { $(#[test] fn $family() { super::check(stringify!($family)); })* }
+        const FAMILIES: &[(&str, fn() -> Vec<Case>)] = &[$((stringify!($family), ops::$family::cases)),*];
     };
 }
 
@@ -44,6 +46,7 @@ families! {
     reduce
     resample
     scan
+    scatter
     softmax
     sort
     spectral
@@ -98,80 +101,74 @@ impl Case {
     }
 }
 
-/// What was seen of an operation: the cells of the coverage table.
-#[derive(Default)]
-struct Coverage {
-    value: Cell,
-    gradient: Cell,
-    second: Cell,
-    strided: Cell,
-    empty: Cell,
-    nan: Cell,
+/// What running the cases of a family showed.
+struct Report {
+    cases: usize,
+    rows: Rows,
+    failures: Vec<String>,
 }
 
-#[derive(Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Cell {
-    /// Does not apply.
-    #[default]
-    None,
-    /// Refused with a clear error.
-    Refused,
-    /// Value: float32 agrees with float64.
-    Agrees,
-    Checked,
-}
+/// One a family, made by whoever asks first: its own test or the table of all.
+static REPORTS: [OnceLock<Report>; FAMILIES.len()] = [const { OnceLock::new() }; FAMILIES.len()];
 
-impl Cell {
-    fn raise(&mut self, to: Cell) {
-        *self = (*self).max(to);
-    }
-    fn text(self) -> &'static str {
-        match self {
-            Cell::None => "-",
-            Cell::Refused => "error",
-            Cell::Agrees => "f32=f64",
-            Cell::Checked => "yes",
+fn report(number: usize) -> &'static Report {
+    REPORTS[number].get_or_init(|| {
+        let cases = FAMILIES[number].1();
+        let (mut rows, mut failures) = (Rows::new(), Vec::new());
+        for case in &cases {
+            let row = rows.entry(case.op).or_default();
+            let outcome = catch_unwind(AssertUnwindSafe(|| case.check(row))).unwrap_or_else(|panic| {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or(panic.downcast_ref::<&str>().map(|s| s.to_string()));
+                Err(format!("panicked: {}", text.unwrap_or_default()))
+            });
+            if let Err(message) = outcome {
+                failures.push(format!("{} ({}): {message}", case.op, case.variant));
+            }
         }
-    }
+        Report { cases: cases.len(), rows, failures }
+    })
 }
 
-/// Runs the cases of a family and prints its part of the coverage table; panics with a list of what failed.
-pub fn check(family: &str, cases: Vec<Case>) {
-    let mut rows: BTreeMap<&str, Coverage> = BTreeMap::new();
-    let mut failures = Vec::new();
-    for case in &cases {
-        let row = rows.entry(case.op).or_default();
-        let outcome = catch_unwind(AssertUnwindSafe(|| case.check(row))).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            Err(format!(
-                "panicked: {}",
-                text.or(panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or_default()
-            ))
-        });
-        if let Err(message) = outcome {
-            failures.push(format!("{} ({}): {message}", case.op, case.variant));
-        }
-    }
-    let mut table = format!(
-        "\n{family:<24} {:<8} {:<8} {:<8} {:<8} {:<8} {:<8}\n",
-        "value", "gradient", "second", "strided", "empty", "NaN"
-    );
-    for (op, row) in rows {
-        let cells = [row.value, row.gradient, row.second, row.strided, row.empty, row.nan];
-        table += &format!("{op:<24}");
-        cells.iter().for_each(|cell| table += &format!(" {:<8}", cell.text()));
-        table += "\n";
-    }
-    eprintln!("{table}");
-    assert!(failures.is_empty(), "{} of {} cases failed:\n{}", failures.len(), cases.len(), failures.join("\n"));
+/// Runs the cases of a family; panics with a list of what failed.
+fn check(family: &str) {
+    let number = FAMILIES.iter().position(|(name, _)| *name == family).expect("a family of the list");
+    let Report { cases, rows, failures } = report(number);
+    eprintln!("{}", table(rows));
+    assert!(failures.is_empty(), "{} of {cases} cases failed:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// Every `impl Op` in this folder answers to a name that some case tests.
+/// The table of all operations: on the screen with `--nocapture`, and in the file that COVERAGE_TABLE names. Every
+/// operation is compared with values that it did not compute itself.
 #[test]
-fn every_operation_has_cases() {
-    let tested: BTreeSet<&str> = all_cases().iter().map(|case| case.op).collect();
+fn coverage() {
+    let mut rows = Rows::new();
+    // From the last family on: the families' own tests begin with the first, and nobody waits for the other.
+    for number in (0..FAMILIES.len()).rev() {
+        for (op, seen) in &report(number).rows {
+            rows.entry(op).or_default().join(seen);
+        }
+    }
+    let table = table(&rows);
+    println!("{table}");
+    if let Some(path) = std::env::var_os("COVERAGE_TABLE") {
+        std::fs::write(path, &table).expect("the file for the coverage table");
+    }
+    let (mut missing, mut unchecked) = (Vec::new(), Vec::new());
+    for name in names() {
+        match rows.get(&name[..]) {
+            None => missing.push(name),
+            Some(row) if !row.has_value() => unchecked.push(name),
+            Some(_) => {}
+        }
+    }
+    assert!(missing.is_empty(), "no cases for {missing:?}: write them in cases() of the operation's file");
+    assert!(unchecked.is_empty(), "no case of {unchecked:?} compares values: give one a reference with equals()");
+}
+
+/// The names of all operations: of the rows, and of every `impl Op` in this folder.
+fn names() -> Vec<String> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops");
-    let mut missing = Vec::new();
     let mut names: Vec<String> = ops::elementwise::names().iter().map(|n| n.to_string()).collect();
     for entry in std::fs::read_dir(folder).expect("the folder of operations") {
         let path = entry.expect("an entry").path();
@@ -184,10 +181,5 @@ fn every_operation_has_cases() {
             Some(literal[..literal.find('"')?].to_string())
         }));
     }
-    for name in names {
-        if !tested.contains(&name[..]) {
-            missing.push(name);
-        }
-    }
-    assert!(missing.is_empty(), "no cases for {missing:?}: write them in cases() of the operation's file");
+    names
 }
