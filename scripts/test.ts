@@ -1,9 +1,10 @@
 /**
  * Runs every test: the TypeScript ones by vitest, the core's by cargo, and sums up their own reports.
- * `target/test/summary.json` keeps the counts for `.ci/run`.
+ * `target/test/summary.json` keeps the counts for `.ci/run`, `target/test/coverage.txt` the table of the core's operations,
+ * which is shown too.
  */
 import { spawn } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -53,7 +54,11 @@ async function vitest(): Promise<Counts> {
 }
 
 async function cargo(): Promise<Counts> {
-  const { status, output } = await run('cargo', ['test', '--no-default-features', '--no-fail-fast'])
+  const table = join(reports, 'coverage.txt')
+  const command = ['test', '--no-default-features', '--no-fail-fast']
+  const { status, output } = await run('cargo', command, { COVERAGE_TABLE: table })
+  // A run that stops before the test `coverage` leaves none.
+  if (existsSync(table)) console.log(`\n${readFileSync(table, 'utf8')}`)
   const results = [...output.matchAll(/^test result: \w+\. (\d+) passed; (\d+) failed/gm)]
   const sum = (group: number) => results.reduce((total, match) => total + Number(match[group]), 0)
   // A crate that does not compile runs no test.
@@ -61,9 +66,14 @@ async function cargo(): Promise<Counts> {
 }
 
 /** Shows what a command prints, and keeps it. */
-function run(command: string, args: readonly string[]): Promise<{ status: number; output: string }> {
+function run(
+  command: string,
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Promise<{ status: number; output: string }> {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
+    const env = { ...process.env, ...environment }
+    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] })
     let output = ''
     child.stdout.on('data', (chunk: Buffer) => {
       output += chunk.toString()

@@ -1,6 +1,9 @@
 /** Tensor methods written in TypeScript: in-place helpers, and compositions of native operations. */
 import { argumentInvalid } from '../errors.js'
 import { full, Tensor, zerosLike } from '../native.js'
+import { indexing } from './indexing.js'
+import { logic } from './logic.js'
+import { orderStatistics } from './order-statistics.js'
 import { noGrad } from './scope.js'
 
 declare module '#binding' {
@@ -20,7 +23,7 @@ declare module '#binding' {
   }
 }
 
-const methods: ThisType<Tensor> & Record<string, unknown> = {
+const plain: ThisType<Tensor> & Record<string, unknown> = {
   keep(): Tensor {
     this.keepAlive()
     return this
@@ -61,6 +64,8 @@ const methods: ThisType<Tensor> & Record<string, unknown> = {
     return this.split(Math.max(1, Math.ceil(length / chunks)), dim)
   },
 }
+
+const methods = { ...plain, ...logic, ...orderStatistics, ...indexing }
 
 /** The methods of Tensor that call others, and compute nothing themselves. */
 export const compositions: readonly string[] = Object.keys(methods)

@@ -89,6 +89,10 @@ pub fn interpolate(x: &Tensor, size: &[usize], scales: Option<&[f64]>, options: 
     for s in 0..spatial {
         let (from, to) = (x.shape()[2 + s], size[s]);
         ensure!(from > 0 && to > 0, Shape, "interpolate: {:?} to {size:?}: sizes are at least 1", x.shape());
+        // PyTorch leaves such an axis alone, whatever the scale says; only its cubic and nearest-exact do not.
+        if from == to && !align_corners && (antialias || matches!(mode, Mode::Nearest | Mode::Linear | Mode::Area)) {
+            continue;
+        }
         let scale = scales.map(|scales| scales[s]);
         let taps = if antialias { filtered(from, to, scale, options) } else { between(from, to, scale, options) };
         axes[2 + s] = Some(Rc::new(Matrix::of(from, taps)));
@@ -132,7 +136,6 @@ fn between(from: usize, to: usize, scale: Option<f64>, options: Options) -> Taps
     let center = |i: usize| if options.align_corners { step * i as f64 } else { step * (i as f64 + 0.5) - 0.5 };
     let taps = |i: usize| -> Vec<(usize, f64)> {
         match options.mode {
-            Mode::Nearest if to == from => vec![(i, 1.0)],
             Mode::Nearest if to == 2 * from => vec![(i / 2, 1.0)],
             // In float32, as PyTorch does: the product may fall on either side of a whole number.
             Mode::Nearest => vec![(((i as f32 * step as f32).floor() as usize).min(last), 1.0)],
@@ -255,6 +258,9 @@ impl Resample {
         axes.sort_by(|(d, a), (e, b)| (a.len() * x.shape()[*e]).cmp(&(b.len() * x.shape()[*d])));
         let last = x.is_channels_last() && !x.is_contiguous();
         let mut x = x.detach()?;
+        if axes.is_empty() {
+            return movement::copy(&x);
+        }
         x = if last { movement::channels_last(&x)? } else { movement::contiguous(&x)? };
         for (d, taps) in axes {
             x = along(&x, d, &taps, last)?;
@@ -488,6 +494,18 @@ mod tests {
                 assert_eq!(y.is_channels_last(), x.is_channels_last());
                 assert!(y.to_vec::<f64>().unwrap().iter().all(|v| (v - 2.5).abs() < 1e-12), "{mode:?}");
             }
+        }
+    }
+
+    #[test]
+    fn an_axis_of_the_same_size_is_left_alone_whatever_the_scale() {
+        let x = Tensor::from_slice(&[1.0, 2.0, 4.0, 8.0, 16.0], &[1, 1, 1, 5]).unwrap();
+        for (mode, antialias) in
+            [(Mode::Nearest, false), (Mode::Linear, false), (Mode::Linear, true), (Mode::Cubic, true)]
+        {
+            let options = Options { mode, align_corners: false, antialias };
+            let y = interpolate(&x, &[1, 5], Some(&[1.0, 1.16]), options).unwrap();
+            assert_eq!(y.to_vec::<f64>().unwrap(), x.to_vec::<f64>().unwrap(), "{mode:?}");
         }
     }
 
