@@ -162,11 +162,24 @@ impl Op for FilterGradient {
 #[cfg(test)]
 pub fn cases() -> Vec<crate::ops::suite::Case> {
     use crate::ops::suite::*;
-    vec![case("conv2dFilterGradient", "", [normal(&[2, 3, 6, 7]), normal(&[2, 4, 4, 5])], |t| {
-        let filter = Filter { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 };
-        let [x, dy] = [movement::channels_last(&t[0])?, movement::channels_last(&t[1])?];
-        let fits = x.shape()[0] == dy.shape()[0] && (0..2).all(|d| x.shape()[2 + d] == dy.shape()[2 + d] + 2);
-        crate::ensure!(fits, Shape, "the result of a 3×3 filter, not {:?} from {:?}", dy.shape(), x.shape());
-        apply_one(FilterGradient { filter, shape: [dy.shape()[1], x.shape()[1], 3, 3] }, &[&x, &dy])
-    })]
+    vec![
+        case("conv2dFilterGradient", "", [normal(&[2, 3, 6, 7]), normal(&[2, 4, 4, 5])], |t| {
+            let filter = Filter { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 };
+            let [x, dy] = [movement::channels_last(&t[0])?, movement::channels_last(&t[1])?];
+            let fits = x.shape()[0] == dy.shape()[0] && (0..2).all(|d| x.shape()[2 + d] == dy.shape()[2 + d] + 2);
+            crate::ensure!(fits, Shape, "the result of a 3×3 filter, not {:?} from {:?}", dy.shape(), x.shape());
+            apply_one(FilterGradient { filter, shape: [dy.shape()[1], x.shape()[1], 3, 3] }, &[&x, &dy])
+        })
+        .equals(|a| {
+            let (dy, mut out) = (&a[1], Vec::new());
+            each_index(&[dy.shape[1], a[0].shape[1], 3, 3], |w| {
+                let mut sum = 0.0;
+                each_index(&[dy.shape[0], dy.shape[2], dy.shape[3]], |i| {
+                    sum += dy.at(&[i[0], w[0], i[1], i[2]]) * a[0].at(&[i[0], w[1], i[1] + w[2], i[2] + w[3]]);
+                });
+                out.push(sum);
+            });
+            out
+        }),
+    ]
 }

@@ -494,7 +494,8 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
                 .map(|(r, c)| a[0].values[r * columns + c])
                 .collect()
         }),
-        case("expand", "", [normal(&[3, 1])], |t| expand(&t[0], &[2, t[0].shape()[0], 4])),
+        case("expand", "", [normal(&[3, 1])], |t| expand(&t[0], &[2, t[0].shape()[0], 4]))
+            .equals(|a| [&a[0].values[..]; 2].concat().iter().flat_map(|v| [*v; 4]).collect()),
         case("slice", "every second", [normal(&[3, 5])], |t| slice(&t[0], 1, 0, 3, 2))
             .equals(along(1, |x| vec![x[0], x[2], x[4]])),
         case("slice", "nothing", [normal(&[3, 5])], |t| slice(&t[0], 0, 3, 0, 1)),

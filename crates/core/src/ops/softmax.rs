@@ -666,7 +666,7 @@ mod node {
 
 #[cfg(test)]
 pub fn cases() -> Vec<crate::ops::suite::Case> {
-    use crate::ops::suite::{Array, case, index, normal};
+    use crate::ops::suite::{Array, along, case, index, normal};
     fn rows(a: &Array, f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
         let length = a.shape.last().copied().unwrap_or(1).max(1);
         a.values.chunks(length).flat_map(f).collect()
@@ -680,11 +680,18 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
         case("log_softmax", "", [normal(&[3, 5])], |t| log_softmax(&t[0], -1))
             .equals(move |a| rows(&a[0], |r| r.iter().map(|v| v - log_sum(r)).collect())),
         case("log_softmax", "of channels", [normal(&[2, 5, 3, 4])], |t| log_softmax(&t[0], 1)),
-        case("logsumexp", "", [normal(&[3, 5])], |t| logsumexp(&t[0], Some(&[1]), false)),
+        case("logsumexp", "", [normal(&[3, 5])], |t| logsumexp(&t[0], Some(&[1]), false))
+            .equals(along(1, move |row| vec![log_sum(row)])),
         case("logsumexp", "of two axes", [normal(&[2, 5, 3])], |t| logsumexp(&t[0], Some(&[0, 2]), true)),
         case("logsumexp", "of all", [normal(&[3, 5])], |t| logsumexp(&t[0], None, false)),
         case("cross_entropy", "class numbers", [normal(&[6, 5]), index(5, &[6])], |t| {
             cross_entropy(&t[0], &t[1], None, CrossEntropyOptions::default())
+        })
+        .equals(move |a| {
+            let (count, classes) = (a[0].shape[0], a[0].shape[1]);
+            let row = |k: usize| &a[0].values[k * classes..(k + 1) * classes];
+            let loss = |k: usize| log_sum(row(k)) - row(k)[a[1].values[k] as usize];
+            vec![(0..count).map(loss).sum::<f64>() / count as f64]
         }),
         case(
             "cross_entropy",
