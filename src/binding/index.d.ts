@@ -83,6 +83,8 @@ export type JsPipeline = Pipeline
  * (see [`Tensor::update`]). A tensor belongs to the thread that made it; its storage may travel.
  */
 export declare class Tensor {
+  /** Indices drawn in proportion to these weights [n] or [lines, n]: int64 [.., count]. */
+  multinomial(count: number, replacement: boolean, generator: Generator): Tensor
   /** Sum with a tensor (broadcast) or a number */
   add(other: Tensor | number): Tensor
   /** Difference with a tensor (broadcast) or a number */
@@ -283,14 +285,15 @@ export declare class Tensor {
   indexSelect(dim: number, index: Tensor): Tensor
   /** This with row i of `source` added to row `index[i]`, along `dim`. */
   indexAdd(dim: number, index: Tensor, source: Tensor): Tensor
-  /** The element that the index (int64) names along `dim`, at each place of the index. */
-  gather(dim: number, index: Tensor): Tensor
-  /** This with each element of `source` added at the place that the index (int64, of its shape) names along `dim`. */
-  scatterAdd(dim: number, index: Tensor, source: Tensor): Tensor
   /** Rows of this weight [entries, dim] by indices (int64) of any shape: [..index, dim]. */
   embedding(index: Tensor): Tensor
   /** int64 [..this, classes]: 1 at each index, else 0. By default one class more than the largest index. */
   oneHot(classes?: number | undefined | null): Tensor
+  /**
+   * How often each number occurs among these indices (int64 [n]), or the sum of their weights [n]; as many as the
+   * largest index + 1, and at least `minlength`.
+   */
+  bincount(weights?: Tensor | undefined | null, minlength?: number | undefined | null): Tensor
   /** Indices of the elements that are not 0, in row-major order: int64 [n, dimensions]. */
   nonzero(): Tensor
   /** The elements where the mask holds (both broadcast), in row-major order: [n]. */
@@ -379,8 +382,19 @@ export declare class Tensor {
   interpolate(options: InterpolateOptions): Tensor
   /** Sum of all elements up to each one, along a dimension; integers sum as int64. */
   cumsum(dim: number): Tensor
+  /** Product of all elements up to each one, along a dimension; integers multiply as int64. */
+  cumprod(dim: number): Tensor
   /** Product over a dimension (default: of everything). */
   prod(dim?: number | undefined | null, keepdim?: boolean | undefined | null): Tensor
+  /** The element that the index (int64) names along `dim`, at each place of the index. */
+  gather(dim: number, index: Tensor): Tensor
+  /** This with each element of `source` added at the place that the index (int64, of its shape) names along `dim`. */
+  scatterAdd(dim: number, index: Tensor, source: Tensor): Tensor
+  /**
+   * This with each element of `source` (or this number) at the place that the index (int64) names along `dim`; where
+   * an index repeats, the last one wins.
+   */
+  scatter(dim: number, index: Tensor, source: Tensor | number): Tensor
   /** eˣ / Σ eˣ along a dimension. */
   softmax(dim: number): Tensor
   /** The natural logarithm of softmax along a dimension. */
