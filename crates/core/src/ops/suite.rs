@@ -150,7 +150,7 @@ fn coverage() {
         }
     }
     let table = table(&rows);
-    println!("{table}");
+    eprintln!("{table}");
     if let Some(path) = std::env::var_os("COVERAGE_TABLE") {
         std::fs::write(path, &table).expect("the file for the coverage table");
     }
