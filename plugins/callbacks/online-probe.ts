@@ -3,8 +3,8 @@
  * No gradient of it reaches the backbone.
  */
 import { buildMetrics, defineCallback, EpochMetrics, fitFrozen, LARS, namedReferences } from 'stable-pretraining'
-import { nn, noGrad, reference, SptError, valueOf, withOwnRandomness, z, type Batch } from 'stable-pretraining'
-import type { Callback, Features, FrozenEvaluator, FrozenOptions, MetricsOption } from 'stable-pretraining'
+import { nn, noGrad, parameterGroups, reference, SptError, valueOf, withOwnRandomness, z } from 'stable-pretraining'
+import type { Batch, Callback, Features, FrozenEvaluator, FrozenOptions, MetricsOption } from 'stable-pretraining'
 import type { MetricState, Optimizer, OptimizerEntry, Outputs } from 'stable-pretraining'
 import type { ParamGroupInput, Stage, Tensor, Trainer } from 'stable-pretraining'
 
@@ -46,7 +46,7 @@ export class OnlineProbe implements Callback, FrozenEvaluator {
   async setup(): Promise<void> {
     const { name } = this
     const { accumulateGradBatches: frequency = 1, gradientClipVal } = this.#options
-    const optimizer = await this.#options.optimizer([{ params: this.#probe.parameters() }])
+    const optimizer = await this.#options.optimizer(parameterGroups(this.#probe, []))
     this.optimizers = { [name]: { name, optimizer, frequency, gradientClipVal } }
   }
 
@@ -99,7 +99,7 @@ export class OnlineProbe implements Callback, FrozenEvaluator {
   async measureFrozen(train: Features, validation: Features, options: FrozenOptions): Promise<Record<string, number>> {
     return withOwnRandomness(options.seed, async () => {
       const probe = this.#options.probe()
-      const optimizer = await this.#options.optimizer([{ params: probe.parameters() }])
+      const optimizer = await this.#options.optimizer(parameterGroups(probe, []))
       fitFrozen(optimizer, train, options, (input, target) => probe.forward(input).crossEntropy(target))
       const logits = noGrad(() => probe.forward(validation.embedding))
       return this.#metrics.measure(logits, validation.label)

@@ -847,6 +847,15 @@ mod tests {
     }
 
     #[test]
+    fn climbing_turns_the_gradient_and_not_the_weight_decay() {
+        let p = parameter(&[1.0], &[1.0]);
+        let options = SgdStep { momentum: 0.0, weight_decay: 0.5, nesterov: false, maximize: true, ..SGD };
+        sgd(&[&p], &[], &[1], &options).unwrap();
+        // 1 − 0.1 · (−1 + 0.5 · 1), as torch has it.
+        assert!((p.slice::<f32>()[0] - 1.05).abs() < 1e-6);
+    }
+
+    #[test]
     fn the_number_of_threads_changes_no_bit() {
         let before = crate::cpu::threads::num_threads();
         let results: Vec<Vec<u32>> = [1, 2, 5]
