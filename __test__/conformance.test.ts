@@ -10,12 +10,14 @@ const fixtures = fileURLToPath(new URL('fixtures/data', import.meta.url))
 const smallVit = { config: { image_size: 32, patch_size: 8, depth: 2 } }
 const oneBlock = { config: { ...smallVit.config, depth: 1 } }
 
-/** Options that have no default, and what a plugin needs to be tried. */
+/** Options that have no default, what a plugin needs to be tried, and sizes at which it is tried in seconds. */
 const given: Record<string, ConformanceOptions> = {
   'backbone vit-tiny': smallVit,
   'backbone vit-small': smallVit,
   'backbone vit-base': oneBlock,
   'backbone vit-large': oneBlock,
+  'method byol': { config: { projector_dims: [64, 32], predictor_dims: [64, 32] } },
+  'method simclr': { config: { projector_dims: [64, 32] } },
   'dataset image-folder': { config: { root: 'photos' }, root: fixtures },
   'dataset fashion-mnist': { config: { root: 'fashion-mnist', split: 'test' }, root: fixtures },
   'dataset idx': { config: { images: 'fashion-mnist/t10k-images-idx3-ubyte.gz' }, root: fixtures },

@@ -54,6 +54,8 @@ test('a method that learns nothing, forgets what it holds, draws differently, or
   const definition = defineMethod({
     name: 'broken',
     description: 'Breaks every rule.',
+    family: 'guessing' as 'other',
+    needs: { views: 0, backbone: 'any' },
     config: nothing,
     build({ backbone }) {
       const secret = new nn.Linear(32, 8)
@@ -68,6 +70,7 @@ test('a method that learns nothing, forgets what it holds, draws differently, or
     },
   })
   expect(await broken(definition)).toEqual([
+    'it says its family and what it needs',
     'thirty steps lower the loss',
     'what it learns is saved and loaded again',
     'the same seed gives the same steps',
@@ -76,6 +79,8 @@ test('a method that learns nothing, forgets what it holds, draws differently, or
   const mute = defineMethod({
     name: 'mute',
     description: 'Returns nothing.',
+    family: 'other',
+    needs: { views: 1, backbone: 'any' },
     config: nothing,
     build: () => ({ modules: {}, forward: () => ({}) }),
   })

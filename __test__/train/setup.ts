@@ -5,7 +5,7 @@ import { NTXEntLoss } from '../../src/losses/index.js'
 import * as nn from '../../src/nn/index.js'
 import { cat, manualSeed, type Tensor } from '../../src/tensor/index.js'
 import { Module, type TrainingModule } from '../../src/train/module.js'
-import { labelsOf, viewsOf } from '../../src/train/outputs.js'
+import { labelsOf, viewsOf } from '../../src/train/views.js'
 
 export const photos = fileURLToPath(new URL('../fixtures/data/photos', import.meta.url))
 

@@ -8,7 +8,7 @@ import type { Callback, Logger } from '../../src/train/callback.js'
 import { Module } from '../../src/train/module.js'
 import type { OptimizerEntry } from '../../src/train/optimization.js'
 import { stepMonitored, stepOptimizers } from '../../src/train/stepping.js'
-import { viewsOf } from '../../src/train/outputs.js'
+import { viewsOf } from '../../src/train/views.js'
 import { Trainer } from '../../src/train/trainer.js'
 import { flowers } from './setup.js'
 

@@ -4,7 +4,7 @@ import * as nn from '../../src/nn/index.js'
 import { AdamW, emaCoefficientAt } from '../../src/optim/index.js'
 import { manualSeed, noGrad, ones, randn, type Tensor } from '../../src/tensor/index.js'
 import { Module } from '../../src/train/module.js'
-import { viewsOf } from '../../src/train/outputs.js'
+import { viewsOf } from '../../src/train/views.js'
 import {
   TeacherStudentCallback,
   TeacherStudentWrapper,

@@ -8,6 +8,8 @@ export default defineMethod({
   name: 'rotnet',
   description: 'Predicts by how many quarter turns an image was rotated.',
   paper: 'Gidaris et al. 2018, arXiv:1803.07728',
+  family: 'other',
+  needs: { views: 1, backbone: 'any' },
   config: z.object({
     hidden: z.int().positive().default(512).describe('width of the hidden layer of the head'),
   }),

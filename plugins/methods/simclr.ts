@@ -1,12 +1,41 @@
-/** SimCLR: two views of one image attract each other and repel all others (Chen et al. 2020, arXiv:2002.05709). */
-import { cat, defineMethod, labelsOf, nn, NTXEntLoss, SptError, viewsOf, z } from 'stable-pretraining'
-import type { Batch, Tensor } from 'stable-pretraining'
+/**
+ * SimCLR: two views of one image attract each other and repel all others (Chen et al. 2020, arXiv:2002.05709). As in the
+ * PyTorch library, batch norm sees one view at a time; in the paper it sees both together.
+ */
+import { defineMethod, embedViews, expectViews, nn, NTXEntLoss, viewsOf, z } from 'stable-pretraining'
+import type { Batch, Outputs, Stage, Tensor } from 'stable-pretraining'
+
+/** What the forward below finds on `this`. */
+export interface SimclrParts {
+  readonly backbone: nn.Layer
+  readonly projector: nn.Layer
+  /** NTXEntLoss, or another of two tensors [batch, width]. */
+  readonly simclrLoss: { forward(first: Tensor, second: Tensor): Tensor }
+}
+
+/** The forward of SimCLR without state, for a `Module` with these attributes. */
+export function simclr(this: SimclrParts, batch: Batch, stage: Stage): Outputs {
+  const views = viewsOf(batch)
+  if (stage === 'fit') expectViews('simclr', views, 2)
+  const { parts, outputs } = embedViews(this.backbone, views)
+  if (stage !== 'fit') return outputs
+  const [first, second] = parts.map((part) => this.projector.forward(part)) as [Tensor, Tensor] // [batch, width] each
+  return { loss: this.simclrLoss.forward(first, second), ...outputs }
+}
 
 export default defineMethod({
   name: 'simclr',
-  targets: ['stable_pretraining.methods.SimCLR', 'stable_pretraining.forward.simclr_forward'],
+  targets: [
+    'stable_pretraining.methods.SimCLR',
+    'stable_pretraining.SimCLR',
+    'stable_pretraining.forward.simclr',
+    'stable_pretraining.forward.simclr_forward',
+  ],
   description: 'Contrastive learning: two views of an image attract each other, all other images of the batch repel.',
   paper: 'Chen et al. 2020, arXiv:2002.05709',
+  family: 'contrastive',
+  needs: { views: 2, backbone: 'any' },
+  recipe: 'simclr',
   config: z.object({
     projectorDims: z
       .array(z.int().positive())
@@ -16,38 +45,11 @@ export default defineMethod({
     temperature: z.number().positive().default(0.5).describe('divides the cosine similarities; smaller is sharper'),
   }),
   build({ backbone, config }) {
-    const projector = simclrProjector(backbone.dim, config.projectorDims)
-    const loss = new NTXEntLoss({ temperature: config.temperature })
-    return {
-      modules: { backbone: backbone.module, projector },
-      forward(batch: Batch, stage) {
-        const views = viewsOf(batch)
-        // One pass over all views: batch norm sees the statistics of both, as in the paper.
-        const embedding = backbone.module.forward(cat(views.map(({ image }) => image))) // [views * batch, dim]
-        const label = labelsOf(views)
-        if (stage !== 'fit') return { embedding, ...label }
-        if (views.length !== 2) {
-          throw new SptError('ERR_DATA', `simclr needs 2 views of each image, got ${views.length}`, {
-            hint: 'Give the training data `transform: {type: multi-view, copies: 2, steps: […]}`.',
-          })
-        }
-        const [first, second] = projector.forward(embedding).chunk(2, 0) as [Tensor, Tensor] // [batch, width] each
-        return { loss: loss.forward(first, second), embedding, ...label }
-      },
+    const parts = {
+      backbone: backbone.module,
+      projector: nn.projector([backbone.dim, ...config.projectorDims], { bias: false, lastNorm: 'scale' }),
+      simclrLoss: new NTXEntLoss({ temperature: config.temperature }),
     }
+    return { modules: parts, forward: (batch, stage) => simclr.call(parts, batch, stage) }
   },
 })
-
-/** Linear, batch norm and ReLU for each hidden width; then a linear layer and a batch norm that only scales. */
-function simclrProjector(dim: number, widths: readonly number[]): nn.Sequential {
-  const layers: nn.Layer[] = []
-  widths.forEach((width, i) => {
-    const last = i === widths.length - 1
-    layers.push(new nn.Linear(widths[i - 1] ?? dim, width, { bias: false }))
-    const norm = new nn.BatchNorm1d(width)
-    layers.push(norm)
-    if (last) norm.bias = null
-    else layers.push(new nn.ReLU())
-  })
-  return new nn.Sequential(...layers)
-}

@@ -9,6 +9,7 @@ import { ops } from './ops.js'
 import { optim } from './optim.js'
 import { schedulers } from './schedulers.js'
 import { Missing } from './table.js'
+import { train } from './train.js'
 
 export interface CaseResult {
   name: string
@@ -20,7 +21,7 @@ export interface CaseResult {
   float32?: string
 }
 
-const groups = { ops, losses, metrics, models, optim, schedulers }
+const groups = { ops, losses, metrics, models, optim, schedulers, train }
 
 export async function* runCases(directory: string, entries: CaseEntry[]): AsyncGenerator<CaseResult> {
   for (const entry of entries) yield await scope(() => runCase(readCase(directory, entry)))

@@ -1,6 +1,6 @@
 /**
  * What a plugin of each kind has to be: the interfaces the trainer, the loader and the app talk to.
- * It holds no behaviour and imports types only.
+ * It holds no behaviour and imports types only; the families of methods are a list so that they can be checked.
  */
 import type { Batch } from '../data/index.js'
 import type { Module } from '../nn/index.js'
@@ -36,6 +36,39 @@ export interface Backbone {
   readonly module: Module
   /** Width of the embedding. */
   readonly dim: number
+}
+
+/** The ideas that methods belong to. */
+export const methodFamilies = [
+  'contrastive',
+  'self-distillation',
+  'decorrelation',
+  'clustering',
+  'masked image modelling',
+  'supervised',
+  'other',
+] as const
+
+export type MethodFamily = (typeof methodFamilies)[number]
+
+/** What has to be there for a method to work. */
+export interface MethodNeeds {
+  /** Views of each image in training: so many, or crops of a large and of a small part of it. */
+  readonly views: number | 'multi-crop'
+  /** What the backbone gives besides an embedding: nothing more, a vector for each patch, tokens that can be left out. */
+  readonly backbone: 'any' | 'patches' | 'vision transformer'
+  /** Whether it learns from labels. */
+  readonly labels?: boolean
+}
+
+/** What a method's definition says of it, for lists and for messages. */
+export interface MethodTraits {
+  readonly family: MethodFamily
+  readonly needs: MethodNeeds
+  /** The transform that makes its views as its paper does, as it is named in a configuration. */
+  readonly recipe?: string
+  /** What shows that it learns: its loss falls (the default), or a probe rises, as where targets move or a queue fills. */
+  readonly evidence?: 'loss' | 'probe'
 }
 
 /** A method in use: the networks it trains or keeps, and one step of it. */

@@ -9,7 +9,7 @@ import type { PluginUse } from '../config/reference.js'
 import type { Dataset, MultiView, Transform } from '../data/index.js'
 import type { Metric } from '../metrics/index.js'
 import type { Optimizer, ParamGroupInput, ScheduledOptimizer, Scheduler } from '../optim/index.js'
-import type { Backbone, Callback, Logger, Method, Services } from './contracts.js'
+import type { Backbone, Callback, Logger, Method, MethodTraits, Services } from './contracts.js'
 import { applyOptimizerOptions, withOptimizerOptions } from './optimizer-options.js'
 
 /** The kinds of plugins and the folder of each kind's built-in ones. */
@@ -77,8 +77,15 @@ export interface Built {
   scheduler: Scheduler
 }
 
+/** What a definition of a kind says beside what all say. */
+export interface Traits extends Record<Kind, object> {
+  method: MethodTraits
+}
+
 /** What an author writes. `Schema` is an object schema; `build` gets its parsed output as `config`. */
-export interface Specification<K extends Kind, Schema extends z.ZodObject> {
+export type Specification<K extends Kind, Schema extends z.ZodObject> = OwnSpecification<K, Schema> & Traits[K]
+
+interface OwnSpecification<K extends Kind, Schema extends z.ZodObject> {
   /** The name it is asked for by; a built-in's file has the same name. Unique within its kind. */
   readonly name: string
   /** Further names: the class name in PyTorch or stable-pretraining where it differs. */
@@ -97,7 +104,9 @@ export interface Specification<K extends Kind, Schema extends z.ZodObject> {
 }
 
 /** A definition as the registry sees it. */
-export interface Definition<K extends Kind = Kind> extends Omit<Specification<K, z.ZodObject>, 'build'> {
+export type Definition<K extends Kind = Kind> = OwnDefinition<K> & Traits[K]
+
+interface OwnDefinition<K extends Kind> extends Omit<OwnSpecification<K, z.ZodObject>, 'build'> {
   readonly kind: K
   readonly [mark]: typeof version
   // The registry hands over a config this definition's own schema has parsed, hence `never` for the writer's side.

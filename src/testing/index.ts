@@ -36,11 +36,11 @@ export type Builder = (context: object) => Promise<unknown>
 /** Every rule for a plugin of its kind. */
 export function conformance(definition: Definition, options: ConformanceOptions = {}): Rule[] {
   const builder: Builder = async (context) => buildWith(definition, options.config ?? {}, context, await builtIn())
-  return [...describedRules(definition, options), ...rulesOf[definition.kind](builder, options)]
+  return [...describedRules(definition, options), ...rulesOf[definition.kind](builder, options, definition)]
 }
 
-const rulesOf: Record<Kind, (build: Builder, options: ConformanceOptions) => Rule[]> = {
-  method: methodRules,
+const rulesOf: Record<Kind, (build: Builder, options: ConformanceOptions, definition: Definition) => Rule[]> = {
+  method: (build, options, definition) => methodRules(build, options, definition as Definition<'method'>),
   backbone: backboneRules,
   dataset: datasetRules,
   transform: transformRules,

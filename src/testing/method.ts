@@ -1,12 +1,12 @@
 /** What a method has to keep: it learns, it is saved whole, it leaves nothing behind. */
 import { AdamW } from '../optim/index.js'
-import type { Method } from '../plugin/contracts.js'
+import { methodFamilies, type Method, type MethodTraits } from '../plugin/contracts.js'
 import { Tensor, manualSeed, memory, noGrad, scope } from '../tensor/index.js'
 import type { Builder, ConformanceOptions } from './index.js'
 import { require, requireEqual, rule, type Rule } from './rule.js'
 import { numbers, smallBackbone, syntheticBatch } from './synthetic.js'
 
-export function methodRules(build: Builder, options: ConformanceOptions): Rule[] {
+export function methodRules(build: Builder, options: ConformanceOptions, traits: MethodTraits): Rule[] {
   const size = { classes: options.classes ?? 4, side: options.side ?? 16, batchSize: options.batchSize ?? 16 }
   const make = async (seed: number): Promise<Method> => {
     manualSeed(seed)
@@ -30,7 +30,8 @@ export function methodRules(build: Builder, options: ConformanceOptions): Rule[]
     scope(() =>
       noGrad(async () => {
         for (const module of Object.values(method.modules)) module.eval()
-        const { embedding } = await method.forward(syntheticBatch(1000, size), 'validate')
+        const { image, label, index } = syntheticBatch(1000, size)
+        const { embedding } = await method.forward({ image, label, index }, 'validate')
         for (const module of Object.values(method.modules)) module.train()
         require(embedding instanceof Tensor && embedding.ndim === 2, () =>
           'it returned no `embedding` [rows, dim] in the stage "validate"')
@@ -38,15 +39,32 @@ export function methodRules(build: Builder, options: ConformanceOptions): Rule[]
       }),
     )
 
+  const lowersLoss = rule('thirty steps lower the loss', async () => {
+    const method = await make(0)
+    const optimizer = optimizerOf(method)
+    const losses: number[] = []
+    for (let i = 0; i < 30; i++) losses.push(await step(method, optimizer, i))
+    const [first, last] = [mean(losses.slice(0, 5)), mean(losses.slice(-5))]
+    require(last < first, () => `the loss went from ${first} (mean of the first five) to ${last} (of the last five)`)
+  })
+
+  const raisesProbe = rule('thirty steps raise a probe', async () => {
+    const method = await make(0)
+    const optimizer = optimizerOf(method)
+    const before = separation(await embed(method), size)
+    for (let i = 0; i < 30; i++) await step(method, optimizer, i)
+    const after = separation(await embed(method), size)
+    require(after > before, () => `classes were ${before} apart before training, in units of their width, and ${after} after`)
+  })
+
   return [
-    rule('thirty steps lower the loss', async () => {
-      const method = await make(0)
-      const optimizer = optimizerOf(method)
-      const losses: number[] = []
-      for (let i = 0; i < 30; i++) losses.push(await step(method, optimizer, i))
-      const [first, last] = [mean(losses.slice(0, 5)), mean(losses.slice(-5))]
-      require(last < first, () => `the loss went from ${first} (mean of the first five) to ${last} (of the last five)`)
+    rule('it says its family and what it needs', () => {
+      const { family, needs } = traits
+      require(methodFamilies.includes(family), () => `its family is ${family}, none of ${methodFamilies.join(', ')}`)
+      const { views } = needs
+      require(views === 'multi-crop' || (Number.isInteger(views) && views > 0), () => `it needs ${views} views`)
     }),
+    traits.evidence === 'probe' ? raisesProbe : lowersLoss,
     rule('it gives an embedding of each image when validating', async () => {
       const found = await embed(await make(0))
       require(found.length > 0 && found.every(Number.isFinite), () => 'the embedding holds values that are not finite')
@@ -88,6 +106,24 @@ export function methodRules(build: Builder, options: ConformanceOptions): Rule[]
 function optimizerOf(method: Method): AdamW {
   const parameters = new Set(Object.values(method.modules).flatMap((module) => module.parameters()))
   return new AdamW([{ params: [...parameters].filter((parameter) => parameter.requiresGrad) }], { lr: 3e-3 })
+}
+
+/** Squared distance of the classes' means to the mean of all, over that of the embeddings to the mean of their class. */
+function separation(embedding: readonly number[], { batchSize, classes }: { batchSize: number; classes: number }): number {
+  const dim = embedding.length / batchSize
+  const meanOf = (rows: readonly number[], column: number) => mean(rows.map((row) => embedding[row * dim + column]!))
+  const rows = Array.from({ length: batchSize }, (_, row) => row)
+  let [between, within] = [0, 0]
+  for (let column = 0; column < dim; column++) {
+    const all = meanOf(rows, column)
+    for (let label = 0; label < classes; label++) {
+      const own = rows.filter((row) => row % classes === label)
+      const centre = meanOf(own, column)
+      between += own.length * (centre - all) ** 2
+      for (const row of own) within += (embedding[row * dim + column]! - centre) ** 2
+    }
+  }
+  return between / within
 }
 
 function mean(values: readonly number[]): number {

@@ -16,14 +16,16 @@ export { buildMetrics, EpochMetrics, type MetricsOfStages, type MetricsOption, t
 export { Module, TrainingModule, type ModuleOptions } from './module.js'
 export type { MultiOptimConfig, Optim, OptimConfig } from './optim-config.js'
 export type { OptimizerEntry } from './optimization.js'
-export { labelsOf, valueOf, viewsOf } from './outputs.js'
+export { valueOf } from './outputs.js'
 export type { StateObject } from './packing.js'
 export { OnlineQueue } from './queue.js'
 export {
   teachersIn,
+  updateTeachers,
   TeacherStudentCallback,
   TeacherStudentWrapper,
   type TeacherStudentOptions,
 } from './teacher-student.js'
 export { Trainer, type FitStatus } from './trainer.js'
 export type { TrainerOptions } from './trainer-options.js'
+export { cropsOf, type Crops, embedViews, expectViews, labelsOf, viewsOf } from './views.js'

@@ -1,7 +1,7 @@
 /** Reading what a forward returned and what a batch holds: the loss, scalars to log, rows for queues. */
-import type { Batch, View } from '../data/index.js'
+import type { Batch } from '../data/index.js'
 import { SptError } from '../errors.js'
-import { cat, Tensor } from '../tensor/index.js'
+import { Tensor } from '../tensor/index.js'
 import type { Outputs } from './callback.js'
 
 /** What is minimised. @throws ERR_ARGUMENT when there is none, ERR_SHAPE when it is not one number. */
@@ -39,21 +39,6 @@ export function valueOf(key: string, outputs: Outputs, batch: Batch, asker: stri
   throw new SptError('ERR_ARGUMENT', `${asker}: neither the outputs nor the batch hold a tensor "${key}"`, {
     hint: `Outputs: ${Object.keys(outputs).join(', ')}. Batch: ${Object.keys(batch).join(', ')}.`,
   })
-}
-
-/** The views of a batch, also where it has only one, or has them by name. */
-export function viewsOf(batch: Batch): readonly View[] {
-  if (batch.views) return batch.views
-  if (batch.image) return [{ image: batch.image, ...(batch.label && { label: batch.label }) }]
-  return Object.values(batch).filter(
-    (value): value is View => typeof value === 'object' && value !== null && 'image' in value,
-  )
-}
-
-/** The labels of all views one after the other, [views * batch], as their embeddings lie; nothing where one has none. */
-export function labelsOf(views: readonly View[]): { label?: Tensor } {
-  const labels = views.flatMap(({ label }) => (label ? [label] : []))
-  return labels.length > 0 && labels.length === views.length ? { label: cat(labels, 0) } : {}
 }
 
 /** Images in a batch, one view each. */

@@ -6,7 +6,7 @@ import { argumentInvalid } from '../errors.js'
 import { Module, Shadow } from '../nn/index.js'
 import { emaCoefficientAt } from '../optim/index.js'
 import { emaUpdate, full, noGrad, type Tensor } from '../tensor/index.js'
-import type { BatchEvent, Callback } from './callback.js'
+import type { BatchEvent, Callback, StepProgress } from './callback.js'
 import type { Trainer } from './trainer.js'
 
 export interface TeacherStudentOptions {
@@ -84,6 +84,26 @@ export function* teachersIn(root: Module<unknown>): Generator<[string, TeacherSt
     if ('updateTeacher' in module && 'updateEmaCoefficient' in module && 'teacher' in module) {
       yield [name, module as TeacherStudentWrapper<unknown>]
     }
+  }
+}
+
+/**
+ * What a method with teachers does after an optimizer step: the coefficient of where the run stands, then every teacher.
+ * By `epoch` the coefficient moves once an epoch, as in the PyTorch library; by `step` with each one, as in the papers. A
+ * run without a number of epochs goes by its steps.
+ *
+ * @param step optimizer steps done, from 1
+ */
+export async function updateTeachers(
+  pairs: readonly TeacherStudentWrapper<unknown>[],
+  step: number,
+  { epoch, maxEpochs, totalSteps }: StepProgress,
+  interval: 'epoch' | 'step' = 'epoch',
+): Promise<void> {
+  const [at, end] = interval === 'epoch' && Number.isFinite(maxEpochs) ? [epoch, maxEpochs] : [step - 1, totalSteps]
+  for (const pair of pairs) {
+    await pair.updateEmaCoefficient(at, end)
+    await pair.updateTeacher()
   }
 }
 
