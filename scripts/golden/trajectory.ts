@@ -83,7 +83,10 @@ export function batchOf({ named }: Call, step: number): Batch {
 
 let registry: ReturnType<typeof loadRegistry> | undefined
 
-async function buildMethod({ method, backbone = tinyNet, config }: Run, attrs: Record<string, unknown>): Promise<Method> {
+async function buildMethod(
+  { method, backbone = tinyNet, config }: Run,
+  attrs: Record<string, unknown>,
+): Promise<Method> {
   registry ??= loadRegistry()
   const { find } = await registry
   const definition = find('method', method)
@@ -92,7 +95,8 @@ async function buildMethod({ method, backbone = tinyNet, config }: Run, attrs: R
     (kind, name) => find(kind as Kind, name),
     () => check(definition.config, given),
   )
-  if (problems.length > 0) throw new Error(problems.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
+  if (problems.length > 0)
+    throw new Error(problems.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
   const built = backbone(attrs)
   const context = { backbone: { ...built, name: 'reference' }, totalSteps: Number(attrs['steps']), seed: 0 }
   const numClasses = attrs['classes'] === undefined ? {} : { numClasses: Number(attrs['classes']) }

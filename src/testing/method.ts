@@ -54,7 +54,8 @@ export function methodRules(build: Builder, options: ConformanceOptions, traits:
     const before = separation(await embed(method), size)
     for (let i = 0; i < 30; i++) await step(method, optimizer, i)
     const after = separation(await embed(method), size)
-    require(after > before, () => `classes were ${before} apart before training, in units of their width, and ${after} after`)
+    require(after > before, () =>
+      `classes were ${before} apart before training, in units of their width, and ${after} after`)
   })
 
   return [
@@ -109,7 +110,10 @@ function optimizerOf(method: Method): AdamW {
 }
 
 /** Squared distance of the classes' means to the mean of all, over that of the embeddings to the mean of their class. */
-function separation(embedding: readonly number[], { batchSize, classes }: { batchSize: number; classes: number }): number {
+function separation(
+  embedding: readonly number[],
+  { batchSize, classes }: { batchSize: number; classes: number },
+): number {
   const dim = embedding.length / batchSize
   const meanOf = (rows: readonly number[], column: number) => mean(rows.map((row) => embedding[row * dim + column]!))
   const rows = Array.from({ length: batchSize }, (_, row) => row)
