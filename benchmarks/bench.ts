@@ -1,0 +1,61 @@
+/**
+ * Measures our work, and with `--peer` the same work of PyTorch and others in turns with it; see `README.md` beside it.
+ *
+ * Usage: npm run bench -- <case…> [--peer] [--precision fp32|bf16-mixed] [--batch N] [--threads N] [--runs N] [--json] [--write]
+ */
+import { join, relative } from 'node:path'
+import { readOptions, usage, type BenchOptions, type Setting } from './harness/options.js'
+import type { Case } from './harness/cases.js'
+import { ours, peersOf } from './harness/contenders.js'
+import { compared, lineOf, resultOf, type Result } from './harness/results.js'
+import { originOf, record } from './harness/results-page.js'
+import { takeTurns, type Contender } from './harness/turns.js'
+
+let failures = 0
+const told = new Set<string>()
+const options = read()
+const origin = originOf(process.argv.slice(2))
+for (const work of options.cases) {
+  for (const setting of options.settings) {
+    const results = await measure(work, setting)
+    for (const result of results) console.log(options.json ? JSON.stringify(result) : lineOf(result))
+    // Each case as it is done: a table that was stopped half-way keeps what it has.
+    if (options.write) await record(import.meta.dirname, results, origin)
+  }
+}
+if (options.write) console.error(`written to ${relative(process.cwd(), join(import.meta.dirname, 'RESULTS.md'))}`)
+process.exitCode = failures === 0 ? 0 : 1
+
+function read(): BenchOptions {
+  if (process.argv.slice(2).some((word) => word === '--help' || word === '-h')) {
+    console.log(usage)
+    process.exit(0)
+  }
+  try {
+    return readOptions(process.argv.slice(2))
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error))
+    process.exit(2)
+  }
+}
+
+async function measure(work: Case, setting: Setting): Promise<Result[]> {
+  const peers = options.peer ? peersOf(work, setting) : []
+  const contenders: Contender[] = [ours(work, setting, options.instructionSet)]
+  for (const peer of peers)
+    if (peer instanceof Error) fail(peer.message)
+    else contenders.push(peer)
+  const rounds = work.kind === 'augment' ? 3 : 5
+  const outcomes = await takeTurns(contenders, { rounds, runs: setting.runs })
+  for (const outcome of outcomes) if (outcome instanceof Error) fail(`${work.name}: ${outcome.message}`)
+  const results = outcomes.map((outcome) => (outcome instanceof Error ? undefined : resultOf(work, setting, outcome)))
+  const [own, ...others] = results
+  const found = others.filter((result) => result !== undefined)
+  return own === undefined ? found : compared(own, found)
+}
+
+function fail(message: string): void {
+  failures++
+  if (!told.has(message)) console.error(message)
+  told.add(message)
+}

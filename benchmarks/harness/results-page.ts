@@ -1,0 +1,136 @@
+/**
+ * `RESULTS.md` and what it is made of: `results.jsonl`, a line a result with where it came from. The page is a function of
+ * the lines alone; a case that is measured again replaces its lines.
+ */
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { availableParallelism, cpus } from 'node:os'
+import { join } from 'node:path'
+import { cpuInfo } from '../../src/native.js'
+import { packageVersion } from '../../src/runs/package-version.js'
+import { writeFileAtomically } from '../../src/runs/atomic-file.js'
+import { secondsText, type Result } from './results.js'
+
+/** Where and from what results came. */
+export interface Origin {
+  /** YYYY-MM-DD. */
+  readonly date: string
+  /** Short hash; with `+` where files were changed since. */
+  readonly commit: string
+  readonly machine: string
+  readonly versions: string
+  readonly command: string
+}
+
+export interface Recorded extends Result {
+  readonly origin: Origin
+}
+
+export function originOf(args: readonly string[]): Origin {
+  const core = cpuInfo()
+  const git = (...words: string[]) => execFileSync('git', words, { cwd: import.meta.dirname, encoding: 'utf8' }).trim()
+  let commit = 'unknown'
+  try {
+    // The results themselves may have changed since.
+    const changed = git('status', '--porcelain', '--untracked-files=no').split('\n')
+    const others = changed.filter((line) => line !== '' && !/benchmarks\/(RESULTS\.md|results\.jsonl)$/.test(line))
+    commit = `${git('rev-parse', '--short=10', 'HEAD')}${others.length === 0 ? '' : '+'}`
+  } catch {
+    // A copy without its history has none to name.
+  }
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    commit,
+    machine: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${availableParallelism()} cores, ${core.instructionSet}`,
+    versions: `stable-pretraining ${packageVersion()}, Node ${process.versions.node}, ${process.platform}-${process.arch}`,
+    command: ['npm run bench --', ...args.filter((word) => word !== '--write' && word !== '--json')].join(' '),
+  }
+}
+
+/** Puts results into the folder's `results.jsonl`, in place of those of the same case and setting, and writes the page. */
+export async function record(folder: string, results: readonly Result[], origin: Origin): Promise<void> {
+  const file = join(folder, 'results.jsonl')
+  const before = existsSync(file) ? readLines(readFileSync(file, 'utf8')) : []
+  const replaced = new Set(results.map(keyOf))
+  const kept = before.filter((result) => !replaced.has(keyOf(result)))
+  const all = [...kept, ...results.map((result) => ({ ...result, origin }))]
+  await writeFileAtomically(file, all.map((result) => `${JSON.stringify(result)}\n`).join(''))
+  await writeFileAtomically(join(folder, 'RESULTS.md'), page(all))
+}
+
+const readLines = (text: string): Recorded[] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Recorded)
+
+/** A case under a setting, on a machine, with or without peers beside it: what is shown once. */
+const keyOf = ({ case: name, device, precision, threads, instruction_set: set }: Result): string =>
+  [name, device, precision, threads, set].join(' ')
+
+/** The page: a section for each run of the bench, a table in it, a row a case. */
+export function page(results: readonly Recorded[]): string {
+  const sections = new Map<string, Recorded[]>()
+  for (const result of results) {
+    const { date, commit, machine, command } = result.origin
+    const key = JSON.stringify([date, commit, machine, command])
+    sections.set(key, [...(sections.get(key) ?? []), result])
+  }
+  return `${[head, ...[...sections.values()].map(section)].join('\n\n')}\n`
+}
+
+const head = `# Results
+
+Written by \`npm run bench -- <case…> --peer --write\` from \`results.jsonl\`; what each case does is in [README.md](README.md).
+Seconds are medians of runs taken in turns with the peers, each in a process of its own. **Ratio**: the peer's median over
+ours; above 1 we are faster. Memory is the most a process had resident. *Busy* are cores that other programs of the machine
+took meanwhile: above 0.2 the seconds are no fair reading, the ratio still compares like with like. GFLOP/s count the direct
+way of a convolution, whichever way was taken.`
+
+function section(results: readonly Recorded[]): string {
+  const { date, commit, machine, versions, command } = results[0]!.origin
+  const cases = [...new Set(results.map(keyOf))]
+  const rows = cases.map((key) => row(results.filter((result) => keyOf(result) === key)))
+  return `## ${date}: \`${command}\`
+
+${machine}; ${versions}; commit ${commit}.
+
+| case | setting | ours | speed | memory | peers | busy |
+| --- | --- | --- | --- | --- | --- | --- |
+${rows.join('\n')}`
+}
+
+function row(results: readonly Recorded[]): string {
+  const own = results.find(({ peer }) => peer === 'ours')
+  const any = results[0]!
+  const setting = [
+    any.precision,
+    `${any.threads} ${any.threads === 1 ? 'thread' : 'threads'}`,
+    ...(any.device === 'cpu' ? [] : [any.device]),
+  ]
+  const peers = results
+    .filter((result) => result !== own)
+    .map((peer) => {
+      const ratio = peer.ratio === undefined ? '' : ` **${peer.ratio.toFixed(2)}**`
+      return `${peer.peer} ${secondsText(peer.seconds_median)}${ratio} (${peer.peak_mb} MB)`
+    })
+  const busy = Math.max(0, ...results.map(({ others = 0 }) => others))
+  const cells = [
+    any.case,
+    setting.join(', '),
+    own === undefined ? 'failed' : secondsText(own.seconds_median),
+    own === undefined ? '' : speedOf(own),
+    own === undefined ? '' : `${own.peak_mb} MB`,
+    peers.join('<br>'),
+    busy.toFixed(1),
+  ]
+  return `| ${cells.join(' | ')} |`
+}
+
+function speedOf({ images_per_s: images, gflops }: Result): string {
+  const parts = [
+    images === undefined ? '' : `${Math.round(images).toLocaleString('en-US')} images/s`,
+    gflops === undefined ? '' : `${gflops.toFixed(0)} GFLOP/s`,
+  ]
+  return parts.filter((part) => part !== '').join(', ')
+}

@@ -1,0 +1,88 @@
+/** A line a contender and case: what is printed, and kept for `RESULTS.md`. */
+import { imagesOf, operationsOf, type Case } from './cases.js'
+import type { Setting } from './options.js'
+import type { Timing } from './turns.js'
+
+/** One contender's figures of one case. Seconds are of one run; `images_per_s` and `gflops` of the median run. */
+export interface Result {
+  /** `ours`, or the peer with its version and way. */
+  readonly peer: string
+  readonly case: string
+  readonly seconds_min: number
+  readonly seconds_median: number
+  readonly images_per_s?: number
+  readonly gflops?: number
+  /** Most resident memory of the process, 10⁶ bytes. */
+  readonly peak_mb: number
+  /** Timed runs. */
+  readonly n: number
+  readonly device: string
+  readonly precision: string
+  readonly threads: number
+  /** Cores that other processes kept busy meanwhile: above 0.2 the figures are no fair reading. */
+  readonly others?: number
+  /** Median of a peer over ours: above 1 we are faster. On our line that of the fastest peer, which `against` names. */
+  readonly ratio?: number
+  readonly against?: string
+  readonly [note: string]: unknown
+}
+
+/** Figures of one contender without ratios. */
+export function resultOf(work: Case, { device, precision, threads }: Setting, timing: Timing): Result {
+  const median = medianOf(timing.seconds)
+  const images = imagesOf(work)
+  const operations = operationsOf(work)
+  return {
+    peer: timing.peer,
+    case: work.name,
+    seconds_min: digits(Math.min(...timing.seconds), 5),
+    seconds_median: digits(median, 5),
+    ...(images !== undefined && { images_per_s: digits(images / median, 5) }),
+    ...(operations !== undefined && { gflops: digits(operations / median / 1e9, 4) }),
+    peak_mb: Math.round(timing.peakMb),
+    n: timing.seconds.length,
+    device,
+    precision,
+    threads,
+    ...(timing.others !== undefined && { others: digits(timing.others, 2) }),
+    ...Object.fromEntries(Object.entries(timing.notes).filter(([name]) => name !== 'ready')),
+  }
+}
+
+/** The same with ratios: each peer's to ours, and on our line that of the fastest. */
+export function compared(own: Result, peers: readonly Result[]): Result[] {
+  const ratios = peers.map((peer) => ({ ...peer, ratio: digits(peer.seconds_median / own.seconds_median, 3) }))
+  const fastest = ratios.toSorted((a, b) => a.seconds_median - b.seconds_median)[0]
+  return fastest === undefined ? [own] : [{ ...own, ratio: fastest.ratio, against: fastest.peer }, ...ratios]
+}
+
+export function medianOf(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+const digits = (value: number, count: number): number => Number(value.toPrecision(count))
+
+/** A result for people, a line. */
+export function lineOf(result: Result): string {
+  const { threads, precision, others = 0 } = result
+  const setting = `${precision}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`
+  const parts = [
+    result.case.padEnd(24),
+    result.peer.padEnd(36),
+    `${secondsText(result.seconds_median)} median, ${secondsText(result.seconds_min)} best of ${result.n}`.padEnd(44),
+    result.images_per_s === undefined ? '' : `${result.images_per_s.toLocaleString('en-US')} images/s`,
+    result.gflops === undefined ? '' : `${result.gflops.toFixed(0)} GFLOP/s`,
+    `${result.peak_mb} MB`,
+    result.ratio === undefined
+      ? ''
+      : `ratio ${result.ratio.toFixed(2)}${result.against ? ` to ${result.against}` : ''}`,
+    others > 0.2 ? `(${others.toFixed(1)} cores busy with other work)` : '',
+    `[${setting}]`,
+  ]
+  return parts.filter((part) => part !== '').join('  ')
+}
+
+export const secondsText = (seconds: number): string =>
+  seconds < 1 ? `${(seconds * 1000).toPrecision(3)} ms` : `${seconds.toPrecision(4)} s`

@@ -1,0 +1,33 @@
+/** Single products and convolutions. */
+import * as sp from 'stable-pretraining'
+import type { Case } from '../harness/cases.js'
+import type { Setting } from '../harness/options.js'
+import type { Work } from './program.js'
+
+/** Normal numbers as the peers have them. */
+const normal = (shape: readonly number[], scale = 1) => sp.randn(shape).mul(scale)
+
+export function product({ sizes: [m, k, n] }: Case & { kind: 'gemm' }, _setting: Setting): Work {
+  const [a, b] = [normal([m, k]), normal([k, n])]
+  return {
+    run: () => sp.scope(() => void a.matmul(b)),
+  }
+}
+
+/** Stride 1, padding 1, 3×3, as many channels out as in; images lie channels last, as for the peers. */
+export function convolution({ images, channels, side, backward }: Case & { kind: 'conv' }, _setting: Setting): Work {
+  const pictures = () => normal([images, side, side, channels]).permute([0, 3, 1, 2])
+  const [x, gradient] = [pictures(), pictures()]
+  const weight = normal([channels, channels, 3, 3], 0.05)
+  if (!backward) return { run: () => sp.noGrad(() => sp.scope(() => void x.conv2d(weight, null, 1, 1))) }
+  x.requiresGrad = true
+  weight.requiresGrad = true
+  return {
+    run: () =>
+      sp.scope(() => {
+        x.conv2d(weight, null, 1, 1).backward(gradient)
+        x.setGrad(null)
+        weight.setGrad(null)
+      }),
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Our side of a case, as a process: prepares the work that its argument names, says that it is warm, then times as many
+ * runs as each line of its input asks for. At the end of the input it says what memory it took.
+ */
+import { createInterface } from 'node:readline'
+import * as sp from 'stable-pretraining'
+import type { Case } from '../harness/cases.js'
+import type { Setting } from '../harness/options.js'
+import { forceInstructionSet } from '../../src/native.js'
+import { augmentation } from './augment.js'
+import { convolution, product } from './kernels.js'
+import { neighbours } from './neighbours.js'
+import { trainingStep } from './steps.js'
+
+/** One run of a case, and what else is worth saying. */
+export interface Work {
+  run(): void | Promise<void>
+  notes?(): Record<string, unknown>
+}
+
+/** What `program.ts` is told. */
+export interface Order {
+  readonly work: Case
+  readonly setting: Setting
+  readonly instructionSet?: string
+}
+
+const { work, setting, instructionSet } = JSON.parse(process.argv[2] ?? 'null') as Order
+if (setting.precision !== 'fp32') throw new Error(`precision ${setting.precision}: this build computes in float32 only`)
+if (setting.device !== 'cpu') throw new Error(`device ${setting.device}: this build computes on the CPU only`)
+sp.manualSeed(0)
+sp.setNumThreads(setting.threads)
+if (instructionSet !== undefined) forceInstructionSet(instructionSet)
+
+const prepared = await prepare(work, setting)
+const seconds = async () => {
+  const start = performance.now()
+  await prepared.run()
+  return (performance.now() - start) / 1000
+}
+
+await seconds()
+const warm = await seconds()
+answer({ ready: true, peer: 'ours', warm_seconds: warm })
+for await (const line of createInterface({ input: process.stdin })) {
+  const before = process.cpuUsage()
+  const measured: number[] = []
+  for (let run = 0; run < Number(line); run++) measured.push(await seconds())
+  const { user, system } = process.cpuUsage(before)
+  answer({ seconds: measured, cpu_seconds: (user + system) / 1e6 })
+}
+answer({ peak_mb: (process.resourceUsage().maxRSS * 1024) / 1e6, ...prepared.notes?.() })
+
+function prepare(work: Case, setting: Setting): Work | Promise<Work> {
+  switch (work.kind) {
+    case 'gemm':
+      return product(work, setting)
+    case 'conv':
+      return convolution(work, setting)
+    case 'step':
+      return trainingStep(work, setting)
+    case 'augment':
+      return augmentation(work, setting)
+    case 'knn':
+      return neighbours(work)
+  }
+}
+
+function answer(line: Record<string, unknown>): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`)
+}

@@ -1,0 +1,40 @@
+/** Whole training steps on one batch that is there already: forward, NT-Xent, backward, optimizer. */
+import * as sp from 'stable-pretraining'
+import type { Case, Network } from '../harness/cases.js'
+import type { Setting } from '../harness/options.js'
+import type { Work } from './program.js'
+
+export function trainingStep({ network, images }: Case & { kind: 'step' }, _setting: Setting): Work {
+  const { module, optimizer } = build(network)
+  const loss = new sp.NTXEntLoss({ temperature: 0.5 })
+  const batch = sp.randn([images, 3, 32, 32]) // both views
+  const losses: number[] = []
+  module.train()
+  return {
+    async run() {
+      await sp.scope(async () => {
+        const [first, second] = module.forward(batch).chunk(2, 0) as [sp.Tensor, sp.Tensor]
+        const value = loss.forward(first, second)
+        value.backward()
+        optimizer.step()
+        optimizer.zeroGrad()
+        losses.push(await value.item())
+      })
+    },
+    notes: () => ({ loss_first: losses[0], loss_last: losses.at(-1) }),
+  }
+}
+
+/** ResNet-18 with a 3×3 stem and no max-pool, or ViT-Tiny with patches of 4×4; then width-2048-BN-ReLU-128. */
+function build(network: Network): { module: sp.nn.Sequential; optimizer: sp.Optimizer } {
+  if (network === 'simclr-r18') {
+    const module = new sp.nn.Sequential(sp.nn.resnet18({ lowResolution: true }), projector(512))
+    const options = { lr: 0.1, momentum: 0.9, weightDecay: 1e-6 }
+    return { module, optimizer: new sp.SGD([{ params: module.parameters() }], options) }
+  }
+  const backbone = sp.nn.vit('tiny', { imgSize: 32, patchSize: 4, numClasses: 0, dynamicImgSize: false })
+  const module = new sp.nn.Sequential(backbone, projector(192))
+  return { module, optimizer: new sp.AdamW([{ params: module.parameters() }], { lr: 1e-3, weightDecay: 0.05 }) }
+}
+
+const projector = (width: number): sp.nn.Layer => sp.nn.mlp([width, 2048, 128], { norm: 'batch_norm' })
