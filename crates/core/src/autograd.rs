@@ -5,6 +5,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::{Op, Pass, guard};
 use crate::ops;
+use crate::profile;
 use crate::shape::Dims;
 use crate::tensor::Tensor;
 use crate::{bail, ensure};
@@ -115,7 +116,7 @@ pub fn backward(root: &Tensor, gradient: Option<&Tensor>, options: Options) -> R
             Tensor::full(root.shape(), 1.0, root.dtype())?
         }
     };
-    with_enabled(options.create_graph, || walk(root, seed, options))
+    profile::backward(|| with_enabled(options.create_graph, || walk(root, seed, options)))
 }
 
 fn walk(root: &Tensor, seed: Tensor, options: Options) -> Result<()> {
@@ -143,7 +144,7 @@ fn walk(root: &Tensor, seed: Tensor, options: Options) -> Result<()> {
         let grads = gradients.remove(&order).expect("a waiting node was sent a gradient");
         let saved = node.unpack(&options)?;
         let pass = Pass { saved: &saved, grads: &grads, edges: &node.edges };
-        let inputs = guard(node.op.name(), || node.op.backward(&pass))?;
+        let inputs = node.timed(&pass)?;
         ensure!(
             inputs.len() == node.edges.len(),
             Internal,
@@ -200,6 +201,15 @@ impl Edge {
         }
     }
 
+    /// The shape of the value at its end; that of a number where no gradient goes and nothing is known.
+    fn shape(&self) -> &[usize] {
+        match self {
+            Edge::None => &[],
+            Edge::Leaf(leaf) => leaf.shape(),
+            Edge::Node(node, result) => &node.outputs[*result].0,
+        }
+    }
+
     /// A gradient has the shape and type of its value, or the operation's backward pass is wrong.
     fn check(&self, op: &str, gradient: &Tensor) -> Result<()> {
         let (shape, dtype) = match self {
@@ -223,6 +233,24 @@ impl Node {
     pub(crate) fn new(op: Box<dyn Op>, edges: Vec<Edge>, saved: Vec<Saved>, outputs: Vec<(Dims, DType)>) -> Rc<Node> {
         let order = ORDER.replace(ORDER.get() + 1);
         Rc::new(Node { op, edges, saved: RefCell::new(Some(saved)), outputs, order })
+    }
+
+    /// The backward pass, seen by the profile.
+    fn timed(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let name = self.op.name();
+        let run = || {
+            if profile::is_on() {
+                let shapes: Vec<&[usize]> = self.edges.iter().map(Edge::shape).collect();
+                profile::count_operations(self.op.backward_operations(&shapes));
+            }
+            guard(name, || self.op.backward(pass))
+        };
+        let shapes = |text: &mut String| self.edges.iter().for_each(|edge| profile::write_shape(text, edge.shape()));
+        let read: Vec<&Tensor> = pass.saved.iter().chain(pass.grads.iter().flatten()).collect();
+        let traffic = |result: &Result<Vec<Option<Tensor>>>| {
+            result.as_ref().map_or(0, |gradients| profile::bytes_of(&read, gradients.iter().flatten()))
+        };
+        profile::time(name, profile::Phase::Backward, shapes, run, traffic)
     }
 
     /// The saved values, each checked to be what it was.

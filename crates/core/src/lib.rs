@@ -1,7 +1,7 @@
 //! Tensors, autograd and kernels of `stable-pretraining` for TypeScript.
 //!
 //! Read it in this order: [`tensor`] (a layout over shared storage), [`op`] (how an operation runs), [`autograd`]
-//! (the way back), [`ops`] (the operations themselves). [`cpu`] holds kernels that know no operation, [`image`] works
+//! (the way back), [`ops`] (the operations themselves), [`profile`] (where time goes). [`cpu`] holds kernels that know no operation, [`image`] works
 //! on bytes, `node` is the border to JavaScript. Nothing here reads a file or the environment.
 
 pub mod autograd;
@@ -13,6 +13,7 @@ pub mod image;
 pub mod node;
 pub mod op;
 pub mod ops;
+pub mod profile;
 pub mod random;
 pub mod scope;
 pub mod shape;

@@ -2,6 +2,7 @@
 
 use crate::autograd::{self, Edge, Node, Saved};
 use crate::error::{Error, Result};
+use crate::profile;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +19,17 @@ pub trait Op: 'static {
     /// Gradients of the inputs (None where none is needed), from those of the results.
     /// Written in operations, so that it runs on every device and can itself be differentiated where they can.
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>>;
+
+    /// Multiplications and additions of the forward pass for inputs of these shapes, whatever way is taken; 0 where they
+    /// say little about the time.
+    fn operations(&self, _shapes: &[&[usize]]) -> u64 {
+        0
+    }
+
+    /// Those of the backward pass, except for what it leaves to other operations: they tell of their own.
+    fn backward_operations(&self, _shapes: &[&[usize]]) -> u64 {
+        0
+    }
 }
 
 /// What a forward pass may ask and leave behind.
@@ -100,11 +112,29 @@ fn apply_boxed(op: Box<dyn Op>, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let needs: SmallVec<[bool; 4]> = inputs.iter().map(|t| t.requires_grad()).collect();
     let recording = autograd::is_enabled() && needs.contains(&true);
     let mut context = Context { recording, needs, saved: Vec::new(), constant: SmallVec::new() };
-    let outputs = guard(op.name(), || op.forward(inputs, &mut context))?;
+    let outputs = timed(op.name(), inputs, || {
+        count(inputs, |shapes| op.operations(shapes));
+        guard(op.name(), || op.forward(inputs, &mut context))
+    })?;
     if recording {
         record(op, inputs, &outputs, context);
     }
     Ok(outputs)
+}
+
+/// Lets the profile see a forward pass.
+fn timed(name: &'static str, inputs: &[&Tensor], run: impl FnOnce() -> Result<Vec<Tensor>>) -> Result<Vec<Tensor>> {
+    let shapes = |text: &mut String| inputs.iter().for_each(|input| profile::write_shape(text, input.shape()));
+    let traffic = |outputs: &Result<Vec<Tensor>>| outputs.as_ref().map_or(0, |o| profile::bytes_of(inputs, o));
+    profile::time(name, profile::phase(), shapes, run, traffic)
+}
+
+/// Tells the profile of the arithmetic that is being done.
+fn count(inputs: &[&Tensor], operations: impl FnOnce(&[&[usize]]) -> u64) {
+    if profile::is_on() {
+        let shapes: SmallVec<[&[usize]; 4]> = inputs.iter().map(|input| input.shape()).collect();
+        profile::count_operations(operations(&shapes));
+    }
 }
 
 fn record(op: Box<dyn Op>, inputs: &[&Tensor], outputs: &[Tensor], context: Context) {
@@ -131,7 +161,7 @@ pub fn once(
     }
     let needs: SmallVec<[bool; 4]> = inputs.iter().map(|t| t.requires_grad()).collect();
     let recording = autograd::is_enabled() && needs.contains(&true);
-    let outputs = autograd::no_grad(|| guard(name, || kernel(inputs)))?;
+    let outputs = timed(name, inputs, || autograd::no_grad(|| guard(name, || kernel(inputs))))?;
     if recording {
         let context = Context { recording, needs, saved: Vec::new(), constant: SmallVec::new() };
         record(Box::new(Once(name)), inputs, &outputs, context);

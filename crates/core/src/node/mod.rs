@@ -4,6 +4,7 @@ mod create;
 pub(crate) mod generator;
 mod image;
 mod image_file;
+mod profile;
 mod tensor;
 mod update;
 

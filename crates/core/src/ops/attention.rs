@@ -11,6 +11,7 @@ use crate::ops::matmul::matmul;
 use crate::ops::movement::{self, transpose};
 use crate::ops::reduce::{sum, sum_to};
 use crate::ops::softmax::softmax;
+use crate::profile::product_operations;
 use crate::shape::{Dims, Layout, broadcast, each_index};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
@@ -156,6 +157,20 @@ impl Op for DotProductAttention {
             gradients.resize(count, None);
             Ok(gradients)
         })
+    }
+
+    /// Two products: scores of width E, and sums of values of width Ev.
+    fn operations(&self, shapes: &[&[usize]]) -> u64 {
+        let [q, k, v] = [shapes[0], shapes[1], shapes[2]];
+        let keys = k[k.len() - 2];
+        product_operations(&q[..q.len() - 1]) * (keys * (q[q.len() - 1] + v[v.len() - 1])) as u64
+    }
+
+    /// The scores again, and the gradients of the weights, of query, key and value: three products of width E, two of Ev.
+    fn backward_operations(&self, shapes: &[&[usize]]) -> u64 {
+        let [q, k, v] = [shapes[0], shapes[1], shapes[2]];
+        let keys = k[k.len() - 2];
+        product_operations(&q[..q.len() - 1]) * (keys * (3 * q[q.len() - 1] + 2 * v[v.len() - 1])) as u64
     }
 }
 

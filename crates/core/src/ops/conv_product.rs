@@ -8,6 +8,7 @@ use crate::dtype::Element;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
 use crate::ops::{movement, reduce};
+use crate::profile::product_operations;
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
 
@@ -21,6 +22,11 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// Multiplications and additions of the product: each pixel of the result (or of its gradient) meets the filter.
+    fn operations(self, result: &[usize], weight: &[usize]) -> u64 {
+        product_operations(weight) * (result[0] * result[2] * result[3]) as u64
+    }
+
     /// For images [B, C, H, W] and filters [out, C / groups, kernel height, kernel width].
     fn sizes(self, image: &[usize], weight: &[usize]) -> Conv2d {
         Conv2d {
@@ -86,6 +92,11 @@ impl Op for Convolution {
         }
         Ok(gradients)
     }
+
+    fn operations(&self, shapes: &[&[usize]]) -> u64 {
+        let [height, width] = self.filter.sizes(shapes[0], shapes[1]).output_size();
+        self.filter.operations(&[shapes[0][0], shapes[1][0], height, width], shapes[1])
+    }
 }
 
 /// Inputs: the gradient of a convolution's result (channels last), its filter (row-major). Result: that of its image.
@@ -118,6 +129,10 @@ impl Op for TransposedConvolution {
         let d_dy = || apply_one(Convolution { filter: self.filter, bias: false }, &[&gradient, weight]);
         let dw = || apply_one(FilterGradient::of(self.filter, weight), &[&gradient, dy]);
         Ok(vec![pass.needs(0).then(d_dy).transpose()?, pass.needs(1).then(dw).transpose()?])
+    }
+
+    fn operations(&self, shapes: &[&[usize]]) -> u64 {
+        self.filter.operations(shapes[0], shapes[1])
     }
 }
 
@@ -156,6 +171,10 @@ impl Op for FilterGradient {
         let dx = || apply_one(TransposedConvolution { filter: self.filter, size }, &[dy, &gradient]);
         let d_dy = || apply_one(Convolution { filter: self.filter, bias: false }, &[x, &gradient]);
         Ok(vec![pass.needs(0).then(dx).transpose()?, pass.needs(1).then(d_dy).transpose()?])
+    }
+
+    fn operations(&self, shapes: &[&[usize]]) -> u64 {
+        self.filter.operations(shapes[1], &self.shape)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::dtype::Element;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
 use crate::ops::{movement, reduce};
+use crate::profile::product_operations;
 use crate::shape::{Dims, Layout, broadcast};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
@@ -119,6 +120,10 @@ impl Op for Matmul {
         let db = pass.needs(1).then(|| apply_one(Matmul, &[&movement::transpose(a, -2, -1)?, gradient])).transpose()?;
         Ok(vec![da, db])
     }
+
+    fn operations(&self, shapes: &[&[usize]]) -> u64 {
+        product_operations(shapes[0]) * shapes[1].last().map_or(1, |&n| n as u64)
+    }
 }
 
 /// The matrix of the last two dimensions that begins `start` elements behind the first.
@@ -196,6 +201,10 @@ impl Op for Linear {
             gradients.push(pass.needs(2).then(|| reduce::sum(gradient, Some(&[0]), false)).transpose()?);
         }
         Ok(gradients)
+    }
+
+    fn operations(&self, shapes: &[&[usize]]) -> u64 {
+        product_operations(shapes[0]) * shapes[1][0] as u64
     }
 }
 

@@ -7,6 +7,7 @@ use crate::dispatch_float;
 use crate::dtype::{DType, Element, Float};
 use crate::ensure;
 use crate::error::Result;
+use crate::profile;
 use crate::tensor::Tensor;
 use std::collections::HashSet;
 
@@ -111,7 +112,7 @@ rule!(Momentum [1] { lr: f64, scale: f64, decay: f64, momentum: f64, fresh: f64,
 
 /// Gradient descent on scale·g + decay·p, where `coefficients` gives (scale, decay) of a parameter and its gradient.
 fn descend(
-    name: &str,
+    name: &'static str,
     parameters: &[&Tensor],
     momenta: &[&Tensor],
     steps: &[u32],
@@ -483,6 +484,10 @@ pub fn rprop(parameters: &[&Tensor], previous: &[&Tensor], sizes: &[&Tensor], o:
 /// target ← c·target + (1 − c)·source for every pair; integer targets are set to c·target + (1 − c)·source with c cut
 /// to an integer first, as upstream does.
 pub fn ema(targets: &[&Tensor], sources: &[&Tensor], coefficient: f64) -> Result<()> {
+    timed("emaUpdate", targets, 3, || ema_all(targets, sources, coefficient))
+}
+
+fn ema_all(targets: &[&Tensor], sources: &[&Tensor], coefficient: f64) -> Result<()> {
     check_count("emaUpdate", "sources", sources.len(), targets.len())?;
     for (target, source) in targets.iter().zip(sources) {
         ensure!(
@@ -528,13 +533,15 @@ pub fn have_gradients(parameters: &[&Tensor]) -> Vec<bool> {
 
 /// The 2-norm of all gradients together, in float64; parameters without one count 0.
 pub fn gradient_norm(parameters: &[&Tensor]) -> Result<f64> {
-    let mut sum = 0.0;
-    for parameter in parameters {
-        if let Some(gradient) = parameter.grad() {
-            sum += squared_norm(&gradient)?;
+    timed("gradientNorm", parameters, 1, || {
+        let mut sum = 0.0;
+        for parameter in parameters {
+            if let Some(gradient) = parameter.grad() {
+                sum += squared_norm(&gradient)?;
+            }
         }
-    }
-    Ok(sum.sqrt())
+        Ok(sum.sqrt())
+    })
 }
 
 /// Multiplies all gradients by a number.
@@ -561,18 +568,27 @@ pub fn clip_gradient_norm(parameters: &[&Tensor], limit: f64) -> Result<f64> {
 }
 
 fn change_gradients(parameters: &[&Tensor], change: impl Fn(f64) -> f64 + Sync) -> Result<()> {
-    for parameter in parameters {
-        let Some(gradient) = parameter.grad() else { continue };
-        // A gradient that is a view of something else must not be written through.
-        let own = if gradient.layout().is_dense() { gradient } else { crate::ops::movement::copy(&gradient)? };
-        dispatch_float!(own.dtype(), "gradient", T => own.update::<T, _>(|values| {
+    timed("changeGradients", parameters, 2, || {
+        for parameter in parameters {
+            let Some(gradient) = parameter.grad() else { continue };
+            // A gradient that is a view of something else must not be written through.
+            let own = if gradient.layout().is_dense() { gradient } else { crate::ops::movement::copy(&gradient)? };
+            dispatch_float!(own.dtype(), "gradient", T => own.update::<T, _>(|values| {
             crate::cpu::threads::parallel_chunks(values, CHUNK, |_, part| {
                 part.iter_mut().for_each(|g| *g = T::from_f64(change(g.to_f64())));
             });
         })?);
-        parameter.set_grad(Some(own))?;
-    }
-    Ok(())
+            parameter.set_grad(Some(own))?;
+        }
+        Ok(())
+    })
+}
+
+/// Lets the profile see an update of tensors, whose elements it reads or writes `passes` times.
+fn timed<R>(name: &'static str, tensors: &[&Tensor], passes: usize, run: impl FnOnce() -> Result<R>) -> Result<R> {
+    let shapes = |text: &mut String| text.push_str(&format!("{} tensors", tensors.len()));
+    let traffic = |_: &Result<R>| tensors.iter().map(|t| (passes * t.numel() * t.dtype().size()) as u64).sum();
+    profile::time(name, profile::Phase::Update, shapes, run, traffic)
 }
 
 /// Σx², summed in float64 over fixed pieces, so that it does not depend on threads.
@@ -615,6 +631,16 @@ const CHUNK: usize = 16384;
 
 /// Applies `rule(i, parameter i, its gradient)` to every element of every parameter and of its `S` state tensors.
 fn update<R: Rule<S>, const S: usize>(
+    name: &'static str,
+    parameters: &[&Tensor],
+    states: [&[&Tensor]; S],
+    rule: impl Fn(usize, &Tensor, &Tensor) -> Result<R>,
+) -> Result<()> {
+    // Parameters and states are read and written, gradients read.
+    timed(name, parameters, 3 + 2 * S, || update_all(name, parameters, states, rule))
+}
+
+fn update_all<R: Rule<S>, const S: usize>(
     name: &str,
     parameters: &[&Tensor],
     states: [&[&Tensor]; S],
