@@ -648,6 +648,24 @@ export declare function nadamStep(parameters: Array<Tensor>, means: Array<Tensor
 /** Panics on purpose: the test that a panic of the core reaches JavaScript as an error with its code. */
 export declare function panicForTest(): void
 
+/** All calls of one operation with one set of shapes, in one phase, from one place. */
+export interface ProfileEntry {
+  /** The operation, such as conv2d. */
+  name: string
+  phase: 'forward' | 'backward' | 'update'
+  /** The outermost operation it ran in, if it is not that itself. */
+  within?: string
+  /** Of its inputs, such as `64x3x32x32 64x3x3x3`. */
+  shapes: string
+  calls: number
+  /** Without those of operations that ran inside. */
+  seconds: number
+  /** Multiplications and additions by definition; 0 where the operation does not tell. */
+  operations: number
+  /** Bytes read and written at least once. */
+  bytes: number
+}
+
 /** One step of RAdam for all parameters. */
 export declare function radamStep(parameters: Array<Tensor>, means: Array<Tensor>, squares: Array<Tensor>, steps: Array<number>, options: AdamStep): void
 
@@ -699,6 +717,9 @@ export declare function setGradEnabled(enabled: boolean): boolean
 /** Sets the number of threads of later operations (1 to 256). */
 export declare function setNumThreads(threads: number): void
 
+/** Switches the profile by operation on or off; returns what it was. Times are of the CPU device. */
+export declare function setProfiling(on: boolean): boolean
+
 /** One step of SGD for all parameters; `momenta` is empty without momentum, `steps` counts from 1. */
 export declare function sgdStep(parameters: Array<Tensor>, momenta: Array<Tensor>, steps: Array<number>, options: SgdStep): void
 
@@ -728,6 +749,9 @@ export interface SquaresStep {
 
 /** Tensors of one shape joined along a new dimension (default 0). */
 export declare function stack(tensors: Array<Tensor>, dim?: number | undefined | null): Tensor
+
+/** What was counted since the last call, the longest first. */
+export declare function takeProfile(): Array<ProfileEntry>
 
 /**
  * A view of each image by each pipeline, on a thread of its own. What is drawn is a function of (seed, epoch, sample,

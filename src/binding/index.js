@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, full, getNumThreads, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, lionStep, memory, nadamStep, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setGradEnabled, setNumThreads, sgdStep, stack, transformBatch, where, zerosLike } = nativeBinding
+const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, full, getNumThreads, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, lionStep, memory, nadamStep, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setGradEnabled, setNumThreads, setProfiling, sgdStep, stack, takeProfile, transformBatch, where, zerosLike } = nativeBinding
 export { Generator }
 export { Pipeline }
 export { JsPipeline }
@@ -819,8 +819,10 @@ export { rpropStep }
 export { scaleGradients }
 export { setGradEnabled }
 export { setNumThreads }
+export { setProfiling }
 export { sgdStep }
 export { stack }
+export { takeProfile }
 export { transformBatch }
 export { where }
 export { zerosLike }
