@@ -1,7 +1,4 @@
-/**
- * Online probe: a linear classifier trained on the detached embedding while the backbone trains, by its own optimizer.
- * No gradient of it reaches the backbone.
- */
+/** Online probe: a classifier trained on the detached embedding while the backbone trains; no gradient reaches that. */
 import { buildMetrics, defineCallback, EpochMetrics, fitFrozen, LARS, namedReferences } from 'stable-pretraining'
 import { nn, noGrad, parameterGroups, reference, SptError, valueOf, withOwnRandomness, z } from 'stable-pretraining'
 import type { Batch, Callback, Features, FrozenEvaluator, FrozenOptions, MetricsOption } from 'stable-pretraining'
@@ -50,17 +47,8 @@ export class OnlineProbe implements Callback, FrozenEvaluator {
     this.optimizers = { [name]: { name, optimizer, frequency, gradientClipVal } }
   }
 
-  forward({
-    outputs,
-    batch,
-    stage,
-    trainer,
-  }: {
-    outputs: Outputs
-    batch: Batch
-    stage: Stage
-    trainer: Trainer
-  }): void {
+  forward(event: { outputs: Outputs; batch: Batch; stage: Stage; trainer: Trainer }): void {
+    const { outputs, batch, stage, trainer } = event
     const { name } = this
     const input = valueOf(this.#options.input, outputs, batch, name).detach() // [batch, dim], cut from the backbone
     const target = valueOf(this.#options.target, outputs, batch, name) // [batch]
@@ -112,7 +100,7 @@ export default defineCallback({
   aliases: ['OnlineProbe'],
   targets: ['stable_pretraining.callbacks.OnlineProbe'],
   description:
-    'A linear classifier on the detached embedding, trained alongside; shows what the embedding already knows.',
+    'A linear, perceptron or attentive classifier on the detached embedding, trained alongside: what it already knows.',
   config: z.object({
     name: z
       .string()
@@ -122,6 +110,17 @@ export default defineCallback({
     input: z.string().default('embedding').describe('key of the embedding, in the outputs or the batch'),
     target: z.string().default('label').describe('key of the class numbers'),
     numClasses: z.int().positive().optional().describe('number of classes; found from the data set where it has names'),
+    probe: z
+      .enum(['linear', 'mlp', 'attentive'])
+      .default('linear')
+      .describe('one layer, two, or attention over tokens'),
+    hidden: z.int().positive().optional().describe('hidden width of mlp; twice its input where absent'),
+    numHeads: z.int().positive().default(4).describe('queries of attentive'),
+    pooling: z
+      .enum(['mean', 'cls'])
+      .default('mean')
+      .describe('what linear and mlp take of tokens; of maps it is the mean'),
+    norm: z.enum(['layer', 'batch']).nullable().default(null).describe('a norm before linear'),
     inputDim: z.int().positive().optional().describe('width of the embedding; the backbone’s where absent'),
     optimizer: reference('optimizer')
       .prefault({ type: 'LARS', lr: 0.1, clip_lr: true, eta: 0.02, exclude_bias_n_norm: true })
@@ -143,7 +142,7 @@ export default defineCallback({
     return new OnlineProbe({
       ...config,
       metrics,
-      probe: () => new nn.Linear(config.inputDim ?? backbone.dim, classes),
+      probe: () => nn.probe(config.probe, config.inputDim ?? backbone.dim, classes, config),
       optimizer: async (params) => (await build(config.optimizer, { params })) as Optimizer,
     })
   },

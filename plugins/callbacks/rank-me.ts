@@ -1,22 +1,26 @@
 /** RankMe of the newest training embeddings, once a validation (Garrido et al. 2023, arXiv:2210.02885). Needs no labels. */
-import { defineCallback, rankMe, scope, z, type Callback, type Trainer } from 'stable-pretraining'
+import { defineCallback, rankMe, scope, z, type Callback, type Tensor, type Trainer } from 'stable-pretraining'
 
 export interface RankMeOptions {
   name: string
   /** Newest training rows that are measured. */
   queueLength: number
   target?: string
+  /** What is measured of the rows [rows, dim]; {@link rankMe} by default. */
+  measure?: (embedding: Tensor) => Promise<number>
 }
 
 export class RankMe implements Callback {
   readonly name: string
   readonly #target: string
   readonly #rows: number
+  readonly #measure: (embedding: Tensor) => Promise<number>
 
-  constructor({ name, queueLength, target = 'embedding' }: RankMeOptions) {
+  constructor({ name, queueLength, target = 'embedding', measure = rankMe }: RankMeOptions) {
     this.name = name
     this.#rows = queueLength
     this.#target = target
+    this.#measure = measure
   }
 
   setup(trainer: Trainer): void {
@@ -26,7 +30,7 @@ export class RankMe implements Callback {
   async onValidationEnd(trainer: Trainer): Promise<void> {
     const queue = trainer.queue(this.#target, this.#rows)
     if (queue.length === 0 || trainer.sanityChecking) return
-    trainer.log(this.name, await scope(() => rankMe(queue.newest(this.#rows))))
+    trainer.log(this.name, await scope(() => this.#measure(queue.newest(this.#rows))))
   }
 }
 

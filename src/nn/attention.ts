@@ -64,17 +64,37 @@ export class Attention extends Module {
   }
 
   forward(x: Tensor, { attnMask, isCausal = false, gridSize }: AttentionCall = {}): Tensor {
-    const dim = this.numHeads * this.headDim
-    const [queries, keys, values] = this.qkv
-      .forward(x)
-      .split(dim, -1)
-      .map((part) => intoHeads(part, this.numHeads)) as [Tensor, Tensor, Tensor]
-    const q = rotate(this.rope, this.qNorm.forward(queries), gridSize)
-    const k = rotate(this.rope, this.kNorm.forward(keys), gridSize)
+    const { q, k, values } = this.#project(x, gridSize)
     const dropoutP = this.training ? this.attnDrop.p : 0
     const { generator } = this.attnDrop
     const out = scaledDotProductAttention(q, k, values, { attnMask: perHead(attnMask), isCausal, dropoutP, generator })
     return this.projDrop.forward(this.proj.forward(outOfHeads(out)))
+  }
+
+  /**
+   * How much each token looks at each other, [batch, heads, queries, tokens], rows summing to 1: for pictures. The forward
+   * never makes this matrix. Without masks and dropout.
+   *
+   * @param x what the forward gets, [batch, tokens, dim]
+   * @param queries the first so many tokens only; all by default
+   */
+  weights(x: Tensor, { queries, gridSize }: { queries?: number } & Pick<AttentionCall, 'gridSize'> = {}): Tensor {
+    const { q, k } = this.#project(x, gridSize)
+    const asked = queries === undefined ? q : q.narrow(2, 0, queries)
+    return asked
+      .matmul(k.transpose(-2, -1))
+      .mul(this.headDim ** -0.5)
+      .softmax(-1)
+  }
+
+  #project(x: Tensor, gridSize: AttentionCall['gridSize']): { q: Tensor; k: Tensor; values: Tensor } {
+    const [queries, keys, values] = this.qkv
+      .forward(x)
+      .split(this.numHeads * this.headDim, -1)
+      .map((part) => intoHeads(part, this.numHeads)) as [Tensor, Tensor, Tensor]
+    const q = rotate(this.rope, this.qNorm.forward(queries), gridSize)
+    const k = rotate(this.rope, this.kNorm.forward(keys), gridSize)
+    return { q, k, values }
   }
 
   override cost(_: readonly unknown[], output: Tensor): Cost {

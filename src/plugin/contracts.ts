@@ -114,6 +114,8 @@ export interface Callback<T = unknown, M = Network, O = unknown> {
   setup?(trainer: T): void | Promise<void>
   onFitStart?(trainer: T): void | Promise<void>
   onTrainEpochStart?(trainer: T): void | Promise<void>
+  /** Before the forward of a training batch; its outputs are empty. */
+  onTrainBatchStart?(event: BatchEvent<T>): void | Promise<void>
   onTrainBatchEnd?(event: BatchEvent<T>): void | Promise<void>
   onTrainEpochEnd?(trainer: T): void | Promise<void>
   onValidationStart?(trainer: T): void | Promise<void>

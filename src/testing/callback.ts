@@ -5,13 +5,14 @@ import { join } from 'node:path'
 import type { Callback, Logger, Services } from '../plugin/contracts.js'
 import type { Builder, ConformanceOptions } from './index.js'
 import { require, rule, type Rule } from './rule.js'
-import { smallBackbone } from './synthetic.js'
+import { smallBackbone, smallTransformer } from './synthetic.js'
 import { trainBriefly } from './training.js'
 
 const hooks = [
   'setup',
   'onFitStart',
   'onTrainEpochStart',
+  'onTrainBatchStart',
   'onTrainBatchEnd',
   'onTrainEpochEnd',
   'onValidationStart',
@@ -23,11 +24,16 @@ const hooks = [
   'onFitEnd',
 ]
 
-export function callbackRules(build: Builder, { classes = 4 }: ConformanceOptions): Rule[] {
+export function callbackRules(build: Builder, { classes = 4, transformer }: ConformanceOptions): Rule[] {
   const use = (check: (make: () => Promise<Callback>, runDirectory: string) => Promise<void>) => () =>
     inFolder(async (services) =>
       check(
-        async () => (await build({ services, backbone: smallBackbone(), numClasses: classes })) as Callback,
+        async () =>
+          (await build({
+            services,
+            backbone: transformer ? smallTransformer() : smallBackbone(),
+            numClasses: classes,
+          })) as Callback,
         services.runDirectory,
       ),
     )
@@ -47,13 +53,13 @@ export function callbackRules(build: Builder, { classes = 4 }: ConformanceOption
     rule(
       'it lives through a run of two epochs',
       use(async (make, runDirectory) => {
-        await trainBriefly({ callbacks: [await make()], classes, runDirectory })
+        await trainBriefly({ callbacks: [await make()], classes, runDirectory, transformer })
       }),
     ),
     rule(
       'later epochs keep no more than earlier ones',
       use(async (make, runDirectory) => {
-        const alive = await trainBriefly({ callbacks: [await make()], classes, runDirectory, epochs: 6 })
+        const alive = await trainBriefly({ callbacks: [await make()], classes, runDirectory, transformer, epochs: 6 })
         // Garbage of before may be collected meanwhile, so fewer is no fault.
         require(alive[5]! <= alive[2]!, () => `${alive[2]} live buffers after 3 epochs, ${alive[5]} after 6`)
       }),
@@ -63,7 +69,7 @@ export function callbackRules(build: Builder, { classes = 4 }: ConformanceOption
       use(async (make, runDirectory) => {
         const callback = await make()
         if (callback.state === undefined) return
-        await trainBriefly({ callbacks: [callback], classes, runDirectory })
+        await trainBriefly({ callbacks: [callback], classes, runDirectory, transformer })
         require(callback.loadState !== undefined, () => 'it has state() and no loadState()')
         const state = await callback.state()
         await callback.loadState!(state)

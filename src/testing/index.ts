@@ -28,6 +28,8 @@ export interface ConformanceOptions {
   readonly classes?: number
   readonly side?: number
   readonly batchSize?: number
+  /** For callbacks: tried on a vision transformer, whose outputs hold `tokens` [batch, tokens, dim]. */
+  readonly transformer?: boolean
 }
 
 /** A plugin's own build, with its config parsed as in a run. */

@@ -48,6 +48,12 @@ export function smallBackbone(): { module: nn.Module; dim: number; name: string 
   return { module, dim: 32, name: 'small' }
 }
 
+/** Images [batch, 3, 16, 16] to embeddings [batch, 32]: a vision transformer of one block. */
+export function smallTransformer(): { module: nn.VisionTransformer; dim: number; name: string } {
+  const sizes = { imgSize: 16, patchSize: 4, embedDim: 32, depth: 1, numHeads: 2 }
+  return { module: new nn.VisionTransformer(sizes), dim: 32, name: 'small-transformer' }
+}
+
 /** Values on the JavaScript side, as plain numbers. */
 export async function numbers(values: Tensor): Promise<number[]> {
   return Array.from(await values.data(), Number)

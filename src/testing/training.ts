@@ -3,12 +3,14 @@ import { DataModule, type Batch, type BatchSource } from '../data/index.js'
 import * as nn from '../nn/index.js'
 import { manualSeed, memory } from '../tensor/index.js'
 import { Module, Trainer, type Callback } from '../train/index.js'
-import { smallBackbone, syntheticBatch } from './synthetic.js'
+import { smallBackbone, smallTransformer, syntheticBatch } from './synthetic.js'
 
 export interface BriefTraining {
   readonly callbacks: readonly unknown[]
   readonly classes: number
   readonly epochs?: number
+  /** Trains a vision transformer, and adds its `tokens` [batch, tokens, dim] to the outputs. */
+  readonly transformer?: boolean | undefined
   /** Where callbacks may write. */
   readonly runDirectory: string
 }
@@ -17,15 +19,19 @@ export interface BriefTraining {
  * Trains a small classifier whose outputs hold `embedding`, `label` and `loss`.
  * Returns how many buffers were alive at the end of each epoch.
  */
-export async function trainBriefly({ callbacks, classes, epochs = 2, runDirectory }: BriefTraining): Promise<number[]> {
+export async function trainBriefly(options: BriefTraining): Promise<number[]> {
+  const { callbacks, classes, epochs = 2, runDirectory, transformer = false } = options
   manualSeed(0)
-  const backbone = smallBackbone()
+  const backbone = transformer ? smallTransformer() : smallBackbone()
   const module = new Module({
     backbone: backbone.module,
     head: new nn.Linear(backbone.dim, classes),
     forward(batch: Batch) {
       const embedding = this.backbone.forward(batch.image!)
-      return { loss: this.head.forward(embedding).crossEntropy(batch.label!), embedding, label: batch.label }
+      const loss = this.head.forward(embedding).crossEntropy(batch.label!)
+      const network: nn.Module = this.backbone
+      const tokens = network instanceof nn.VisionTransformer ? { tokens: network.forwardFeatures(batch.image!) } : {}
+      return { loss, embedding, label: batch.label, ...tokens }
     },
     optim: { optimizer: { type: 'AdamW', lr: 1e-3 }, scheduler: null },
   })

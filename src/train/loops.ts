@@ -68,6 +68,7 @@ export async function validateBatches(trainer: Trainer, batches: number): Promis
 /** Forward, one backward, the optimizers that are due, queues. */
 async function trainStep(trainer: Trainer, batch: Batch): Promise<void> {
   const { batchIdx, optimizers } = trainer
+  await callHook(trainer.callbacks, 'onTrainBatchStart', { trainer, outputs: {}, batch, batchIdx })
   const outputs = await forward(trainer, batch, 'fit')
   if (optimizers.length > 0) {
     lossOf(outputs).backward()
