@@ -4,7 +4,7 @@
  */
 import { argumentInvalid, SptError } from '../errors.js'
 import { type Tensor, zeros } from '../tensor/index.js'
-import { Sequential } from './containers.js'
+import type { Sequential } from './containers.js'
 import { normal_ } from './init.js'
 import { Identity, Linear } from './linear.js'
 import { mlp } from './mlp.js'
