@@ -20,6 +20,7 @@ export { existingFile } from './file.js'
 export { readCifar, type CifarOptions } from './cifar.js'
 export { readIdx, readIdxDataset, type IdxArray, type IdxOptions } from './idx.js'
 export { type Dataset, type EncodedImage, type ImageSource, type RawImage, type Sample } from './sample.js'
+export { encodePng } from '../native.js'
 export { collate, disposeBatch } from './collate.js'
 export {
   DataLoader,

@@ -1,9 +1,9 @@
-import { inflateSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { lineChart, ticks } from '../../../plugins/callbacks/report/chart.js'
 import { readCurves } from '../../../plugins/callbacks/report/curves.js'
 import { reportPage } from '../../../plugins/callbacks/report/page.js'
-import { dataUri, encodePng } from '../../../plugins/callbacks/report/picture.js'
+import { dataUri } from '../../../plugins/callbacks/report/picture.js'
+import { decodeImage, encodePng } from '../../../src/native.js'
 import { summaryTable } from '../../../plugins/callbacks/report/words.js'
 
 describe('curves', () => {
@@ -121,14 +121,11 @@ describe('page', () => {
 })
 
 describe('pictures', () => {
-  test('a PNG holds the pixels it was made of', () => {
+  test('a PNG holds the pixels it was made of', async () => {
     const pixels = Uint8Array.from({ length: 2 * 3 * 3 }, (_, i) => i * 13)
-    const png = encodePng(pixels, 3, 2, 3)
-    expect(png.subarray(0, 8)).toEqual(Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]))
+    const png = Buffer.from(encodePng(pixels, 3, 2, 3))
     expect([png.readUInt32BE(16), png.readUInt32BE(20), png[24], png[25]]).toEqual([3, 2, 8, 2])
-    const length = png.readUInt32BE(33)
-    const rows = inflateSync(png.subarray(41, 41 + length))
-    expect(rows).toEqual(Buffer.from([0, ...pixels.subarray(0, 9), 0, ...pixels.subarray(9)]))
+    expect(Array.from((await decodeImage(png)).data)).toEqual(Array.from(pixels))
   })
 
   test('a file of an image is passed through, pixels of a larger array become PNG', () => {
@@ -136,11 +133,11 @@ describe('pictures', () => {
     expect(dataUri({ encoded: jpeg })).toBe(`data:image/jpeg;base64,${Buffer.from(jpeg).toString('base64')}`)
     const raw = { pixels: Uint8Array.of(9, 9, 1, 2, 3, 4), offset: 2, width: 2, height: 2, channels: 1 }
     expect(dataUri(raw)).toBe(
-      `data:image/png;base64,${encodePng(Uint8Array.of(1, 2, 3, 4), 2, 2, 1).toString('base64')}`,
+      `data:image/png;base64,${Buffer.from(encodePng(Uint8Array.of(1, 2, 3, 4), 2, 2, 1)).toString('base64')}`,
     )
   })
 
   test('pixels that do not fill the picture are refused', () => {
-    expect(() => encodePng(new Uint8Array(5), 2, 2, 1)).toThrow(RangeError)
+    expect(() => encodePng(new Uint8Array(5), 2, 2, 1)).toThrow(/ERR_|5/)
   })
 })

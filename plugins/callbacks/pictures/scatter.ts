@@ -1,9 +1,9 @@
 /** Points in the plane as a picture, in the colours of their classes. It has no axes: only neighbourhoods mean something. */
-import { encodePng } from '../report/picture.js'
+import { encodePng } from 'stable-pretraining'
 import { palette, quantile } from './sheet.js'
 
 /** Points [rows, 2] as discs in the colours of their classes. The outermost hundredth may lie on the border. */
-export function scatter(points: Float32Array, classes: readonly number[], side = 640, radius = 3): Buffer {
+export function scatter(points: Float32Array, classes: readonly number[], side = 640, radius = 3): Uint8Array {
   const pixels = new Uint8Array(side * side * 3).fill(255)
   const axis = [0, 1].map((offset) => classes.map((_, row) => points[2 * row + offset]!))
   const ranges = axis.map((values) => [quantile(values, 0.005), quantile(values, 0.995)] as const)

@@ -1,5 +1,5 @@
 /** Sheets of pictures: RGB images side by side in rows on white, as one PNG. It draws no charts. */
-import { encodePng } from '../report/picture.js'
+import { encodePng } from 'stable-pretraining'
 
 /** Pixels in [0, 1], [3, height, width] one channel after the other. */
 export interface Rgb {
@@ -23,7 +23,7 @@ export const palette: ReadonlyArray<readonly [number, number, number]> = [
 ]
 
 /** Rows of pictures of one size as a PNG; small ones are shown larger, each pixel as a square. */
-export function sheet(rows: ReadonlyArray<readonly Rgb[]>, { side = 128, gap = 4 } = {}): Buffer {
+export function sheet(rows: ReadonlyArray<readonly Rgb[]>, { side = 128, gap = 4 } = {}): Uint8Array {
   const first = rows[0]?.[0]
   if (first === undefined) throw new RangeError('a sheet needs a picture')
   const zoom = Math.max(1, Math.floor(side / Math.max(first.height, first.width)))
