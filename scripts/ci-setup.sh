@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a new Debian machine able to build and test: a linker, Python (for the tests beside NumPy and onnxruntime), Node
-# >= 20.19, Rust. Installs only what is missing.
+# Makes a new Debian machine able to build and test: a linker, Python (for the tests beside NumPy and onnxruntime), a
+# Vulkan driver, Node >= 20.19, Rust. Installs only what is missing.
 set -euo pipefail
 
 missing=()
@@ -8,6 +8,8 @@ command -v cc >/dev/null || missing+=(gcc libc6-dev)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 command -v git >/dev/null || missing+=(git)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
+# A Vulkan driver that runs on the CPU: what the kernels for GPUs are tested on.
+ls /usr/share/vulkan/icd.d/lvp_icd.* >/dev/null 2>&1 || missing+=(mesa-vulkan-drivers libvulkan1)
 if [ ${#missing[@]} -gt 0 ]; then
   echo "installing ${missing[*]}"
   as_root=$([ "$(id -u)" -eq 0 ] || echo sudo)

@@ -168,10 +168,16 @@ describe.concurrent('a run', () => {
     expect(resumed.status).toBe(0)
   })
 
-  test('for a device that is not built', { timeout: LIMIT }, async () => {
-    const { status, output } = await run(['device=gpu'])
+  test('for a GPU that is not there', { timeout: LIMIT }, async () => {
+    const { status, output } = await run(['device=gpu:a name that no driver has'])
     expect(status).toBe(1)
-    expect(output).toMatch(/^error \[ERR_UNSUPPORTED\] device: gpu: .*\nhint: /)
+    expect(output).toMatch(/error \[ERR_DEVICE\] no GPU/)
+  })
+
+  test('for a device that is none', { timeout: LIMIT }, async () => {
+    const { status, output } = await run(['device=tpu'])
+    expect(status).not.toBe(0)
+    expect(output).toMatch(/device: .*is auto, cpu, gpu, gpu:1/)
   })
 
   test('where a file stands in the place of its folder', { timeout: LIMIT }, async () => {

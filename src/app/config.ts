@@ -9,7 +9,7 @@ import { readConfig, type ConfigDocument } from '../config/document.js'
 import { documentJsonSchema } from '../config/json-schema.js'
 import { reference, references, type PluginUse } from '../config/reference.js'
 import { validate } from '../config/validate.js'
-import { configInvalid, unsupported } from '../errors.js'
+import { configInvalid } from '../errors.js'
 import type { Definition, Kind } from '../plugin/define.js'
 import { isPath } from '../plugin/load.js'
 import { loadRegistry, type Registry } from '../plugin/registry.js'
@@ -112,7 +112,11 @@ export const schema = z.object({
   trainer: trainer.prefault({}).describe('how long and how'),
   numClasses: z.int().min(1).optional().describe('default: the number of classes the training data names'),
   ckptPath: z.string().optional().describe('a checkpoint whose weights and state this run starts from'),
-  device: z.enum(['auto', 'cpu', 'gpu']).default('auto').describe('what computes; auto takes the fastest there is'),
+  device: z
+    .string()
+    .regex(/^(auto|cpu|gpu(:.+)?)$/, 'is auto, cpu, gpu, gpu:1 (a number) or gpu:name')
+    .default('auto')
+    .describe('what computes: cpu, gpu, gpu:1 or gpu:<part of a name>; auto: the environment variable SPT_DEVICE, else cpu'),
   threads: z.int().min(1).optional().describe('threads of the native core; default: one a core'),
   cacheDir: z.string().optional().describe('runs are written to its folder `runs`; default: ./runs'),
 })
@@ -139,8 +143,6 @@ export async function loadConfig(
     registry.find(kind as Kind, name),
   )
   refuseBesideOptim(document, config)
-  if (config.device === 'gpu')
-    throw unsupported('device: gpu', 'GPU kernels are not built yet', 'Leave it away, or write device: cpu.')
   return { config: { ...config, logger }, registry, folder, document }
 }
 

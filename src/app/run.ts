@@ -9,7 +9,7 @@ import { plain } from '../config/plain.js'
 import type { PluginUse } from '../config/reference.js'
 import { compose, DataModule, type DataLoaderOptions } from '../data/index.js'
 import { dataMoved, errorCode, pluginBuildFailed, unsupported } from '../errors.js'
-import { setNumThreads, manualSeed } from '../tensor/index.js'
+import { type DeviceName, setNumThreads, manualSeed } from '../tensor/index.js'
 import type { Module as Network } from '../nn/index.js'
 import type { Callback, Logger, Services, StepProgress } from '../plugin/contracts.js'
 import type { BuildContexts, Built, Definition, Kind } from '../plugin/define.js'
@@ -127,12 +127,18 @@ export function runContainer({ config, folder }: LoadedConfig, directory: RunDir
       await run.get(services.module)
       const trainer = new Trainer({
         ...(config.trainer as TrainerOptions),
+        device: deviceOf(config),
         callbacks: (await run.get(services.callbacks)) as never,
         logger: (await run.get(services.loggers)) as never,
       })
       print = (line) => trainer.print(line)
       return trainer
     })
+}
+
+/** What the configuration says; where it leaves that open, SPT_DEVICE. */
+function deviceOf({ device }: RunConfig): DeviceName | 'auto' {
+  return (device === 'auto' ? process.env['SPT_DEVICE'] || 'auto' : device) as DeviceName | 'auto'
 }
 
 async function prepare(run: Container, ckptPath: string | undefined): Promise<Manager> {

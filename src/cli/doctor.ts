@@ -2,10 +2,11 @@
 import { createRequire } from 'node:module'
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
 import { nativeMissing } from '../errors.js'
+import type { GpuAdapter } from '../native.js'
 import { packageVersion } from '../runs/package-version.js'
 
 export async function doctor({ json }: { json: boolean }): Promise<number> {
-  const { cpuInfo } = await import('../native.js').catch((cause: unknown) => {
+  const { cpuInfo, gpuAdapters, operationsWithoutGpu } = await import('../native.js').catch((cause: unknown) => {
     throw nativeMissing(cause)
   })
   const core = cpuInfo()
@@ -18,6 +19,8 @@ export async function doctor({ json }: { json: boolean }): Promise<number> {
     cores: availableParallelism(),
     memoryGiB: Math.round((totalmem() / 2 ** 30) * 10) / 10,
     devices: [{ name: 'cpu', instructionSet: core.instructionSet, available: core.available, threads: core.threads }],
+    gpus: gpuAdapters(),
+    operationsWithoutGpu: operationsWithoutGpu(),
     binding: bindingPath(),
   }
   console.log(json ? JSON.stringify(found, null, 2) : describe(found))
@@ -33,6 +36,9 @@ interface Findings {
   cores: number
   memoryGiB: number
   devices: readonly { name: string; instructionSet: string; available: readonly string[]; threads: number }[]
+  gpus: readonly GpuAdapter[]
+  /** Operations that a GPU refuses. */
+  operationsWithoutGpu: readonly string[]
   binding: string
 }
 
@@ -44,6 +50,13 @@ function describe(found: Findings): string {
       `${name}: ${instructionSet}${others.length === 0 ? '' : ` (also ${others.join(', ')})`}, ${threads} threads`,
     ]
   })
+  const gpus = found.gpus.map(({ device, name, backend, kind, driver }) => {
+    const note = kind === 'software' ? ': for tests, slower than cpu' : ''
+    return ['device', `${device}: ${name}, ${backend}, ${kind}${note}${driver === '' ? '' : ` (${driver})`}`]
+  })
+  if (gpus.length === 0)
+    gpus.push(['gpu', 'none: no Vulkan, Metal or DX12 driver offers one (in containers: NVIDIA_DRIVER_CAPABILITIES)'])
+  const missing = found.operationsWithoutGpu
   const rows = [
     ['stable-pretraining', `${found.package}, native core ${found.core}`],
     ['node', found.node],
@@ -51,6 +64,8 @@ function describe(found: Findings): string {
     ['processor', `${found.processor}, ${found.cores} cores`],
     ['memory', `${found.memoryGiB} GiB`],
     ...devices,
+    ...gpus,
+    ['gpu operations', missing.length === 0 ? 'all' : `all but ${missing.join(', ')}`],
     ['loaded from', found.binding],
   ]
   return rows.map(([name = '', value = '']) => `${name.padEnd(20)}${value}`).join('\n')

@@ -36,8 +36,8 @@ function column(key: string, samples: readonly Sample[]): unknown {
   return values
 }
 
-// A batch is made while the trainer may be inside a scope that it does not belong to.
-const kept = (values: Float32Array | BigInt64Array) => tensor(values).keep()
+// A batch is made while the trainer may be inside a scope that it does not belong to, and its device the default.
+const kept = (values: Float32Array | BigInt64Array) => tensor(values, { device: 'cpu' }).keep()
 
 /** Frees the tensors of a batch, however deep; the trainer does it after each step. */
 export function disposeBatch(batch: unknown): void {

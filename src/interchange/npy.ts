@@ -3,9 +3,9 @@
  * Pickled objects, structures, texts and complex numbers are not read.
  */
 import { dataCorrupt, errorCode, reason, SptError, unsupported } from '../errors.js'
-import { fromData } from '../native.js'
 import { replaceFile } from '../runs/atomic-file.js'
 import { halfToFloat } from '../tensor/half.js'
+import { hostTensor } from '../tensor/host.js'
 import { scope, type DType, type Tensor } from '../tensor/index.js'
 import { ByteReader, bytesOfFile, withFile } from './byte-reader.js'
 
@@ -98,19 +98,19 @@ interface NpyType {
 const integers = (name: string, size: number, view: (buffer: ArrayBuffer) => Iterable<number>): NpyType => ({
   name,
   size,
-  make: ({ buffer }, shape) => fromData(BigInt64Array.from(view(buffer), BigInt), shape),
+  make: ({ buffer }, shape) => hostTensor(BigInt64Array.from(view(buffer), BigInt), shape),
 })
 
 /** NumPy's kind and size of an element. */
 const types: Readonly<Record<string, NpyType>> = {
-  f2: { name: 'float16', size: 2, make: ({ buffer }, shape) => fromData(halfToFloat(new Uint16Array(buffer)), shape) },
-  f4: { name: 'float32', size: 4, make: ({ buffer }, shape) => fromData(new Float32Array(buffer), shape) },
-  f8: { name: 'float64', size: 8, make: ({ buffer }, shape) => fromData(new Float64Array(buffer), shape) },
+  f2: { name: 'float16', size: 2, make: ({ buffer }, shape) => hostTensor(halfToFloat(new Uint16Array(buffer)), shape) },
+  f4: { name: 'float32', size: 4, make: ({ buffer }, shape) => hostTensor(new Float32Array(buffer), shape) },
+  f8: { name: 'float64', size: 8, make: ({ buffer }, shape) => hostTensor(new Float64Array(buffer), shape) },
   i1: integers('int8', 1, (buffer) => new Int8Array(buffer)),
   i2: integers('int16', 2, (buffer) => new Int16Array(buffer)),
   i4: integers('int32', 4, (buffer) => new Int32Array(buffer)),
-  i8: { name: 'int64', size: 8, make: ({ buffer }, shape) => fromData(new BigInt64Array(buffer), shape) },
-  u1: { name: 'uint8', size: 1, make: (bytes, shape) => fromData(bytes, shape) },
+  i8: { name: 'int64', size: 8, make: ({ buffer }, shape) => hostTensor(new BigInt64Array(buffer), shape) },
+  u1: { name: 'uint8', size: 1, make: (bytes, shape) => hostTensor(bytes, shape) },
   u2: integers('uint16', 2, (buffer) => new Uint16Array(buffer)),
   u4: integers('uint32', 4, (buffer) => new Uint32Array(buffer)),
   u8: {
@@ -119,7 +119,7 @@ const types: Readonly<Record<string, NpyType>> = {
     make({ buffer }, shape, where) {
       const large = new BigUint64Array(buffer).find((value) => value >= 2n ** 63n)
       if (large !== undefined) throw dataCorrupt(where, `holds ${large}, and int64 ends at 2⁶³ − 1`)
-      return fromData(new BigInt64Array(buffer), shape)
+      return hostTensor(new BigInt64Array(buffer), shape)
     },
   },
   b1: {
@@ -128,7 +128,7 @@ const types: Readonly<Record<string, NpyType>> = {
     make(bytes, shape, where) {
       const neither = bytes.find((value) => value > 1)
       if (neither !== undefined) throw dataCorrupt(where, `its type is bool, and it holds the byte ${neither}`)
-      return fromData(bytes, shape, 'bool')
+      return hostTensor(bytes, shape, 'bool')
     },
   },
 }

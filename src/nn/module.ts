@@ -4,7 +4,7 @@
  */
 import { suggest } from '../config/suggest.js'
 import { SptError } from '../errors.js'
-import { type DType, noGrad, Tensor } from '../tensor/index.js'
+import { type DeviceName, type DType, noGrad, Tensor } from '../tensor/index.js'
 
 /** What a state dict did not match. */
 export interface StateDictMismatch {
@@ -133,10 +133,13 @@ export abstract class Module<Output = Tensor> {
   }
 
   /**
-   * Changes the element type of all floating-point parameters and buffers, `float64` for checks of numbers for instance.
-   * The tensors are new ones, without gradients: make optimizers afterwards.
+   * Moves all parameters and buffers to a device, in place: optimizers that hold them see the new memory. Or changes the
+   * element type of the floating-point ones, `float64` for checks of numbers for instance; these tensors are new ones,
+   * without gradients: make optimizers afterwards.
    */
-  to(dtype: DType): this {
+  to(target: DType | DeviceName): this {
+    if (isDevice(target)) return this.#moveTo(target)
+    const dtype = target
     const changed = new Map<Tensor, Tensor>()
     for (const module of this.modules()) {
       const fields = module as unknown as Record<string, unknown>
@@ -147,6 +150,13 @@ export abstract class Module<Output = Tensor> {
         changed.set(value, other)
         fields[field] = other
       }
+    }
+    return this
+  }
+
+  #moveTo(device: DeviceName): this {
+    for (const module of this.modules()) {
+      for (const value of Object.values(module)) if (value instanceof Tensor) value.moveTo_(device)
     }
     return this
   }
@@ -239,6 +249,8 @@ export abstract class Module<Output = Tensor> {
     }
   }
 }
+
+const isDevice = (target: DType | DeviceName): target is DeviceName => target === 'cpu' || target.startsWith('gpu')
 
 let hooksRest = false
 

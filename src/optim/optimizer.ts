@@ -2,7 +2,7 @@
 import { camelCase, snakeCase } from '../config/names.js'
 import { suggest } from '../config/suggest.js'
 import { argumentInvalid, show, SptError } from '../errors.js'
-import { clearGradients, fullLike, haveGradients, Tensor, zerosLike } from '../tensor/index.js'
+import { clearGradients, type DeviceName, fullLike, haveGradients, Tensor, zerosLike } from '../tensor/index.js'
 
 /** Parameters that share options. Options left out take the optimizer's defaults. */
 export interface ParamGroup {
@@ -189,7 +189,7 @@ export abstract class Optimizer<Options extends object = object> {
           `optimizer state "${name}" has ${got}, its parameter has shape [${param.shape.join(', ')}]`,
         )
       }
-      state.tensors[name] = value.to(param.dtype).clone().keep()
+      state.tensors[name] = value.to(param.dtype).to(param.device as DeviceName).clone().keep()
     }
     const missing = names.filter((name) => state.tensors[name] === undefined)
     if (missing.length > 0) {

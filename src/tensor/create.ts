@@ -1,6 +1,6 @@
 /** Functions that make tensors out of numbers. */
 import { argumentInvalid, shapeMismatch } from '../errors.js'
-import { arange as nativeArange, fromData, full as nativeFull, type Tensor } from '../native.js'
+import { arange as nativeArange, type DeviceName, fromData, full as nativeFull, type Tensor } from '../native.js'
 import { randFrom, randintFrom, randnFrom, randpermFrom, type Generator } from '../native.js'
 import { defaultGenerator } from './random.js'
 
@@ -8,8 +8,12 @@ export type DType = 'float32' | 'float64' | 'int64' | 'uint8' | 'bool'
 export type TypedArray = Float32Array | Float64Array | BigInt64Array | Uint8Array
 export type NestedArray = ReadonlyArray<number | bigint | boolean | NestedArray>
 
+export type { DeviceName }
+
 export interface CreationOptions {
   dtype?: DType | undefined
+  /** Where it is made; the default device if left out. */
+  device?: DeviceName | undefined
   requiresGrad?: boolean
 }
 
@@ -25,17 +29,21 @@ export interface RandomCreationOptions extends CreationOptions {
  */
 export function tensor(
   data: number | bigint | boolean | NestedArray | TypedArray,
-  { shape, dtype, requiresGrad = false }: CreationOptions & { shape?: readonly number[] } = {},
+  { shape, dtype, device, requiresGrad = false }: CreationOptions & { shape?: readonly number[] } = {},
 ): Tensor {
   const made = ArrayBuffer.isView(data)
-    ? fromData(data, [...(shape ?? [data.length])], dtype)
-    : fromNested(data, shape, dtype)
+    ? fromData(data, [...(shape ?? [data.length])], dtype, device)
+    : fromNested(data, shape, dtype, device)
   if (requiresGrad) made.requiresGrad = true
   return made
 }
 
-export function full(shape: readonly number[], value: number, { dtype, requiresGrad }: CreationOptions = {}): Tensor {
-  const made = nativeFull([...shape], value, dtype)
+export function full(
+  shape: readonly number[],
+  value: number,
+  { dtype, device, requiresGrad }: CreationOptions = {},
+): Tensor {
+  const made = nativeFull([...shape], value, dtype, device)
   if (requiresGrad) made.requiresGrad = true
   return made
 }
@@ -70,9 +78,11 @@ export function arange(
   startOrEnd: number,
   end?: number,
   step = 1,
-  { dtype = 'int64' }: { dtype?: DType } = {},
+  { dtype = 'int64', device }: { dtype?: DType; device?: DeviceName } = {},
 ): Tensor {
-  return end === undefined ? nativeArange(0, startOrEnd, step, dtype) : nativeArange(startOrEnd, end, step, dtype)
+  return end === undefined
+    ? nativeArange(0, startOrEnd, step, dtype, device)
+    : nativeArange(startOrEnd, end, step, dtype, device)
 }
 
 /** `steps` numbers from start to end, both included. */
@@ -96,16 +106,16 @@ export function eye(rows: number, columns = rows, options: CreationOptions = {})
 
 /** Uniform numbers in [0, 1). */
 export function rand(shape: readonly number[], options: RandomCreationOptions = {}): Tensor {
-  const { generator = defaultGenerator, dtype, requiresGrad = false } = options
-  const made = randFrom(generator, [...shape], dtype)
+  const { generator = defaultGenerator, dtype, device, requiresGrad = false } = options
+  const made = randFrom(generator, [...shape], dtype, device)
   if (requiresGrad) made.requiresGrad = true
   return made
 }
 
 /** Normal numbers with mean 0 and variance 1. */
 export function randn(shape: readonly number[], options: RandomCreationOptions = {}): Tensor {
-  const { generator = defaultGenerator, dtype, requiresGrad = false } = options
-  const made = randnFrom(generator, [...shape], dtype)
+  const { generator = defaultGenerator, dtype, device, requiresGrad = false } = options
+  const made = randnFrom(generator, [...shape], dtype, device)
   if (requiresGrad) made.requiresGrad = true
   return made
 }
@@ -115,23 +125,24 @@ export function randint(
   low: number,
   high: number,
   shape: readonly number[],
-  { generator = defaultGenerator }: { generator?: Generator | undefined } = {},
+  { generator = defaultGenerator, device }: Pick<RandomCreationOptions, 'generator' | 'device'> = {},
 ): Tensor {
-  return randintFrom(generator, low, high, [...shape])
+  return randintFrom(generator, low, high, [...shape], device)
 }
 
 /** 0 … n − 1 in a random order, int64. */
 export function randperm(
   n: number,
-  { generator = defaultGenerator }: { generator?: Generator | undefined } = {},
+  { generator = defaultGenerator, device }: Pick<RandomCreationOptions, 'generator' | 'device'> = {},
 ): Tensor {
-  return randpermFrom(generator, n)
+  return randpermFrom(generator, n, device)
 }
 
 function fromNested(
   data: number | bigint | boolean | NestedArray,
   shape: readonly number[] | undefined,
   dtype: DType | undefined,
+  device: DeviceName | undefined,
 ): Tensor {
   const sizes: number[] = []
   for (let level: unknown = data; Array.isArray(level); level = level[0]) sizes.push(level.length)
@@ -146,7 +157,7 @@ function fromNested(
         : kind === 'float32'
           ? Float32Array.from(values, Number)
           : Uint8Array.from(values, Number)
-  return fromData(array, [...(shape ?? sizes)], kind)
+  return fromData(array, [...(shape ?? sizes)], kind, device)
 }
 
 type Scalar = number | bigint | boolean

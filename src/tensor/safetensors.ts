@@ -4,9 +4,10 @@
  */
 import { open, type FileHandle } from 'node:fs/promises'
 import { checkpointCorrupt, checkpointMissing, reason } from '../errors.js'
-import { fromData, type Tensor } from '../native.js'
+import type { Tensor } from '../native.js'
 import { replaceFile } from '../runs/atomic-file.js'
 import { bfloatToFloat, halfToFloat } from './half.js'
+import { hostTensor } from './host.js'
 import { headerLength, layoutHeader, parseHeader, type SafetensorsEntry } from './safetensors-header.js'
 
 export type { SafetensorsEntry } from './safetensors-header.js'
@@ -133,32 +134,32 @@ function decode(where: string, bytes: Uint8Array<ArrayBuffer>, { dtype, shape }:
   const { buffer } = bytes
   switch (dtype) {
     case 'F32':
-      return fromData(new Float32Array(buffer), shape)
+      return hostTensor(new Float32Array(buffer), shape)
     case 'F64':
-      return fromData(new Float64Array(buffer), shape)
+      return hostTensor(new Float64Array(buffer), shape)
     case 'F16':
-      return fromData(halfToFloat(new Uint16Array(buffer)), shape)
+      return hostTensor(halfToFloat(new Uint16Array(buffer)), shape)
     case 'BF16':
-      return fromData(bfloatToFloat(new Uint16Array(buffer)), shape)
+      return hostTensor(bfloatToFloat(new Uint16Array(buffer)), shape)
     case 'I64':
-      return fromData(new BigInt64Array(buffer), shape)
+      return hostTensor(new BigInt64Array(buffer), shape)
     case 'I32':
-      return fromData(BigInt64Array.from(new Int32Array(buffer), BigInt), shape)
+      return hostTensor(BigInt64Array.from(new Int32Array(buffer), BigInt), shape)
     case 'I16':
-      return fromData(BigInt64Array.from(new Int16Array(buffer), BigInt), shape)
+      return hostTensor(BigInt64Array.from(new Int16Array(buffer), BigInt), shape)
     case 'I8':
-      return fromData(BigInt64Array.from(new Int8Array(buffer), BigInt), shape)
+      return hostTensor(BigInt64Array.from(new Int8Array(buffer), BigInt), shape)
     case 'U32':
-      return fromData(BigInt64Array.from(new Uint32Array(buffer), BigInt), shape)
+      return hostTensor(BigInt64Array.from(new Uint32Array(buffer), BigInt), shape)
     case 'U16':
-      return fromData(BigInt64Array.from(new Uint16Array(buffer), BigInt), shape)
+      return hostTensor(BigInt64Array.from(new Uint16Array(buffer), BigInt), shape)
     case 'BOOL': {
       const neither = bytes.find((value) => value > 1)
       if (neither !== undefined) throw checkpointCorrupt(where, `its type is BOOL, and it holds the byte ${neither}`)
-      return fromData(bytes, shape, 'bool')
+      return hostTensor(bytes, shape, 'bool')
     }
     default:
-      return fromData(bytes, shape)
+      return hostTensor(bytes, shape)
   }
 }
 

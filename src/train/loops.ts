@@ -2,6 +2,7 @@
 import { type Batch, disposeBatch } from '../data/index.js'
 import { noGrad, scope } from '../tensor/index.js'
 import { callHook, type Outputs, type Stage } from './callback.js'
+import { moveBatch } from './device.js'
 import type { OptimizerEntry } from './optimization.js'
 import { imageCount, lossOf, scalarsOf, valueOf } from './outputs.js'
 import { stepOptimizers } from './stepping.js'
@@ -18,7 +19,7 @@ export async function trainBatches(trainer: Trainer): Promise<void> {
     const before = trainer.globalStep
     const images = imageCount(batch)
     // Everything a step makes and nobody keeps is freed here.
-    await scope(() => trainStep(trainer, batch))
+    await scope(() => trainStep(trainer, moveBatch(batch, trainer.device)))
     disposeBatch(batch)
     trainer.batchIdx++
     const stepped = trainer.globalStep > before
@@ -45,8 +46,9 @@ export async function validateBatches(trainer: Trainer, batches: number): Promis
     const images = imageCount(batch)
     await scope(() =>
       noGrad(async () => {
-        const outputs = await forward(trainer, batch, 'validate')
-        await callHook(callbacks, 'onValidationBatchEnd', { trainer, outputs, batch, batchIdx })
+        const moved = moveBatch(batch, trainer.device)
+        const outputs = await forward(trainer, moved, 'validate')
+        await callHook(callbacks, 'onValidationBatchEnd', { trainer, outputs, batch: moved, batchIdx })
       }),
     )
     disposeBatch(batch)

@@ -1,6 +1,6 @@
 /** What a checkpoint of a run holds, gathered from the trainer and put back into it. The file format is in `checkpoint`. */
 import { diverged, reason, SptError } from '../errors.js'
-import { defaultGenerator, scope, type Tensor } from '../tensor/index.js'
+import { defaultGenerator, type DeviceName, scope, type Tensor } from '../tensor/index.js'
 import { callHook } from './callback.js'
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.js'
 import type { StateObject } from './packing.js'
@@ -96,7 +96,7 @@ async function put(trainer: Trainer, { weights, state }: Checkpoint): Promise<vo
   trainer.module.loadStateDict(new Map(weights))
   for (const [name, param] of trainer.module.namedParameters()) {
     const gradient = gradients[name]
-    if (gradient) param.setGrad(gradient.clone().keep())
+    if (gradient) param.setGrad(gradient.to(param.device as DeviceName).clone().keep())
   }
   for (const { name, optimizer, scheduler } of trainer.optimizers) {
     await optimizer.loadStateDict(known(optimizers, name, 'optimizer') as never)

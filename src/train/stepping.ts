@@ -1,6 +1,6 @@
 /** After the backward pass of a batch: whichever optimizers are due step. It builds none; see `optimization`. */
 import { nonFinite, SptError } from '../errors.js'
-import { clipGradNorm, clipGradValue, gradientNorm, scaleGradients } from '../tensor/index.js'
+import { clipGradValue, gradientNorm, limitGradNorm, scaleGradients } from '../tensor/index.js'
 import type { OptimizerEntry } from './optimization.js'
 
 /** What is looked at on the way; each costs one reading of the gradients' norm. */
@@ -64,7 +64,7 @@ function prepare(entry: OptimizerEntry, window: number, { detectAnomaly, onGradN
     onGradNorm?.(name, norm)
   }
   if (gradientClipVal === undefined) return
-  if (gradientClipAlgorithm === 'norm') clipGradNorm(params, gradientClipVal)
+  if (gradientClipAlgorithm === 'norm') limitGradNorm(params, gradientClipVal)
   else clipGradValue(params, gradientClipVal)
 }
 

@@ -1,5 +1,6 @@
 /** The options of a trainer: their meaning, defaults and ranges. */
 import { argumentInvalid, unsupported } from '../errors.js'
+import type { DeviceName } from '../tensor/index.js'
 import type { Callback, Logger } from './callback.js'
 
 export interface TrainerOptions {
@@ -7,6 +8,8 @@ export interface TrainerOptions {
   maxEpochs?: number
   /** Optimizer steps; default no limit. */
   maxSteps?: number
+  /** What computes: "cpu", "gpu", "gpu:1" or "gpu:<part of its name>". "auto" (default) is the CPU. */
+  device?: DeviceName | 'auto'
   /** Only 32-bit floats so far. */
   precision?: '32-true'
   callbacks?: Callback[]
@@ -34,6 +37,7 @@ export interface TrainerOptions {
 }
 
 const DEFAULTS = {
+  device: 'auto' as DeviceName | 'auto',
   maxSteps: Infinity,
   precision: '32-true' as const,
   checkValEveryNEpoch: 1,

@@ -4,8 +4,9 @@
  */
 import { type BatchSource, DataLoader, type DataModule } from '../data/index.js'
 import { argumentInvalid, SptError } from '../errors.js'
-import type { Tensor } from '../tensor/index.js'
+import { type DeviceName, getDefaultDevice, setDefaultDevice, type Tensor } from '../tensor/index.js'
 import { type Callback, callHook, type Logger, type Stage } from './callback.js'
+import { describeDevice, openDevice } from './device.js'
 import { Logbook, type LogOptions } from './logbook.js'
 import { trainBatches, validateBatches } from './loops.js'
 import type { TrainingModule } from './module.js'
@@ -26,6 +27,8 @@ export class Trainer {
   readonly latest = new Map<string, number>()
   /** Queues by key; see {@link queue}. */
   readonly queues = new Map<string, OnlineQueue>()
+  /** What computes, by its full name; known when a run has begun. */
+  device: DeviceName = 'cpu'
   module!: TrainingModule
   data!: DataModule
   optimizers: OptimizerEntry[] = []
@@ -71,6 +74,7 @@ export class Trainer {
     this.module = module
     this.data = data
     let status: FitStatus = 'completed'
+    const outer = getDefaultDevice() as DeviceName
     try {
       await this.#prepare()
       if (ckptPath !== undefined) await this.#restore(ckptPath)
@@ -85,6 +89,8 @@ export class Trainer {
       await callHook(this.callbacks, 'onException', this, error)
       for (const logger of this.loggers) await logger.finalize?.('failed')
       throw error
+    } finally {
+      setDefaultDevice(outer)
     }
     for (const logger of this.loggers) await logger.finalize?.(status === 'interrupted' ? 'interrupted' : 'success')
     return status
@@ -94,8 +100,13 @@ export class Trainer {
   async validate(module: TrainingModule, data: DataModule): Promise<Record<string, number>> {
     this.module = module
     this.data = data
-    await this.#prepare()
-    return (await this.#validate()) ?? {}
+    const outer = getDefaultDevice() as DeviceName
+    try {
+      await this.#prepare()
+      return (await this.#validate()) ?? {}
+    } finally {
+      setDefaultDevice(outer)
+    }
   }
 
   /** Asks the run to save and end after the current step. */
@@ -153,6 +164,11 @@ export class Trainer {
     for (const { modules = {} } of this.callbacks) {
       for (const [name, network] of Object.entries(modules)) this.module.callbacksModules.set(name, network)
     }
+    // Networks are made on the CPU, whatever the device: the same seed means the same weights.
+    this.device = openDevice(this.options.device)
+    if (this.device !== 'cpu') this.print(`device: ${describeDevice(this.device)}`)
+    this.module.to(this.device)
+    setDefaultDevice(this.device)
     const main = await buildOptimizers(this.module, this.module.optim, length, (line) => this.print(line))
     this.optimizers = [...main, ...this.callbacks.flatMap(({ optimizers = {} }) => Object.values(optimizers))]
   }

@@ -1,6 +1,7 @@
 //! Reverse-mode automatic differentiation: the graph, the walk back through it, and the switches around them.
 //! It knows no operation: each brings its own backward pass.
 
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::{Op, Pass, guard};
@@ -104,6 +105,8 @@ pub fn backward(root: &Tensor, gradient: Option<&Tensor>, options: Options) -> R
                 root.shape(),
                 root.dtype().name()
             );
+            let (own, other) = (root.device()?, g.device()?);
+            ensure!(own == other, Device, "backward: the gradient is on {other:?}, the tensor on {own:?}");
             g.clone()
         }
         None => {
@@ -113,7 +116,7 @@ pub fn backward(root: &Tensor, gradient: Option<&Tensor>, options: Options) -> R
                 "backward: a tensor of shape {:?} needs a gradient argument; only a scalar does without",
                 root.shape()
             );
-            Tensor::full(root.shape(), 1.0, root.dtype())?
+            Tensor::full_on(&root.device()?, root.shape(), 1.0, root.dtype())?
         }
     };
     profile::backward(|| with_enabled(options.create_graph, || walk(root, seed, options)))
@@ -144,7 +147,9 @@ fn walk(root: &Tensor, seed: Tensor, options: Options) -> Result<()> {
         let grads = gradients.remove(&order).expect("a waiting node was sent a gradient");
         let saved = node.unpack(&options)?;
         let pass = Pass { saved: &saved, grads: &grads, edges: &node.edges };
-        let inputs = node.timed(&pass)?;
+        // What a backward pass makes is made where the gradient is.
+        let device = grads.iter().flatten().next().map_or(Ok(Device::Cpu), |g| g.device())?;
+        let inputs = device.scoped(|| node.timed(&pass))?;
         ensure!(
             inputs.len() == node.edges.len(),
             Internal,

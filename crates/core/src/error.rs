@@ -21,6 +21,8 @@ pub enum Error {
     Data(String),
     /// A path that does not exist on this device or for this type.
     Unsupported(String),
+    /// A device that is not there, was lost, or is another one than that of a tensor.
+    Device(String),
     /// A broken invariant of the core itself.
     Internal(String),
 }
@@ -39,6 +41,7 @@ impl Error {
             Error::Memory(_) => "ERR_MEMORY",
             Error::Data(_) => "ERR_DATA",
             Error::Unsupported(_) => "ERR_UNSUPPORTED",
+            Error::Device(_) => "ERR_DEVICE",
             Error::Internal(_) => "ERR_INTERNAL",
         }
     }
@@ -54,6 +57,7 @@ impl Error {
             | Error::Memory(m)
             | Error::Data(m)
             | Error::Unsupported(m)
+            | Error::Device(m)
             | Error::Internal(m) => m,
         }
     }

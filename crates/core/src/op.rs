@@ -1,10 +1,14 @@
 //! How an operation runs: check and compute, then record it if a gradient will be wanted. Only this file knows.
 
 use crate::autograd::{self, Edge, Node, Saved};
+use crate::bail;
+use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::ops::transfer;
 use crate::profile;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// One differentiable operation: its arguments that are not tensors are its fields.
@@ -15,6 +19,12 @@ pub trait Op: 'static {
     /// Checks the inputs (this is the only place that does) and computes the results.
     /// What the backward pass needs goes into the context.
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>>;
+
+    /// As `forward`, recording kernels instead of running loops. All inputs are on one GPU.
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, _: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        bail!(Unsupported, "{}: has no GPU path yet; run it on the CPU: .to('cpu')", self.name())
+    }
 
     /// Gradients of the inputs (None where none is needed), from those of the results.
     /// Written in operations, so that it runs on every device and can itself be differentiated where they can.
@@ -106,15 +116,20 @@ pub fn apply(op: impl Op, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
 }
 
 fn apply_boxed(op: Box<dyn Op>, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-    for input in inputs {
-        input.storage()?;
+    let (device, moved) = common_device(op.name(), inputs)?;
+    if let Some(moved) = moved {
+        return apply_boxed(op, &moved.iter().collect::<Vec<_>>());
     }
     let needs: SmallVec<[bool; 4]> = inputs.iter().map(|t| t.requires_grad()).collect();
     let recording = autograd::is_enabled() && needs.contains(&true);
     let mut context = Context { recording, needs, saved: Vec::new(), constant: SmallVec::new() };
     let outputs = timed(op.name(), inputs, || {
         count(inputs, |shapes| op.operations(shapes));
-        guard(op.name(), || op.forward(inputs, &mut context))
+        run_on(device, op.name(), |on_gpu| match on_gpu {
+            #[cfg(feature = "gpu")]
+            true => op.forward_gpu(inputs, &mut context),
+            _ => op.forward(inputs, &mut context),
+        })
     })?;
     if recording {
         record(op, inputs, &outputs, context);
@@ -137,6 +152,44 @@ fn count(inputs: &[&Tensor], operations: impl FnOnce(&[&[usize]]) -> u64) {
     }
 }
 
+/// The device on which all inputs lie; and the inputs once more, where scalars of the CPU had to be taken to the others.
+pub(crate) fn common_device(name: &str, inputs: &[&Tensor]) -> Result<(Device, Option<Vec<Tensor>>)> {
+    let mut device = Device::Cpu;
+    let mut hosts = 0;
+    for input in inputs {
+        let own = input.device()?;
+        if own.is_cpu() {
+            hosts += 1;
+        } else if device.is_cpu() {
+            device = own;
+        } else if own != device {
+            bail!(Device, "{name}: its inputs are on {device:?} and {own:?}; move one with .to('{}')", device.name());
+        }
+    }
+    if hosts == 0 || hosts == inputs.len() {
+        return Ok((device, None));
+    }
+    let mut moved = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        if input.is_host() && input.ndim() > 0 {
+            bail!(
+                Device,
+                "{name}: its inputs are on cpu (shape {:?}) and {device:?}; move one with .to('{}')",
+                input.shape(),
+                device.name()
+            );
+        }
+        moved.push(transfer::to_device(input, &device)?);
+    }
+    Ok((device, Some(moved)))
+}
+
+/// Runs with this as the device of new tensors, panics made errors.
+fn run_on<R>(device: Device, name: &'static str, run: impl FnOnce(bool) -> Result<R>) -> Result<R> {
+    let on_gpu = !device.is_cpu();
+    device.scoped(|| guard(name, || run(on_gpu)))
+}
+
 fn record(op: Box<dyn Op>, inputs: &[&Tensor], outputs: &[Tensor], context: Context) {
     let edges = inputs.iter().map(|t| Edge::to(t)).collect();
     let shapes = outputs.iter().map(|t| (t.layout().shape.clone(), t.dtype())).collect();
@@ -156,12 +209,13 @@ pub fn once(
     inputs: &[&Tensor],
     kernel: impl FnOnce(&[&Tensor]) -> Result<Vec<Tensor>>,
 ) -> Result<Vec<Tensor>> {
-    for input in inputs {
-        input.storage()?;
+    let (device, moved) = common_device(name, inputs)?;
+    if let Some(moved) = moved {
+        return once(name, &moved.iter().collect::<Vec<_>>(), kernel);
     }
     let needs: SmallVec<[bool; 4]> = inputs.iter().map(|t| t.requires_grad()).collect();
     let recording = autograd::is_enabled() && needs.contains(&true);
-    let outputs = timed(name, inputs, || autograd::no_grad(|| guard(name, || kernel(inputs))))?;
+    let outputs = timed(name, inputs, || autograd::no_grad(|| run_on(device, name, |_| kernel(inputs))))?;
     if recording {
         let context = Context { recording, needs, saved: Vec::new(), constant: SmallVec::new() };
         record(Box::new(Once(name)), inputs, &outputs, context);
@@ -206,9 +260,26 @@ pub fn apply_one(op: impl Op, inputs: &[&Tensor]) -> Result<Tensor> {
     Ok(outputs.pop().expect("one result"))
 }
 
+thread_local! {
+    static RUNNING: Cell<&'static str> = const { Cell::new("tensor") };
+}
+
+/// The operation that runs on this thread, for messages.
+pub(crate) fn running() -> &'static str {
+    RUNNING.get()
+}
+
 /// A panic inside an operation is a broken invariant of ours: it becomes an error and the process lives.
-pub(crate) fn guard<R>(name: &str, run: impl FnOnce() -> Result<R>) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+pub(crate) fn guard<R>(name: &'static str, run: impl FnOnce() -> Result<R>) -> Result<R> {
+    let outer = RUNNING.replace(name);
+    let outcome = catch_unwind(AssertUnwindSafe(run));
+    RUNNING.set(outer);
+    outcome.unwrap_or_else(|panic| {
+        let panic = match panic.downcast::<Error>() {
+            // A kernel of the CPU met memory of a GPU (see `storage`).
+            Ok(error) => bail!(Unsupported, "{name}: {}; run it on the CPU: .to('cpu')", error.message()),
+            Err(panic) => panic,
+        };
         let text = panic
             .downcast_ref::<String>()
             .map(String::as_str)

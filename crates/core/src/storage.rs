@@ -1,9 +1,12 @@
 //! Memory of tensors: 64-byte aligned buffers from a pool that reuses what was freed, with counters.
-//! It knows bytes and element types, not shapes.
+//! It knows bytes and element types, not shapes. A storage may also be a buffer of a GPU, which host code cannot see into.
 
 use crate::bail;
+use crate::device::Device;
 use crate::dtype::Element;
-use crate::error::Result;
+use crate::error::{Error, Result};
+#[cfg(feature = "gpu")]
+use crate::gpu::GpuBuffer;
 use std::alloc::Layout as AllocLayout;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -102,11 +105,19 @@ fn capacity_for(bytes: usize) -> usize {
 
 /// Bytes somebody owns. Its memory is always initialised (zeros, or what its last owner left).
 pub struct Storage {
-    pointer: NonNull<u8>,
-    capacity: usize,
+    memory: Memory,
     bytes: usize,
     /// Raised by each write in place, so that a backward pass can tell that a value it needs was overwritten.
     version: AtomicU64,
+}
+
+enum Memory {
+    Host {
+        pointer: NonNull<u8>,
+        capacity: usize,
+    },
+    #[cfg(feature = "gpu")]
+    Gpu(GpuBuffer),
 }
 
 // SAFETY: the bytes are plain data; writes go through `Buffer` (unique) or `Tensor::update` (single thread by design).
@@ -144,7 +155,43 @@ impl Storage {
         LIVE_BUFFERS.fetch_add(1, Relaxed);
         let live = LIVE_BYTES.fetch_add(capacity, Relaxed) + capacity;
         PEAK_BYTES.fetch_max(live, Relaxed);
-        Ok(Storage { pointer, capacity, bytes, version: AtomicU64::new(0) })
+        Ok(Storage { memory: Memory::Host { pointer, capacity }, bytes, version: AtomicU64::new(0) })
+    }
+
+    /// Takes a buffer of a GPU.
+    #[cfg(feature = "gpu")]
+    pub fn on_gpu(buffer: GpuBuffer) -> Storage {
+        let bytes = buffer.bytes() as usize;
+        Storage { memory: Memory::Gpu(buffer), bytes, version: AtomicU64::new(0) }
+    }
+
+    pub fn device(&self) -> Device {
+        match &self.memory {
+            Memory::Host { .. } => Device::Cpu,
+            #[cfg(feature = "gpu")]
+            Memory::Gpu(buffer) => Device::Gpu(buffer.gpu().clone()),
+        }
+    }
+
+    /// The buffer, where it lies on a GPU.
+    #[cfg(feature = "gpu")]
+    pub fn gpu(&self) -> Option<&GpuBuffer> {
+        match &self.memory {
+            Memory::Host { .. } => None,
+            Memory::Gpu(buffer) => Some(buffer),
+        }
+    }
+
+    pub fn is_host(&self) -> bool {
+        matches!(self.memory, Memory::Host { .. })
+    }
+
+    fn pointer(&self) -> NonNull<u8> {
+        match &self.memory {
+            Memory::Host { pointer, .. } => *pointer,
+            #[cfg(feature = "gpu")]
+            Memory::Gpu(_) => unseen(self),
+        }
     }
 
     pub fn bytes(&self) -> usize {
@@ -162,7 +209,7 @@ impl Storage {
     /// All elements, in storage order.
     pub fn slice<T: Element>(&self) -> &[T] {
         // SAFETY: the memory is initialised, aligned to 64, holds `bytes` bytes, and every bit pattern is a T.
-        unsafe { std::slice::from_raw_parts(self.pointer.as_ptr().cast(), self.bytes / size_of::<T>()) }
+        unsafe { std::slice::from_raw_parts(self.pointer().as_ptr().cast(), self.bytes / size_of::<T>()) }
     }
 
     /// All elements for writing.
@@ -172,16 +219,28 @@ impl Storage {
     #[expect(clippy::mut_from_ref, reason = "uniqueness is the caller's promise, see Safety")]
     pub unsafe fn slice_mut<T: Element>(&self) -> &mut [T] {
         // SAFETY: as for `slice`; the caller promises uniqueness.
-        unsafe { std::slice::from_raw_parts_mut(self.pointer.as_ptr().cast(), self.bytes / size_of::<T>()) }
+        unsafe { std::slice::from_raw_parts_mut(self.pointer().as_ptr().cast(), self.bytes / size_of::<T>()) }
     }
 }
 
 impl Drop for Storage {
     fn drop(&mut self) {
-        LIVE_BUFFERS.fetch_sub(1, Relaxed);
-        LIVE_BYTES.fetch_sub(self.capacity, Relaxed);
-        lock_pool().put(self.pointer, self.capacity);
+        match self.memory {
+            Memory::Host { pointer, capacity } => {
+                LIVE_BUFFERS.fetch_sub(1, Relaxed);
+                LIVE_BYTES.fetch_sub(capacity, Relaxed);
+                lock_pool().put(pointer, capacity);
+            }
+            #[cfg(feature = "gpu")]
+            Memory::Gpu(_) => {}
+        }
     }
+}
+
+/// Ends a kernel of the CPU that met memory of a GPU: `op::guard` makes the error of it that names the operation.
+pub(crate) fn unseen(storage: &Storage) -> ! {
+    let error = Error::Unsupported(format!("runs on the CPU only, and a tensor is on {}", storage.device().name()));
+    std::panic::resume_unwind(Box::new(error))
 }
 
 /// A fresh run of elements with one owner: what kernels write into before it becomes a tensor.

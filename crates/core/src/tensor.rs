@@ -1,6 +1,7 @@
 //! The tensor: a layout over shared storage, and its place in the graph. Arithmetic lives in `ops`.
 
 use crate::autograd::Node;
+use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::shape::{Dims, Layout, channels_last_strides, contiguous_strides};
@@ -76,7 +77,17 @@ impl Tensor {
         Self::from_slice(&[value], &[])
     }
 
+    /// Every element `value`, on the current device.
     pub fn full(shape: &[usize], value: f64, dtype: DType) -> Result<Tensor> {
+        Self::full_on(&Device::current(), shape, value, dtype)
+    }
+
+    pub fn full_on(device: &Device, shape: &[usize], value: f64, dtype: DType) -> Result<Tensor> {
+        #[cfg(feature = "gpu")]
+        if let Device::Gpu(gpu) = device {
+            return crate::ops::movement_gpu::full(gpu, Layout::contiguous(shape), value, dtype);
+        }
+        debug_assert!(device.is_cpu());
         let numel: usize = shape.iter().product();
         crate::dispatch_all!(dtype, T => {
             let value = if dtype == DType::Bool { T::from_i64((value != 0.0) as i64) } else { T::from_f64(value) };
@@ -90,6 +101,11 @@ impl Tensor {
 
     /// Zeros of the same shape, type and order in memory.
     pub fn zeros_like(&self) -> Result<Tensor> {
+        #[cfg(feature = "gpu")]
+        if let Device::Gpu(gpu) = self.device()? {
+            let layout = Layout { strides: self.layout().dense_strides(), offset: 0, ..self.layout().clone() };
+            return crate::ops::movement_gpu::full(&gpu, layout, 0.0, self.dtype());
+        }
         crate::dispatch_all!(self.dtype(), T => Ok(Self::from_buffer_strided(
             Buffer::<T>::zeroed(self.numel())?, self.shape(), self.inner.layout.dense_strides(), self.dtype())))
     }
@@ -127,6 +143,15 @@ impl Tensor {
                 self.shape()
             ))),
         }
+    }
+
+    /// Where its memory lies. ERR_DISPOSED once it was freed.
+    pub fn device(&self) -> Result<Device> {
+        Ok(self.storage()?.device())
+    }
+
+    pub fn is_host(&self) -> bool {
+        self.inner.storage.borrow().as_ref().is_none_or(|storage| storage.is_host())
     }
 
     /// Another view of the same memory, outside the graph.
@@ -172,6 +197,7 @@ impl Tensor {
             self.dtype().name()
         );
         let storage = self.storage()?;
+        ensure!(storage.is_host(), Unsupported, "writing in place on {} from the CPU", storage.device().name());
         storage.raise_version();
         let numel = self.numel();
         // A view without elements may lie behind the end of its storage.
@@ -183,7 +209,9 @@ impl Tensor {
 
     /// All elements in row-major order, copied.
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        self.storage()?;
+        if !self.device()?.is_cpu() {
+            return crate::ops::transfer::to_device(&self.detach()?, &Device::Cpu)?.to_vec();
+        }
         let dense = self.contiguous()?;
         Ok(dense.slice::<T>().to_vec())
     }
@@ -197,7 +225,9 @@ impl Tensor {
             self.numel(),
             self.shape()
         );
-        self.storage()?;
+        if !self.device()?.is_cpu() {
+            return crate::ops::transfer::to_device(&self.detach()?, &Device::Cpu)?.to_scalar();
+        }
         let offset = self.inner.layout.offset;
         Ok(crate::dispatch_all!(self.dtype(), T => self.storage_slice::<T>()[offset].to_f64()))
     }
@@ -250,6 +280,8 @@ impl Tensor {
     /// Replaces the gradient; it then lives as long as this tensor.
     pub fn set_grad(&self, grad: Option<Tensor>) -> Result<()> {
         if let Some(g) = &grad {
+            let (own, other) = (self.device()?, g.device()?);
+            ensure!(own == other, Device, "a gradient on {other:?} for a tensor on {own:?}");
             ensure!(
                 g.shape() == self.shape() && g.dtype() == self.dtype(),
                 Shape,

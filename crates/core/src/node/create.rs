@@ -2,8 +2,9 @@
 
 use super::generator::Generator;
 use super::{Result, report_memory};
+use crate::device::Device;
 use crate::dtype::{DType, Element};
-use crate::ops::{movement, random};
+use crate::ops::{movement, random, transfer};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
 use napi::Env;
@@ -16,11 +17,16 @@ fn sizes(shape: &[u32]) -> Vec<usize> {
     shape.iter().map(|&s| s as usize).collect()
 }
 
+/// The device that is named, or the current one.
+fn place(device: Option<String>) -> Result<Device> {
+    device.map_or_else(|| Ok(Device::current()), |name| Device::parse(&name))
+}
+
 fn parse(dtype: Option<String>) -> Result<DType> {
     dtype.map_or(Ok(DType::F32), |name| DType::parse(&name))
 }
 
-/// A tensor of the values (copied). The dtype follows from the array: float32, float64, int64, uint8; a Uint8Array can
+/// A tensor of the values (copied), on the default device unless one is named. The dtype follows from the array: float32, float64, int64, uint8; a Uint8Array can
 /// also be "bool".
 #[napi]
 pub fn from_data(
@@ -28,8 +34,10 @@ pub fn from_data(
     data: Data,
     shape: Vec<u32>,
     #[napi(ts_arg_type = "DType")] dtype: Option<String>,
+    #[napi(ts_arg_type = "DeviceName")] device: Option<String>,
 ) -> Result<Tensor> {
     let shape = sizes(&shape);
+    let device = place(device)?;
     let tensor = match &data {
         Either4::A(values) => Tensor::from_slice::<f32>(values, &shape)?,
         Either4::B(values) => Tensor::from_slice::<f64>(values, &shape)?,
@@ -37,21 +45,23 @@ pub fn from_data(
         Either4::D(values) => Tensor::from_slice::<u8>(values, &shape)?,
     };
     report_memory(&env);
-    match dtype {
-        None => Ok(tensor),
-        Some(name) => movement::to_dtype(&tensor, DType::parse(&name)?),
-    }
+    let tensor = match dtype {
+        None => tensor,
+        Some(name) => movement::to_dtype(&tensor, DType::parse(&name)?)?,
+    };
+    transfer::to_device(&tensor, &device)
 }
 
-/// Every element `value`; float32 unless said otherwise.
+/// Every element `value`; float32 on the default device unless said otherwise.
 #[napi]
 pub fn full(
     env: Env,
     shape: Vec<u32>,
     value: f64,
     #[napi(ts_arg_type = "DType")] dtype: Option<String>,
+    #[napi(ts_arg_type = "DeviceName")] device: Option<String>,
 ) -> Result<Tensor> {
-    let tensor = Tensor::full(&sizes(&shape), value, parse(dtype)?)?;
+    let tensor = Tensor::full_on(&place(device)?, &sizes(&shape), value, parse(dtype)?)?;
     report_memory(&env);
     Ok(tensor)
 }
@@ -64,17 +74,25 @@ pub fn zeros_like(tensor: &Tensor) -> Result<Tensor> {
 
 /// start, start + step, … below end; float32 unless said otherwise.
 #[napi]
-pub fn arange(start: f64, end: f64, step: f64, #[napi(ts_arg_type = "DType")] dtype: Option<String>) -> Result<Tensor> {
+pub fn arange(
+    start: f64,
+    end: f64,
+    step: f64,
+    #[napi(ts_arg_type = "DType")] dtype: Option<String>,
+    #[napi(ts_arg_type = "DeviceName")] device: Option<String>,
+) -> Result<Tensor> {
+    let device = place(device)?;
     let dtype = parse(dtype)?;
     crate::ensure!(step != 0.0 && step.is_finite(), Argument, "arange: a step of {step} never arrives");
     let n = ((end - start) / step).ceil().max(0.0) as usize;
-    crate::dispatch_all!(dtype, T => {
+    let tensor = crate::dispatch_all!(dtype, T => {
         let mut out = Buffer::<T>::new(n)?;
         for i in 0..n {
             out[i] = T::from_f64(start + step * i as f64);
         }
-        Ok(Tensor::from_buffer_strided(out, &[n], crate::shape::contiguous_strides(&[n]), dtype))
-    })
+        Tensor::from_buffer_strided(out, &[n], crate::shape::contiguous_strides(&[n]), dtype)
+    });
+    transfer::to_device(&tensor, &device)
 }
 
 /// Uniform numbers in [0, 1).
@@ -83,9 +101,10 @@ pub fn rand_from(
     generator: &Generator,
     shape: Vec<u32>,
     #[napi(ts_arg_type = "DType")] dtype: Option<String>,
+    #[napi(ts_arg_type = "DeviceName")] device: Option<String>,
 ) -> Result<Tensor> {
-    let dtype = parse(dtype)?;
-    generator.with(|philox| random::rand(&sizes(&shape), dtype, philox))
+    let (dtype, device) = (parse(dtype)?, place(device)?);
+    transfer::to_device(&generator.with(|philox| random::rand(&sizes(&shape), dtype, philox))?, &device)
 }
 
 /// Normal numbers with mean 0 and variance 1.
@@ -94,21 +113,34 @@ pub fn randn_from(
     generator: &Generator,
     shape: Vec<u32>,
     #[napi(ts_arg_type = "DType")] dtype: Option<String>,
+    #[napi(ts_arg_type = "DeviceName")] device: Option<String>,
 ) -> Result<Tensor> {
-    let dtype = parse(dtype)?;
-    generator.with(|philox| random::randn(&sizes(&shape), dtype, philox))
+    let (dtype, device) = (parse(dtype)?, place(device)?);
+    transfer::to_device(&generator.with(|philox| random::randn(&sizes(&shape), dtype, philox))?, &device)
 }
 
 /// Whole numbers in [low, high), int64.
 #[napi]
-pub fn randint_from(generator: &Generator, low: i64, high: i64, shape: Vec<u32>) -> Result<Tensor> {
-    generator.with(|philox| random::randint(low, high, &sizes(&shape), philox))
+pub fn randint_from(
+    generator: &Generator,
+    low: i64,
+    high: i64,
+    shape: Vec<u32>,
+    #[napi(ts_arg_type = "DeviceName")] device: Option<String>,
+) -> Result<Tensor> {
+    let device = place(device)?;
+    transfer::to_device(&generator.with(|philox| random::randint(low, high, &sizes(&shape), philox))?, &device)
 }
 
 /// 0..n in a random order, int64 [n].
 #[napi]
-pub fn randperm_from(generator: &Generator, n: u32) -> Result<Tensor> {
-    generator.with(|philox| random::randperm(n as usize, philox))
+pub fn randperm_from(
+    generator: &Generator,
+    n: u32,
+    #[napi(ts_arg_type = "DeviceName")] device: Option<String>,
+) -> Result<Tensor> {
+    let device = place(device)?;
+    transfer::to_device(&generator.with(|philox| random::randperm(n as usize, philox))?, &device)
 }
 
 #[napi]

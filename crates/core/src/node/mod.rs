@@ -1,6 +1,7 @@
 //! The border to JavaScript: conversions, switches and statistics. Operations bring their own methods (see `ops`).
 
 mod create;
+mod device;
 pub(crate) mod generator;
 mod image;
 mod image_file;

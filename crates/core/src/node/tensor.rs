@@ -2,15 +2,16 @@
 
 use super::{Result, border, report_memory};
 use crate::autograd;
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::ops::elementwise::{self, Comparison, compare};
-use crate::ops::{movement, reduce};
+use crate::ops::{movement, reduce, transfer};
 use crate::tensor::Tensor;
 use napi::Env;
 use napi::bindgen_prelude::{BigInt64Array, Either, Either4, Float32Array, Float64Array, PromiseRaw, Uint8Array};
 use napi_derive::napi;
 
-type Data = Either4<Float32Array, Float64Array, BigInt64Array, Uint8Array>;
+pub(super) type Data = Either4<Float32Array, Float64Array, BigInt64Array, Uint8Array>;
 
 /// A number as a tensor beside `like`: of its type, or float32 where a fraction meets integers.
 fn operand(like: &Tensor, other: Either<&Tensor, f64>) -> Result<Tensor> {
@@ -23,7 +24,7 @@ fn operand(like: &Tensor, other: Either<&Tensor, f64>) -> Result<Tensor> {
                 (false, true) => DType::I64,
                 (false, false) => DType::F32,
             };
-            Tensor::full(&[], number, dtype)
+            Tensor::full_on(&like.device()?, &[], number, dtype)
         }
     }
 }
@@ -165,6 +166,10 @@ impl Tensor {
     /// All elements in row-major order, copied: Float32Array, Float64Array, BigInt64Array, or Uint8Array (uint8, bool).
     #[napi(js_name = "data", ts_return_type = "Promise<TypedArray>")]
     pub fn js_data<'env>(&self, env: &'env Env) -> Result<PromiseRaw<'env, Data>> {
+        #[cfg(feature = "gpu")]
+        if !self.device()?.is_cpu() {
+            return super::device::read(self, env);
+        }
         let data = match self.dtype() {
             DType::F32 => Either4::A(Float32Array::new(self.to_vec()?)),
             DType::F64 => Either4::B(Float64Array::new(self.to_vec()?)),
@@ -177,6 +182,10 @@ impl Tensor {
     /// The only element, as a number. ERR_SHAPE if there are several.
     #[napi(js_name = "item", ts_return_type = "Promise<number>")]
     pub fn js_item<'env>(&self, env: &'env Env) -> Result<PromiseRaw<'env, f64>> {
+        #[cfg(feature = "gpu")]
+        if !self.device()?.is_cpu() && self.numel() == 1 {
+            return super::device::read_number(self, env);
+        }
         PromiseRaw::resolve(env, self.to_scalar()?).map_err(border)
     }
 
@@ -219,22 +228,30 @@ impl Tensor {
             Autograd,
             "copy_: this tensor requires a gradient; write into it inside noGrad(…)"
         );
-        let source = movement::to_dtype(&source.detach()?, self.dtype())?;
-        let layout = source.layout().expand(self.shape())?;
-        let target = crate::shape::Layout { offset: 0, ..self.layout().clone() };
-        crate::dispatch_all!(self.dtype(), T => {
-            let own = source.storage()?;
-            // Overlapping memory would be read after it was written: copy first.
-            let apart = if std::sync::Arc::ptr_eq(&own, &self.storage()?) { movement::copy(&source)? } else { source };
-            let layout = if apart.layout() == &layout { layout } else { apart.layout().expand(self.shape())? };
-            self.update::<T, _>(|out| movement::copy_strided(apart.storage_slice::<T>(), &layout, out, &target))
-        })
+        movement::copy_in_place(self, &source.detach()?)
     }
 
-    /// The same values as another type: floats are cut to integers towards zero; bool is "not 0".
+    /// The same values as another type (floats are cut to integers towards zero; bool is "not 0"), or on another device:
+    /// "cpu", "gpu", "gpu:1". Itself where nothing changes. To the CPU it waits for the device.
     #[napi(js_name = "to")]
-    pub fn js_to(&self, #[napi(ts_arg_type = "DType")] dtype: String) -> Result<Tensor> {
-        movement::to_dtype(self, DType::parse(&dtype)?)
+    pub fn js_to(&self, #[napi(ts_arg_type = "DType | DeviceName")] target: String) -> Result<Tensor> {
+        if target == "cpu" || target.starts_with("gpu") {
+            return transfer::to_device(self, &Device::parse(&target)?);
+        }
+        movement::to_dtype(self, DType::parse(&target)?)
+    }
+
+    /// Where its memory lies: "cpu" or "gpu:0".
+    #[napi(getter, js_name = "device")]
+    pub fn js_device(&self) -> Result<String> {
+        Ok(self.device()?.name())
+    }
+
+    /// Moves this tensor, and its gradient, to another device in place: whoever holds it sees the new memory.
+    /// ERR_AUTOGRAD for a tensor that an operation made.
+    #[napi(js_name = "moveTo_")]
+    pub fn js_move_to(&self, device: String) -> Result<()> {
+        transfer::move_in_place(self, &Device::parse(&device)?)
     }
 
     /// The same elements in another shape; one size may be -1. A view where the strides allow it.

@@ -195,6 +195,12 @@ pub fn clip_grad_norm(parameters: Vec<ClassInstance<Tensor>>, limit: f64) -> Res
     update::clip_gradient_norm(&list(&parameters), limit)
 }
 
+/// As `clipGradNorm`, without telling the norm: a GPU is not waited for.
+#[napi]
+pub fn limit_grad_norm(parameters: Vec<ClassInstance<Tensor>>, limit: f64) -> Result<()> {
+    update::limit_gradient_norm(&list(&parameters), limit)
+}
+
 /// Limits every element of every gradient to ±`limit`, in place.
 #[napi]
 pub fn clip_grad_value(parameters: Vec<ClassInstance<Tensor>>, limit: f64) -> Result<()> {

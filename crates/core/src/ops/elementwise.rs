@@ -7,6 +7,8 @@ use crate::cpu::math::*;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::op::{Context, Op, Pass, apply_one};
+#[cfg(feature = "gpu")]
+use crate::ops::elementwise_gpu;
 use crate::ops::movement;
 use crate::ops::reduce::sum_to;
 use crate::shape::{Dims, Layout, broadcast};
@@ -20,6 +22,9 @@ pub trait Unary: 'static {
     const NAME: &'static str;
     /// Which of input and result the derivative reads.
     const KEEPS: (bool, bool);
+    /// The row as text, of which the GPU's kernels are made.
+    #[cfg(feature = "gpu")]
+    const TEXT: elementwise_gpu::UnaryText;
     fn f32(x: f32, constants: [f32; 2]) -> f32;
     fn f64(x: f64, constants: [f64; 2]) -> f64;
     /// The gradient of x, from x, the result y and the gradient g of y (x or y is 0 if not kept).
@@ -34,6 +39,9 @@ pub trait Binary: 'static {
     const NAME: &'static str;
     /// Whether the derivatives read the values of a and b; otherwise only their shapes are kept.
     const KEEPS: bool;
+    /// Names of a and b, and the expression.
+    #[cfg(feature = "gpu")]
+    const TEXT: ([&'static str; 2], &'static str);
     fn f32(a: f32, b: f32) -> f32;
     fn f64(a: f64, b: f64) -> f64;
     /// None: not defined for integers.
@@ -62,6 +70,13 @@ macro_rules! unary {
         impl Unary for $type {
             const NAME: &'static str = stringify!($name);
             const KEEPS: (bool, bool) = ($kx, $ky);
+            #[cfg(feature = "gpu")]
+            const TEXT: elementwise_gpu::UnaryText = elementwise_gpu::UnaryText {
+                name: stringify!($name),
+                constants: &[$(stringify!($c)),*],
+                value: (stringify!($x), stringify!($f)),
+                gradient: ([stringify!($gx), stringify!($gy), stringify!($g)], stringify!($df)),
+            };
             unary!(@functions f32 grad_f32 f32; $x, $f, $gx, $gy, $g, $df; $($c),*);
             unary!(@functions f64 grad_f64 f64; $x, $f, $gx, $gy, $g, $df; $($c),*);
             fn gradient(inputs: &[&Tensor], constants: [f64; 2]) -> Result<Tensor> {
@@ -216,13 +231,15 @@ impl<F: Unary> Op for UnaryOp<F> {
             }
             other => return Err(not_float(self.name(), other)),
         };
-        if F::KEEPS.0 {
-            context.save(x)?;
+        keep::<F>(x, y, context)
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        if inputs[0].dtype() != DType::F32 {
+            return Err(not_float(self.name(), inputs[0].dtype()));
         }
-        if F::KEEPS.1 {
-            context.save_result(0, &y)?;
-        }
-        Ok(vec![y])
+        keep::<F>(inputs[0], elementwise_gpu::unary(&F::TEXT, self.constants, inputs[0])?, context)
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
@@ -238,6 +255,16 @@ impl<F: Unary> Op for UnaryOp<F> {
     }
 }
 
+fn keep<F: Unary>(x: &Tensor, y: Tensor, context: &mut Context) -> Result<Vec<Tensor>> {
+    if F::KEEPS.0 {
+        context.save(x)?;
+    }
+    if F::KEEPS.1 {
+        context.save_result(0, &y)?;
+    }
+    Ok(vec![y])
+}
+
 /// The derivative of a row: inputs are what it keeps, then the gradient.
 struct UnaryGrad<F> {
     constants: [f64; 2],
@@ -251,6 +278,11 @@ impl<F: Unary> Op for UnaryGrad<F> {
 
     fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
         Ok(vec![F::gradient(inputs, self.constants)?])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        Ok(vec![elementwise_gpu::unary_gradient(&F::TEXT, F::KEEPS, self.constants, inputs)?])
     }
 
     fn backward(&self, _: &Pass) -> Result<Vec<Option<Tensor>>> {
@@ -271,6 +303,8 @@ macro_rules! binary {
         impl Binary for $type {
             const NAME: &'static str = stringify!($name);
             const KEEPS: bool = $keeps;
+            #[cfg(feature = "gpu")]
+            const TEXT: ([&'static str; 2], &'static str) = ([stringify!($a), stringify!($b)], stringify!($f));
             #[inline(always)]
             fn f32($a: f32, $b: f32) -> f32 { $f }
             #[inline(always)]
@@ -318,6 +352,10 @@ binary! {
 
 /// 1 where a > b, ½ where equal, else 0.
 fn share(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "gpu")]
+    if !a.is_host() {
+        return elementwise_gpu::share(a, b);
+    }
     let dtype = a.dtype();
     dispatch_float!(dtype, "maximum", T => map_tensors::<_, _, 2, false>([&a.detach()?, &b.detach()?], dtype, |[a, b]: [T; 2]| {
         select(select(0.0 as T, 0.5, a == b), 1.0, a > b)
@@ -346,6 +384,20 @@ pub fn binary<F: Binary>(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 struct BinaryOp<F>(PhantomData<F>);
 
+impl<F: Binary> BinaryOp<F> {
+    fn check_and_keep(&self, a: &Tensor, b: &Tensor, context: &mut Context) -> Result<()> {
+        broadcast(self.name(), a.shape(), b.shape())?;
+        for input in [a, b] {
+            if F::KEEPS {
+                context.save(input)?;
+            } else {
+                movement::save_shape(input, context)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl<F: Binary> Op for BinaryOp<F> {
     fn name(&self) -> &'static str {
         F::NAME.trim_end_matches('_')
@@ -353,16 +405,7 @@ impl<F: Binary> Op for BinaryOp<F> {
 
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let [a, b] = [inputs[0], inputs[1]];
-        broadcast(self.name(), a.shape(), b.shape())?;
-        for input in [a, b] {
-            if F::KEEPS {
-                context.save(input)?;
-            } else if context.recording() {
-                // A zero in every place: the shape without the memory.
-                let zero = Tensor::full(&[], 0.0, input.dtype())?;
-                context.save(&zero.alias(zero.layout().expand(input.shape())?)?)?;
-            }
-        }
+        self.check_and_keep(a, b, context)?;
         let int = |a, b| F::i64(a, b).expect("binary() converts before");
         Ok(vec![match a.dtype() {
             DType::F32 => map_tensors::<_, _, 2, true>([a, b], DType::F32, |[a, b]: [f32; 2]| F::f32(a, b))?,
@@ -372,6 +415,13 @@ impl<F: Binary> Op for BinaryOp<F> {
                 map_tensors::<_, _, 2, false>([a, b], DType::U8, |[a, b]: [u8; 2]| int(a as i64, b as i64) as u8)?
             }
         }])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        self.check_and_keep(inputs[0], inputs[1], context)?;
+        let (names, text) = F::TEXT;
+        Ok(vec![elementwise_gpu::binary(self.name(), names, text, inputs[0], inputs[1])?])
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
@@ -397,6 +447,14 @@ pub fn compare(comparison: Comparison, a: &Tensor, b: &Tensor) -> Result<Tensor>
     let dtype = a.dtype().promote(b.dtype());
     let (a, b) = (movement::to_dtype(&a.detach()?, dtype)?, movement::to_dtype(&b.detach()?, dtype)?);
     broadcast("comparison", a.shape(), b.shape())?;
+    #[cfg(feature = "gpu")]
+    {
+        let (device, moved) = crate::op::common_device("comparison", &[&a, &b])?;
+        if !device.is_cpu() {
+            let [a, b] = moved.and_then(|m| m.try_into().ok()).unwrap_or([a, b]);
+            return elementwise_gpu::compare(comparison, &a, &b);
+        }
+    }
     dispatch_all!(dtype, T => {
         macro_rules! run { ($op:tt) => { map_tensors::<_, _, 2, false>([&a, &b], DType::Bool, |[a, b]: [T; 2]| (a $op b) as u8) } }
         match comparison {
@@ -444,13 +502,13 @@ pub fn map_tensors<T: Element, R: Element, const N: usize, const WIDE: bool>(
 
 /// What [`map_tensors`] walks: the output's shape and strides, and each input's layout in the order of the output's
 /// memory, dimensions merged. Apart from the generic loop, so that it is compiled once.
-struct Plan {
-    shape: Dims,
-    strides: Dims,
-    layouts: Vec<Layout>,
+pub(crate) struct Plan {
+    pub shape: Dims,
+    pub strides: Dims,
+    pub layouts: Vec<Layout>,
 }
 
-fn plan(inputs: &[&Tensor]) -> Result<Plan> {
+pub(crate) fn plan(inputs: &[&Tensor]) -> Result<Plan> {
     let mut shape = Dims::from_slice(inputs[0].shape());
     for input in &inputs[1..] {
         shape = broadcast("elementwise", &shape, input.shape())?;

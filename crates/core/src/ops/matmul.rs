@@ -4,6 +4,8 @@ use crate::cpu::gemm::{Batch, Matrix, Update, gemm, gemm_batched};
 use crate::dtype::Element;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
+#[cfg(feature = "gpu")]
+use crate::ops::matmul_gpu;
 use crate::ops::{movement, reduce};
 use crate::profile::product_operations;
 use crate::shape::{Dims, Layout, broadcast};
@@ -71,14 +73,7 @@ impl Op for Matmul {
 
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let [a, b] = [inputs[0], inputs[1]];
-        // The gradient of each is made of the other.
-        for (input, other) in [(a, 1), (b, 0)] {
-            if context.needs(other) {
-                context.save(input)?;
-            } else {
-                movement::save_shape(input, context)?;
-            }
-        }
+        save_factors(a, b, context)?;
         let lead = a.ndim() - 2;
         let [m, k, n] = [a.shape()[lead], a.shape()[lead + 1], b.shape()[lead + 1]];
         let mut shape = Dims::from_slice(a.shape());
@@ -113,6 +108,13 @@ impl Op for Matmul {
         })])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        save_factors(inputs[0], inputs[1], context)?;
+        float32("matmul", inputs[0])?;
+        Ok(vec![matmul_gpu::matmul(inputs[0], inputs[1], None)?])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [a, b] = [&pass.saved[0], &pass.saved[1]];
         let gradient = pass.grad();
@@ -124,6 +126,26 @@ impl Op for Matmul {
     fn operations(&self, shapes: &[&[usize]]) -> u64 {
         product_operations(shapes[0]) * shapes[1].last().map_or(1, |&n| n as u64)
     }
+}
+
+/// Keeps of two factors what their gradients need: each is made of the other.
+fn save_factors(a: &Tensor, b: &Tensor, context: &mut Context) -> Result<()> {
+    for (input, other) in [(a, 1), (b, 0)] {
+        if context.needs(other) {
+            context.save(input)?;
+        } else {
+            movement::save_shape(input, context)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(feature = "gpu")]
+fn float32(op: &str, x: &Tensor) -> Result<()> {
+    if x.dtype() != crate::dtype::DType::F32 {
+        return Err(crate::ops::elementwise::not_float(op, x.dtype()));
+    }
+    Ok(())
 }
 
 /// The matrix of the last two dimensions that begins `start` elements behind the first.
@@ -174,13 +196,7 @@ impl Op for Linear {
 
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let [x, weight] = [inputs[0], inputs[1]];
-        for (input, other) in [(x, 1), (weight, 0)] {
-            if context.needs(other) {
-                context.save(input)?;
-            } else {
-                movement::save_shape(input, context)?;
-            }
-        }
+        save_factors(x, weight, context)?;
         let [rows, features, outputs] = [x.shape()[0], x.shape()[1], weight.shape()[0]];
         let bias = inputs.get(2).map(|bias| movement::contiguous(&bias.detach()?)).transpose()?;
         Ok(vec![dispatch_float!(x.dtype(), "linear", T => {
@@ -189,6 +205,14 @@ impl Op for Linear {
             gemm([rows, outputs, features], 1.0, last_two::<T>(x, 0), last_two::<T>(weight, 0).transposed(), update, &mut out, outputs);
             Tensor::from_buffer(out, &[rows, outputs])
         })])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        save_factors(inputs[0], inputs[1], context)?;
+        float32("linear", inputs[0])?;
+        let weight = movement::transpose(&inputs[1].detach()?, 0, 1)?;
+        Ok(vec![matmul_gpu::matmul(inputs[0], &weight, inputs.get(2).copied())?])
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

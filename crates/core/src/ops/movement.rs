@@ -1,15 +1,21 @@
 //! Operations that only look at elements differently, copy them or change their type: views, memory orders, casts.
 
 use crate::cpu::threads::{SharedPointer, parallel_ranges};
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
 use crate::ops::elementwise::map_tensors;
 use crate::ops::reduce::sum_to;
+use crate::ops::transfer;
 use crate::shape::{Dims, Layout, contiguous_strides, resolve_dim, resolve_shape};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
 use crate::{dispatch_all, ensure};
+use std::sync::Arc;
+
+#[cfg(feature = "gpu")]
+use crate::ops::{kernel, movement_gpu};
 
 pub use crate::ops::choose::{masked_fill, where_};
 pub use crate::ops::join::{cat, stack};
@@ -43,6 +49,10 @@ impl Op for Reshape {
         let layout = x.layout().reshape(&self.shape).expect("reshape_to copies where a view cannot be");
         Ok(vec![x.alias(layout)?])
     }
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        self.forward(inputs, context)
+    }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(reshape_to(pass.grad(), pass.saved[0].shape())?)])
     }
@@ -53,7 +63,7 @@ pub(crate) fn save_shape(x: &Tensor, context: &mut Context) -> Result<()> {
     if !context.recording() {
         return Ok(());
     }
-    let zero = Tensor::full(&[], 0.0, x.dtype())?;
+    let zero = Tensor::full_on(&Device::Cpu, &[], 0.0, x.dtype())?;
     context.save(&zero.alias(zero.layout().expand(x.shape())?)?)
 }
 
@@ -84,6 +94,10 @@ impl Op for Permute {
     }
     fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
         Ok(vec![inputs[0].alias(inputs[0].layout().permute(&self.order))?])
+    }
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        self.forward(inputs, context)
     }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let mut inverse = vec![0i64; self.order.len()];
@@ -121,6 +135,10 @@ impl Op for Expand {
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         save_shape(inputs[0], context)?;
         Ok(vec![inputs[0].alias(inputs[0].layout().expand(&self.shape)?)?])
+    }
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        self.forward(inputs, context)
     }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(sum_to(pass.grad(), pass.saved[0].shape())?)])
@@ -164,6 +182,10 @@ impl Op for Slice {
         layout.strides[self.dim] *= self.step;
         Ok(vec![x.alias(layout)?])
     }
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        self.forward(inputs, context)
+    }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let op = SliceGrad {
             shape: Dims::from_slice(pass.saved[0].shape()),
@@ -179,12 +201,9 @@ struct SliceGrad {
     part: Slice,
 }
 
-impl Op for SliceGrad {
-    fn name(&self) -> &'static str {
-        "slice"
-    }
-    fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
-        let grad = inputs[0];
+impl SliceGrad {
+    /// Strides of the whole, and the layout of the slice in it.
+    fn target(&self, grad: &Tensor) -> (Dims, Layout) {
         let Slice { dim, start, length, step } = self.part;
         let last = grad.is_channels_last() && !grad.is_contiguous();
         let strides = Tensor::strides_for(&self.shape, last);
@@ -194,11 +213,30 @@ impl Op for SliceGrad {
         }
         target.shape[dim] = length;
         target.strides[dim] *= step;
+        (strides, target)
+    }
+}
+
+impl Op for SliceGrad {
+    fn name(&self) -> &'static str {
+        "slice"
+    }
+    fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let grad = inputs[0];
+        let (strides, target) = self.target(grad);
         Ok(vec![dispatch_all!(grad.dtype(), T => {
             let mut out = Buffer::<T>::zeroed(self.shape.iter().product())?;
             copy_strided(grad.storage_slice::<T>(), grad.layout(), &mut out, &target);
             Tensor::from_buffer_strided(out, &self.shape, strides, grad.dtype())
         })])
+    }
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let (strides, target) = self.target(inputs[0]);
+        let whole = Layout { shape: self.shape.clone(), strides, offset: 0 };
+        let out = movement_gpu::full(&kernel::gpu_of(inputs[0])?, whole, 0.0, inputs[0].dtype())?;
+        movement_gpu::copy_into(inputs[0], &out, &target)?;
+        Ok(vec![out])
     }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let Slice { dim, start, length, step } = self.part;
@@ -284,7 +322,41 @@ pub(crate) fn copy_like(x: &Tensor, model: &Tensor) -> Result<Tensor> {
     }))
 }
 
+/// Overwrites a dense tensor with the elements of `source` (broadcast, converted, from whatever device).
+pub(crate) fn copy_in_place(x: &Tensor, source: &Tensor) -> Result<()> {
+    let source = transfer::to_device(&to_dtype(source, x.dtype())?, &x.device()?)?;
+    let source = expand(&source, x.shape())?;
+    // Overlapping memory would be read after it was written: copy first.
+    let source = if Arc::ptr_eq(&source.storage()?, &x.storage()?) { copy(&source)? } else { source };
+    #[cfg(feature = "gpu")]
+    if !x.is_host() {
+        ensure!(
+            x.layout().is_dense(),
+            Unsupported,
+            "copy_: writing in place needs a dense tensor, not {:?}",
+            x.strides()
+        );
+        x.storage()?.raise_version();
+        return movement_gpu::copy_into(&source, x, x.layout());
+    }
+    let target = Layout { offset: 0, ..x.layout().clone() };
+    dispatch_all!(x.dtype(), T => {
+        x.update::<T, _>(|out| copy_strided(source.storage_slice::<T>(), source.layout(), out, &target))
+    })
+}
+
 struct Copy(Format);
+
+impl Copy {
+    fn target(&self, x: &Tensor) -> Layout {
+        let strides = match self.0 {
+            Format::RowMajor => contiguous_strides(x.shape()),
+            Format::ChannelsLast => Tensor::strides_for(x.shape(), true),
+            Format::Preserve => x.layout().dense_strides(),
+        };
+        Layout { shape: x.layout().shape.clone(), strides, offset: 0 }
+    }
+}
 
 impl Op for Copy {
     fn name(&self) -> &'static str {
@@ -292,17 +364,16 @@ impl Op for Copy {
     }
     fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
         let x = inputs[0];
-        let strides = match self.0 {
-            Format::RowMajor => contiguous_strides(x.shape()),
-            Format::ChannelsLast => Tensor::strides_for(x.shape(), true),
-            Format::Preserve => x.layout().dense_strides(),
-        };
-        let target = Layout { shape: x.layout().shape.clone(), strides: strides.clone(), offset: 0 };
+        let target = self.target(x);
         Ok(vec![dispatch_all!(x.dtype(), T => {
             let mut out = Buffer::<T>::new(x.numel())?;
             copy_strided(x.storage_slice::<T>(), x.layout(), &mut out, &target);
-            Tensor::from_buffer_strided(out, x.shape(), strides, x.dtype())
+            Tensor::from_buffer_strided(out, x.shape(), target.strides, x.dtype())
         })])
+    }
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        Ok(vec![movement_gpu::copy(inputs[0], self.target(inputs[0]))?])
     }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(pass.grad().clone())])
@@ -405,6 +476,10 @@ impl Op for Cast {
             DType::U8 => map_tensors::<_, _, 1, false>([x], self.to, |[v]: [T; 1]| v.to_i64() as u8)?,
             DType::Bool => map_tensors::<_, _, 1, false>([x], self.to, |[v]: [T; 1]| (v != T::default()) as u8)?,
         })])
+    }
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        Ok(vec![movement_gpu::cast(inputs[0], self.to)?])
     }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(to_dtype(pass.grad(), self.from)?)])

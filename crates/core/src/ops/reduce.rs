@@ -93,6 +93,11 @@ impl Op for Sum {
         };
         Ok(vec![out])
     }
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        save_shape(inputs[0], context)?;
+        Ok(vec![crate::ops::reduce_gpu::sum(inputs[0], &self.dims)?])
+    }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(movement::expand(pass.grad(), pass.saved[0].shape())?)])
     }

@@ -9,6 +9,8 @@ use crate::dtype::{DType, Float};
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
 use crate::ops::reduce::drop_dims;
+#[cfg(feature = "gpu")]
+use crate::ops::softmax_gpu;
 use crate::ops::{elementwise, movement, reduce};
 use crate::shape::{resolve_dim, resolve_dims};
 use crate::storage::Buffer;
@@ -120,7 +122,7 @@ pub fn cross_entropy(
     } else {
         movement::to_dtype(&movement::reshape_to(&target.detach()?, &[without.iter().product()])?, DType::I64)?
     };
-    let ones = Tensor::full(&[classes], 1.0, x.dtype())?;
+    let ones = Tensor::full_on(&x.device()?, &[classes], 1.0, x.dtype())?;
     let goal = movement::contiguous(&goal)?;
     let weight = match weight {
         Some(weight) => movement::contiguous(&movement::to_dtype(&weight.detach()?, x.dtype())?)?,
@@ -139,6 +141,13 @@ pub fn cross_entropy(
     match options.reduction {
         Reduction::None => movement::reshape_to(&losses, &without),
         Reduction::Sum => reduce::sum(&losses, None, false),
+        #[cfg(feature = "gpu")]
+        Reduction::Mean if !losses.is_host() && !probabilities => {
+            let CrossEntropyOptions { ignore_index, .. } = options;
+            let goal = softmax_gpu::Goal { target: &goal, weight: &weight, smoothing, ignore_index };
+            let weights = crate::op::guard("cross_entropy", || softmax_gpu::row_weights(&goal, classes))?;
+            elementwise::div(&reduce::sum(&losses, None, false)?, &reduce::sum(&weights, None, false)?)
+        }
         Reduction::Mean => {
             let count = if probabilities {
                 without.iter().product::<usize>() as f64
@@ -149,6 +158,14 @@ pub fn cross_entropy(
             elementwise::mul_scalar(&reduce::sum(&losses, None, false)?, 1.0 / count)
         }
     }
+}
+
+#[cfg(feature = "gpu")]
+fn float32(op: &str, x: &Tensor) -> Result<()> {
+    if x.dtype() != DType::F32 {
+        return Err(elementwise::not_float(op, x.dtype()));
+    }
+    Ok(())
 }
 
 /// Runs on a contiguous tensor whose last axis is `dim`, and puts the axis back.
@@ -187,6 +204,14 @@ impl Op for Softmax {
         Ok(vec![y])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        float32(self.name(), inputs[0])?;
+        let y = softmax_gpu::softmax(inputs[0], self.log)?;
+        context.save_result(0, &y)?;
+        Ok(vec![y])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(apply_one(
             SoftmaxGrad { log: self.log },
@@ -217,6 +242,13 @@ impl Op for SoftmaxGrad {
             });
             Tensor::from_buffer(out, y.shape())
         })])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        context.save(inputs[0])?;
+        context.save(inputs[1])?;
+        Ok(vec![softmax_gpu::softmax_gradient(inputs[0], inputs[1], self.log)?])
     }
 
     /// The same formula in operations, so that it can be differentiated.
@@ -252,6 +284,15 @@ impl Op for LogSumExp {
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let x = movement::contiguous(&inputs[0].detach()?)?;
         let y = dispatch_float!(x.dtype(), "logsumexp", T => Tensor::from_buffer(log_sums::<T>(&x)?, &[x.shape()[0]]));
+        context.save(inputs[0])?;
+        context.save_result(0, &y)?;
+        Ok(vec![y])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        float32("logsumexp", inputs[0])?;
+        let y = softmax_gpu::logsumexp(&movement::contiguous(&inputs[0].detach()?)?)?;
         context.save(inputs[0])?;
         context.save_result(0, &y)?;
         Ok(vec![y])
@@ -302,6 +343,15 @@ impl Op for CrossEntropy {
         Ok(vec![losses])
     }
 
+    /// A class that does not exist makes the loss NaN: to refuse it, numbers would have to be read.
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        float32("cross_entropy", inputs[0])?;
+        let (losses, sums) = softmax_gpu::cross_entropy(inputs[0], &self.goal(inputs[1], inputs[2]))?;
+        inputs.iter().copied().chain([&sums]).try_for_each(|kept| context.save(kept))?;
+        Ok(vec![losses])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [x, target, weight, sums] = [&pass.saved[0], &pass.saved[1], &pass.saved[2], &pass.saved[3]];
         if autograd::is_enabled() {
@@ -318,6 +368,11 @@ impl Op for CrossEntropy {
 }
 
 impl CrossEntropy {
+    #[cfg(feature = "gpu")]
+    fn goal<'a>(&self, target: &'a Tensor, weight: &'a Tensor) -> softmax_gpu::Goal<'a> {
+        softmax_gpu::Goal { target, weight, smoothing: self.smoothing, ignore_index: self.ignore_index }
+    }
+
     /// q_c·w_c of each row, [rows, classes].
     fn matrix(&self, target: &Tensor, weight: &Tensor, classes: usize) -> Result<Tensor> {
         let rows = target.shape()[0];
@@ -377,6 +432,12 @@ impl Op for CrossEntropyGrad {
             }
             Tensor::from_buffer(out, x.shape())
         })])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let goal = self.0.goal(inputs[1], inputs[2]);
+        Ok(vec![softmax_gpu::cross_entropy_gradient(inputs[0], &goal, inputs[3], inputs[4])?])
     }
 
     fn backward(&self, _: &Pass) -> Result<Vec<Option<Tensor>>> {

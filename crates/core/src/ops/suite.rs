@@ -7,6 +7,8 @@
 
 mod check;
 mod coverage;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod input;
 
 use self::coverage::{Cell, Coverage, Rows, table};
@@ -138,10 +140,7 @@ fn check(family: &str) {
     assert!(failures.is_empty(), "{} of {cases} cases failed:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// The table of all operations: on the screen with `--nocapture`, and in the file that COVERAGE_TABLE names. Every
-/// operation is compared with values that it did not compute itself.
-#[test]
-fn coverage() {
+fn all_rows() -> Rows {
     let mut rows = Rows::new();
     // From the last family on: the families' own tests begin with the first, and nobody waits for the other.
     for number in (0..FAMILIES.len()).rev() {
@@ -149,6 +148,14 @@ fn coverage() {
             rows.entry(op).or_default().join(seen);
         }
     }
+    rows
+}
+
+/// The table of all operations: on the screen with `--nocapture`, and in the file that COVERAGE_TABLE names. Every
+/// operation is compared with values that it did not compute itself.
+#[test]
+fn coverage() {
+    let rows = all_rows();
     let table = table(&rows);
     eprintln!("{table}");
     if let Some(path) = std::env::var_os("COVERAGE_TABLE") {

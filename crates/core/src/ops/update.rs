@@ -7,12 +7,20 @@ use crate::dispatch_float;
 use crate::dtype::{DType, Element, Float};
 use crate::ensure;
 use crate::error::Result;
+#[cfg(feature = "gpu")]
+use crate::ops::update_gpu;
 use crate::profile;
 use crate::tensor::Tensor;
 use std::collections::HashSet;
 
 /// How one element of a parameter, and of its `S` state tensors, changes by its gradient.
 trait Rule<const S: usize>: Copy + Sync {
+    /// Of its function in `update.wgsl`.
+    #[cfg(feature = "gpu")]
+    const NAME: &'static str;
+    /// Its fields as numbers, in their order.
+    #[cfg(feature = "gpu")]
+    fn constants(&self) -> Vec<f64>;
     fn run<T: Float>(self, p: T, g: T, state: [T; S]) -> (T, [T; S]);
 }
 
@@ -23,6 +31,14 @@ macro_rules! rule {
         struct $name { $($field: $type),* }
 
         impl Rule<$states> for $name {
+            #[cfg(feature = "gpu")]
+            const NAME: &'static str = stringify!($name);
+            #[cfg(feature = "gpu")]
+            fn constants(&self) -> Vec<f64> {
+                let mut out = Vec::new();
+                $(self.$field.push_to(&mut out);)*
+                out
+            }
             #[inline(always)]
             fn run<T: Float>(self, $p: T, $g: T, state: [T; $states]) -> (T, [T; $states]) {
                 let $this = self;
@@ -34,6 +50,50 @@ macro_rules! rule {
         }
     };
 }
+
+/// What a rule's field is as numbers.
+#[cfg(feature = "gpu")]
+trait Constants {
+    fn push_to(&self, out: &mut Vec<f64>);
+}
+
+#[cfg(feature = "gpu")]
+mod constants {
+    use super::*;
+    impl Constants for f64 {
+        fn push_to(&self, out: &mut Vec<f64>) {
+            out.push(*self);
+        }
+    }
+    impl Constants for bool {
+        fn push_to(&self, out: &mut Vec<f64>) {
+            out.push(f64::from(u8::from(*self)));
+        }
+    }
+    impl Constants for Decay {
+        fn push_to(&self, out: &mut Vec<f64>) {
+            out.extend([self.sign, self.coupled, self.keep]);
+        }
+    }
+    impl Constants for Adam {
+        fn push_to(&self, out: &mut Vec<f64>) {
+            out.extend(self.constants());
+        }
+    }
+    impl Constants for RmsProp {
+        fn push_to(&self, out: &mut Vec<f64>) {
+            out.extend(self.constants());
+        }
+    }
+    impl Constants for RpropStep {
+        fn push_to(&self, out: &mut Vec<f64>) {
+            out.extend([self.eta_minus, self.eta_plus, self.smallest_step, self.largest_step, sign(self.maximize)]);
+        }
+    }
+}
+
+/// (scale, decay) of a parameter that a kernel measured, by its number: on a GPU alone, where nothing is read back.
+type Measured = Vec<Option<Tensor>>;
 
 /// Options of [`sgd_step`].
 #[cfg_attr(feature = "node", napi_derive::napi(object))]
@@ -50,7 +110,9 @@ pub struct SgdStep {
 /// g ← g + wd·p; b ← μ·b + (1 − dampening)·g (b = g at step 1); p ← p − lr·b, or g + μ·b with `nesterov`.
 /// Without momentum `momenta` is empty.
 pub fn sgd(parameters: &[&Tensor], momenta: &[&Tensor], steps: &[u32], o: &SgdStep) -> Result<()> {
-    descend("sgdStep", parameters, momenta, steps, o, |_, _| Ok((sign(o.maximize), o.weight_decay)))
+    descend("sgdStep", parameters, momenta, steps, o, &vec![None; parameters.len()], |_, _| {
+        Ok((sign(o.maximize), o.weight_decay))
+    })
 }
 
 /// Options of [`lars_step`].
@@ -82,8 +144,16 @@ pub fn lars(parameters: &[&Tensor], momenta: &[&Tensor], steps: &[u32], o: &Lars
         nesterov: o.nesterov,
         maximize: false,
     };
-    descend("larsStep", parameters, momenta, steps, &descent, |parameter, gradient| {
-        if o.exclude_bias_n_norm && parameter.ndim() == 1 {
+    let untouched = |parameter: &Tensor| o.exclude_bias_n_norm && parameter.ndim() == 1;
+    let mut measured: Measured = vec![None; parameters.len()];
+    #[cfg(feature = "gpu")]
+    for (slot, parameter) in measured.iter_mut().zip(parameters).filter(|(_, p)| !p.is_host() && !untouched(p)) {
+        let Some(gradient) = parameter.grad() else { continue };
+        let limit = o.clip_lr.then_some(o.lr);
+        *slot = Some(update_gpu::trust(parameter, &gradient, o.eta, o.weight_decay, o.eps, limit)?);
+    }
+    descend("larsStep", parameters, momenta, steps, &descent, &measured, |parameter, gradient| {
+        if untouched(parameter) || !parameter.is_host() {
             return Ok((1.0, 0.0));
         }
         let (p, g) = (squared_norm(parameter)?.sqrt(), squared_norm(gradient)?.sqrt());
@@ -117,10 +187,11 @@ fn descend(
     momenta: &[&Tensor],
     steps: &[u32],
     o: &SgdStep,
+    measured: &Measured,
     coefficients: impl Fn(&Tensor, &Tensor) -> Result<(f64, f64)>,
 ) -> Result<()> {
     if o.momentum == 0.0 {
-        return update(name, parameters, [], |_, p, g| {
+        return update_measured(name, parameters, [], measured, |_, p, g| {
             let (scale, decay) = coefficients(p, g)?;
             Ok(Plain { lr: o.lr, scale, decay })
         });
@@ -135,15 +206,16 @@ fn descend(
         check_count(name, "momentum buffers", momenta.len(), parameters.len())?;
         let some: Vec<&Tensor> = chosen.iter().map(|&i| parameters[i]).collect();
         let buffers: Vec<&Tensor> = chosen.iter().map(|&i| momenta[i]).collect();
+        let measured: Measured = chosen.iter().map(|&i| measured[i].clone()).collect();
         if first {
             let lead = if o.nesterov { 1.0 + o.momentum } else { 1.0 };
-            update(name, &some, [&buffers], |_, p, g| {
+            update_measured(name, &some, [&buffers], &measured, |_, p, g| {
                 let (scale, decay) = coefficients(p, g)?;
                 Ok(FirstMomentum { lr: o.lr, scale, decay, lead })
             })?;
         } else {
             let (momentum, fresh, nesterov) = (o.momentum, 1.0 - o.dampening, o.nesterov);
-            update(name, &some, [&buffers], |_, p, g| {
+            update_measured(name, &some, [&buffers], &measured, |_, p, g| {
                 let (scale, decay) = coefficients(p, g)?;
                 Ok(Momentum { lr: o.lr, scale, decay, momentum, fresh, nesterov })
             })?;
@@ -499,7 +571,13 @@ fn ema_all(targets: &[&Tensor], sources: &[&Tensor], coefficient: f64) -> Result
             source.shape(),
             source.dtype().name()
         );
+        crate::op::common_device("emaUpdate", &[target, source])?;
         let source = like(source, target)?;
+        #[cfg(feature = "gpu")]
+        if !target.is_host() {
+            crate::op::guard("emaUpdate", || update_gpu::ema(target, &source, coefficient))?;
+            continue;
+        }
         match target.dtype() {
             DType::F32 => ema_float::<f32>(target, &source, coefficient)?,
             DType::F64 => ema_float::<f64>(target, &source, coefficient)?,
@@ -535,8 +613,15 @@ pub fn have_gradients(parameters: &[&Tensor]) -> Vec<bool> {
 pub fn gradient_norm(parameters: &[&Tensor]) -> Result<f64> {
     timed("gradientNorm", parameters, 1, || {
         let mut sum = 0.0;
+        #[cfg(feature = "gpu")]
+        {
+            let there: Vec<Tensor> = parameters.iter().filter_map(|p| p.grad()).filter(|g| !g.is_host()).collect();
+            if let Some(squares) = crate::op::guard("gradientNorm", || update_gpu::total_squares(&there))? {
+                sum += squares.to_scalar()?;
+            }
+        }
         for parameter in parameters {
-            if let Some(gradient) = parameter.grad() {
+            if let Some(gradient) = parameter.grad().filter(|gradient| gradient.is_host()) {
                 sum += squared_norm(&gradient)?;
             }
         }
@@ -546,13 +631,15 @@ pub fn gradient_norm(parameters: &[&Tensor]) -> Result<f64> {
 
 /// Multiplies all gradients by a number.
 pub fn scale_gradients(parameters: &[&Tensor], factor: f64) -> Result<()> {
-    change_gradients(parameters, |g| g * factor)
+    change_gradients(parameters, ["scale", "g * value"], factor, |g| g * factor)
 }
 
 /// Limits every element of every gradient to ±`limit`.
 pub fn clip_gradient_values(parameters: &[&Tensor], limit: f64) -> Result<()> {
     ensure!(limit >= 0.0, Argument, "clipGradValue: the limit is {limit}, not 0 or more");
-    change_gradients(parameters, |g| g.clamp(-limit, limit))
+    change_gradients(parameters, ["limit", "select(min(max(g, -value), value), g, is_nan(g))"], limit, |g| {
+        g.clamp(-limit, limit)
+    })
 }
 
 /// Scales all gradients so that their common 2-norm is at most `limit`; returns the norm before.
@@ -567,10 +654,41 @@ pub fn clip_gradient_norm(parameters: &[&Tensor], limit: f64) -> Result<f64> {
     Ok(norm)
 }
 
-fn change_gradients(parameters: &[&Tensor], change: impl Fn(f64) -> f64 + Sync) -> Result<()> {
+/// As [`clip_gradient_norm`], without telling the norm: on a GPU nothing is read back.
+pub fn limit_gradient_norm(parameters: &[&Tensor], limit: f64) -> Result<()> {
+    #[cfg(feature = "gpu")]
+    if parameters.iter().any(|p| !p.is_host()) {
+        ensure!(limit >= 0.0, Argument, "clipGradNorm: the limit is {limit}, not 0 or more");
+        let with: Vec<(&&Tensor, Tensor)> = parameters.iter().filter_map(|p| p.grad().map(|g| (p, g))).collect();
+        let gradients: Vec<Tensor> = with.iter().map(|(_, g)| g.clone()).collect();
+        crate::op::common_device("clipGradNorm", &gradients.iter().collect::<Vec<_>>())?;
+        return crate::op::guard("clipGradNorm", || {
+            let Some(total) = update_gpu::total_squares(&gradients)? else { return Ok(()) };
+            with.iter().try_for_each(|(p, g)| p.set_grad(Some(update_gpu::clipped(&g.detach()?, &total, limit)?)))
+        });
+    }
+    clip_gradient_norm(parameters, limit).map(|_| ())
+}
+
+/// `text`: a name and what happens to `g` by `value`, for a GPU.
+fn change_gradients(
+    parameters: &[&Tensor],
+    text: [&str; 2],
+    value: f64,
+    change: impl Fn(f64) -> f64 + Sync,
+) -> Result<()> {
     timed("changeGradients", parameters, 2, || {
         for parameter in parameters {
             let Some(gradient) = parameter.grad() else { continue };
+            #[cfg(feature = "gpu")]
+            if !gradient.is_host() {
+                let changed =
+                    crate::op::guard("gradient", || update_gpu::changed(&gradient.detach()?, text[0], text[1], value))?;
+                parameter.set_grad(Some(changed))?;
+                continue;
+            }
+            #[cfg(not(feature = "gpu"))]
+            let _ = (text, value);
             // A gradient that is a view of something else must not be written through.
             let own = if gradient.layout().is_dense() { gradient } else { crate::ops::movement::copy(&gradient)? };
             dispatch_float!(own.dtype(), "gradient", T => own.update::<T, _>(|values| {
@@ -636,14 +754,25 @@ fn update<R: Rule<S>, const S: usize>(
     states: [&[&Tensor]; S],
     rule: impl Fn(usize, &Tensor, &Tensor) -> Result<R>,
 ) -> Result<()> {
+    update_measured(name, parameters, states, &vec![None; parameters.len()], rule)
+}
+
+fn update_measured<R: Rule<S>, const S: usize>(
+    name: &'static str,
+    parameters: &[&Tensor],
+    states: [&[&Tensor]; S],
+    measured: &Measured,
+    rule: impl Fn(usize, &Tensor, &Tensor) -> Result<R>,
+) -> Result<()> {
     // Parameters and states are read and written, gradients read.
-    timed(name, parameters, 3 + 2 * S, || update_all(name, parameters, states, rule))
+    timed(name, parameters, 3 + 2 * S, || update_all(name, parameters, states, measured, rule))
 }
 
 fn update_all<R: Rule<S>, const S: usize>(
-    name: &str,
+    name: &'static str,
     parameters: &[&Tensor],
     states: [&[&Tensor]; S],
+    measured: &Measured,
     rule: impl Fn(usize, &Tensor, &Tensor) -> Result<R>,
 ) -> Result<()> {
     for state in states {
@@ -677,6 +806,10 @@ fn update_all<R: Rule<S>, const S: usize>(
             let address = std::sync::Arc::as_ptr(&tensor.storage()?) as usize;
             ensure!(written.insert(address), Argument, "{name}: {what} {i} shares memory with another one");
         }
+        let all: Vec<&Tensor> = states.iter().map(|s| s[i]).chain([*parameter, &gradient]).collect();
+        if let (_, Some(_)) = crate::op::common_device(name, &all)? {
+            crate::bail!(Device, "{name}: parameter {i} and its state are on different devices");
+        }
         let gradient = like(&gradient, parameter)?;
         let address = std::sync::Arc::as_ptr(&gradient.storage()?) as usize;
         ensure!(!written.contains(&address), Argument, "{name}: gradient {i} shares memory with what is updated");
@@ -690,6 +823,19 @@ fn update_all<R: Rule<S>, const S: usize>(
         "{name}: parameters of one call have one type, not {} and others",
         dtype.name()
     );
+    #[cfg(feature = "gpu")]
+    if parameters.iter().any(|p| !p.is_host()) {
+        return crate::op::guard(name, || {
+            for (i, parameter) in parameters.iter().enumerate() {
+                let own = states.map(|state| state[i]);
+                let constants = rules[i].constants();
+                let rule = update_gpu::Rule { name: R::NAME, constants, measured: measured[i].clone() };
+                update_gpu::run(parameter, &gradients[i], &own, &rule)?;
+            }
+            Ok(())
+        });
+    }
+    debug_assert!(measured.iter().all(|m| m.is_none()), "measured on a GPU alone");
     dispatch_float!(dtype, name, T => run::<T, R, S>(parameters, &gradients, states, &rules))
 }
 

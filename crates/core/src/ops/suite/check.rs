@@ -67,6 +67,8 @@ impl Case {
                 self.check_gradient(&arrays, row)?;
             }
             self.check_strided(&arrays, &result, float, row)?;
+            #[cfg(feature = "gpu")]
+            self.check_gpu(&arrays, must, row)?;
             if must { self.check_nan(&arrays, row) } else { Ok(()) }
         })();
         let alive = scope::alive();
@@ -149,7 +151,7 @@ impl Case {
     }
 
     /// The gradient of every input (zeros where nothing arrived) as seen through copies `views` of the inputs.
-    fn gradients(
+    pub(super) fn gradients(
         &self,
         views: &[Tensor],
         cotangent: &Array,
@@ -165,6 +167,8 @@ impl Case {
             // A cotangent with holes in memory: backward passes must not rely on its strides.
             let cotangent = tensor(cotangent, dtype);
             let cotangent = strided(&cotangent, Stride::Sliced).unwrap_or(cotangent);
+            let device = result.device().map_err(|e| e.to_string())?;
+            let cotangent = ops::transfer::to_device(&cotangent, &device).map_err(|e| e.to_string())?;
             autograd::backward(&result, Some(&cotangent), Options::default()).map_err(|e| format!("backward: {e}"))?;
         }
         Ok(take_gradients(views))
@@ -320,7 +324,7 @@ fn compare_differences(
 }
 
 /// Equal up to `tolerance` times the largest expected value (at least 1); NaN and infinity must match.
-fn compare(what: &str, found: &[f64], expected: &[f64], tolerance: f64) -> Outcome {
+pub(super) fn compare(what: &str, found: &[f64], expected: &[f64], tolerance: f64) -> Outcome {
     demand!(found.len() == expected.len(), "{what}: {} numbers instead of {}", found.len(), expected.len());
     let scale = expected.iter().filter(|v| v.is_finite()).fold(1.0f64, |m, v| m.max(v.abs()));
     for (k, (f, e)) in found.iter().zip(expected).enumerate() {

@@ -14,6 +14,8 @@ pub(super) struct Coverage {
     pub strided: Cell,
     pub empty: Cell,
     pub nan: Cell,
+    /// Value and gradient on a GPU as on the CPU.
+    pub gpu: Cell,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,11 +36,11 @@ impl Cell {
     }
 }
 
-const COLUMNS: [&str; 6] = ["value", "gradient", "second", "strided", "empty", "NaN"];
+const COLUMNS: [&str; 7] = ["value", "gradient", "second", "strided", "empty", "NaN", "GPU"];
 
 impl Coverage {
-    fn cells(&self) -> [Cell; 6] {
-        [self.value, self.gradient, self.second, self.strided, self.empty, self.nan]
+    fn cells(&self) -> [Cell; 7] {
+        [self.value, self.gradient, self.second, self.strided, self.empty, self.nan, self.gpu]
     }
 
     /// Takes in what others saw of the same operation.
@@ -49,6 +51,7 @@ impl Coverage {
         self.strided.raise(other.strided);
         self.empty.raise(other.empty);
         self.nan.raise(other.nan);
+        self.gpu.raise(other.gpu);
     }
 
     /// Whether a case compared values with a reference.
@@ -61,7 +64,7 @@ impl Coverage {
 pub(super) fn table(rows: &Rows) -> String {
     let mut text = format!("{:<32}", "operation");
     COLUMNS.iter().for_each(|column| text += &format!(" {column:<8}"));
-    let mut totals = [0; 6];
+    let mut totals = [0; 7];
     for (op, row) in rows {
         text += &format!("\n{op:<32}");
         for (cell, total) in row.cells().iter().zip(&mut totals) {

@@ -263,7 +263,8 @@ pub(super) fn strided(t: &Tensor, stride: Stride) -> Option<Tensor> {
     let layout = Layout { shape: Dims::from_slice(shape), strides, offset };
     let last =
         layout.offset + shape.iter().zip(&layout.strides).map(|(s, t)| s.max(&1).saturating_sub(1) * t).sum::<usize>();
-    Some(crate::dispatch_all!(t.dtype(), T => {
+    let device = t.device().expect("a live tensor");
+    let laid = crate::dispatch_all!(t.dtype(), T => {
         let mut out = Buffer::<T>::filled(last + 4, T::from_f64(63.0)).expect("memory");
         let values = t.to_vec::<T>().expect("a live tensor");
         let mut next = values.iter();
@@ -271,6 +272,14 @@ pub(super) fn strided(t: &Tensor, stride: Stride) -> Option<Tensor> {
             let place = layout.offset + index.iter().zip(&layout.strides).map(|(i, s)| i * s).sum::<usize>();
             out[place] = *next.next().expect("as many values as places");
         });
-        Tensor::new(std::sync::Arc::new(out.into_storage()), layout, t.dtype())
-    }))
+        Tensor::new(std::sync::Arc::new(out.into_storage()), layout.clone(), t.dtype())
+    });
+    // The whole storage goes along, and the same view is taken of it there.
+    Some(if device.is_cpu() {
+        laid
+    } else {
+        let whole = Layout::contiguous(&[last + 4]);
+        let there = crate::ops::transfer::to_device(&laid.alias(whole).expect("a live tensor"), &device);
+        there.and_then(|t| t.alias(layout)).expect("a device")
+    })
 }

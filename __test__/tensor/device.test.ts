@@ -1,0 +1,143 @@
+/** Tensors on a GPU: where they are, how they get there and back, what is refused. Needs an adapter, and says so without. */
+import { afterEach, describe, expect, test } from 'vitest'
+import {
+  arange,
+  full,
+  getDefaultDevice,
+  gpuAdapters,
+  gpuStatistics,
+  noGrad,
+  ones,
+  rand,
+  randn,
+  scope,
+  setDefaultDevice,
+  tensor,
+  manualSeed,
+} from '../../src/tensor/index.js'
+import { Linear } from '../../src/nn/index.js'
+import { AdamW } from '../../src/optim/index.js'
+
+const there = gpuAdapters().length > 0
+if (!there) console.warn('SKIPPED: no GPU adapter (Debian: mesa-vulkan-drivers has one that runs on the CPU)')
+
+afterEach(() => setDefaultDevice('cpu'))
+
+describe.skipIf(!there)('on a GPU', () => {
+  test('values travel both ways, in any order of memory and of any type', async () => {
+    const x = arange(0, 24, 1, { dtype: 'float32' }).reshape([2, 3, 4])
+    for (const view of [x, x.permute([2, 0, 1]), x.narrow(1, 1, 2), x.select(0, 1), x.narrow(0, 2, 0)]) {
+      const moved = view.to('gpu')
+      expect(moved.device).toBe('gpu:0')
+      expect(await moved.data()).toEqual(await view.data())
+      expect(await moved.to('cpu').data()).toEqual(await view.data())
+      expect(await view.to('gpu').permute([...view.shape.keys()].toReversed()).data()).toEqual(
+        await view.permute([...view.shape.keys()].toReversed()).data(),
+      )
+    }
+    for (const [values, dtype] of [
+      [[-1n, 2n ** 40n, -(2n ** 62n)], 'int64'],
+      [[0, 255, 7, 8, 9], 'uint8'],
+      [[true, false, true], 'bool'],
+    ] as const) {
+      const own = tensor([...values] as never, { dtype })
+      expect(await own.to('gpu').data()).toEqual(await own.data())
+      expect(await own.to('gpu').narrow(0, 1, 2).data()).toEqual(await own.narrow(0, 1, 2).data())
+    }
+  })
+
+  test('whole numbers compute in 64 bits, bytes in 8', async () => {
+    const [a, b] = [tensor([2n ** 33n + 5n, -7n, 2n ** 62n]), tensor([-(2n ** 31n), 3n, 5n])]
+    for (const name of ['add', 'sub', 'mul', 'maximum', 'minimum', 'lt', 'ge', 'eq'] as const) {
+      expect([name, await a.to('gpu')[name](b.to('gpu')).data()]).toEqual([name, await a[name](b).data()])
+    }
+    const bytes = tensor([250, 3, 128], { dtype: 'uint8' })
+    expect(await bytes.to('gpu').add(bytes.to('gpu')).data()).toEqual(await bytes.add(bytes).data())
+    const floats = tensor([-1.5, 300.7, NaN, 1e30, -Infinity, 2 ** 40])
+    for (const dtype of ['int64', 'uint8', 'bool'] as const) {
+      expect([dtype, await floats.to('gpu').to(dtype).data()]).toEqual([dtype, await floats.to(dtype).data()])
+    }
+    expect(await a.to('gpu').to('float32').data()).toEqual(await a.to('float32').data())
+  })
+
+  test('a number and a scalar of the CPU go along; another tensor does not', async () => {
+    const x = tensor([1, 2, 3]).to('gpu')
+    expect(await x.add(1).mul(tensor(2)).data()).toEqual(new Float32Array([4, 6, 8]))
+    expect(() => x.add(tensor([1, 2, 3]))).toThrow(/add: its inputs are on cpu \(shape \[3\]\) and gpu:0/)
+    expect(() => tensor([1, 2, 3]).matmul(x)).toThrow(expect.objectContaining({ code: 'ERR_DEVICE' }))
+    expect(() => x.setGrad(tensor([1, 2, 3]))).toThrow(expect.objectContaining({ code: 'ERR_DEVICE' }))
+  })
+
+  test('what a GPU has not, it refuses: types and operations', () => {
+    const x = tensor([1, 2, 3]).to('gpu')
+    expect(() => x.to('float64')).toThrow(expect.objectContaining({ code: 'ERR_UNSUPPORTED' }))
+    expect(() => ones([2, 2], { device: 'gpu' }).matmul(ones([2, 2], { device: 'gpu' })).inv()).toThrow(
+      expect.objectContaining({ code: 'ERR_UNSUPPORTED', message: expect.stringContaining('inv') as string }),
+    )
+    expect(() => x.to('gpu:no such adapter' as never)).toThrow(expect.objectContaining({ code: 'ERR_DEVICE' }))
+    expect(() => x.to('tpu' as never)).toThrow(expect.objectContaining({ code: 'ERR_DTYPE' }))
+  })
+
+  test('the default device is where tensors are made; the same seed gives the same numbers', async () => {
+    manualSeed(3)
+    const [uniform, normal] = [await rand([1000]).data(), await randn([1001]).data()]
+    expect(setDefaultDevice('gpu')).toBe('gpu:0')
+    expect(getDefaultDevice()).toBe('gpu:0')
+    manualSeed(3)
+    const [first, second] = [rand([1000]), randn([1001])]
+    expect([first.device, full([2], 1, { device: 'cpu' }).device]).toEqual(['gpu:0', 'cpu'])
+    expect(await first.data()).toEqual(uniform)
+    expect(await second.data()).toEqual(normal)
+  })
+
+  test('modules move in place; a step of AdamW gives the weights of the CPU', async () => {
+    const x = randn([8, 5])
+    const weights = []
+    for (const device of ['cpu', 'gpu'] as const) {
+      manualSeed(1)
+      const layer = new Linear(5, 3)
+      const optimizer = new AdamW(layer.parameters(), { lr: 0.1 })
+      const held = layer.weight
+      layer.to(device)
+      expect(held.device).toBe(device === 'cpu' ? 'cpu' : 'gpu:0')
+      for (let step = 0; step < 3; step++) {
+        layer.forward(x.to(device)).tanh().square().sum().backward()
+        optimizer.step()
+        optimizer.zeroGrad()
+      }
+      weights.push(await layer.weight.data())
+    }
+    for (const [i, value] of weights[0]!.entries()) expect(weights[1]![i]).toBeCloseTo(Number(value), 4)
+  })
+
+  test('a value that a backward pass needs must not be overwritten', () => {
+    const x = tensor([1, 2], { device: 'gpu', requiresGrad: true })
+    const y = x.mul(1).square()
+    const middle = x.mul(1)
+    const z = middle.square()
+    noGrad(() => middle.fill_(5))
+    expect(() => z.sum().backward()).toThrow(/changed in place/)
+    y.sum().backward()
+  })
+
+  test('a thousand rounds leave buffers and bytes flat', () => {
+    const weight = ones([64, 64], { device: 'gpu', requiresGrad: true }).keep()
+    const round = () =>
+      scope(() => {
+        const x = ones([64, 64], { device: 'gpu' })
+        x.matmul(weight).add(1).tanh().sum().backward()
+        weight.setGrad(null)
+      })
+    for (let i = 0; i < 20; i++) round()
+    const before = gpuStatistics('gpu')
+    for (let i = 0; i < 1000; i++) round()
+    const after = gpuStatistics('gpu')
+    expect([after.liveBuffers, after.liveBytes]).toEqual([before.liveBuffers, before.liveBytes])
+    expect([after.pooledBytes, after.peakBytes]).toEqual([before.pooledBytes, before.peakBytes])
+    expect(after.pipelines).toBe(before.pipelines)
+  })
+})
+
+test('a GPU that is not there is ERR_DEVICE', () => {
+  expect(() => setDefaultDevice('gpu:17')).toThrow(expect.objectContaining({ code: 'ERR_DEVICE' }))
+})

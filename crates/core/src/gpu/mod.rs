@@ -1,0 +1,18 @@
+//! The GPU through wgpu: adapters, memory, recording of commands, compiled kernels. It knows no operation.
+//!
+//! Work is recorded and submitted in batches; nothing waits except a read. A buffer whose owner is gone is used again by
+//! whoever records next: commands run in the order of recording, so its old content has been read by then.
+
+mod adapter;
+mod context;
+mod memory;
+mod pipeline;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+pub use adapter::{AdapterDescription, adapters, open};
+pub use context::{Gpu, GpuLimits, GpuStatistics};
+pub use memory::{GpuBuffer, Reading};
+pub use pipeline::{PRELUDE, Source};
+pub use queue::{Binding, Dispatch, PARAMETERS};

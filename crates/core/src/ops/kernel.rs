@@ -1,0 +1,159 @@
+//! How an operation launches a kernel of the GPU: tensors become bindings, numbers become parameters.
+//! The kernels themselves stand beside their operations, in `<name>_gpu.rs` and `<name>.wgsl`.
+
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::gpu::{Binding, Dispatch, Gpu, Source};
+use crate::op;
+use crate::shape::Layout;
+use crate::storage::Storage;
+use crate::tensor::Tensor;
+use crate::{bail, ensure};
+use std::sync::Arc;
+
+/// Invocations a workgroup of kernels with one invocation an element: what every adapter has.
+pub const GROUP: u32 = 256;
+
+/// The GPU on which a tensor lies.
+pub fn gpu_of(tensor: &Tensor) -> Result<Arc<Gpu>> {
+    match tensor.device()? {
+        Device::Gpu(gpu) => Ok(gpu),
+        Device::Cpu => bail!(Internal, "{}: a tensor of the CPU in a kernel of the GPU", op::running()),
+    }
+}
+
+/// A fresh dense tensor, to be written by a kernel. `layout` says shape and order in memory; its offset is 0.
+pub fn output(gpu: &Arc<Gpu>, layout: Layout, dtype: DType) -> Result<Tensor> {
+    supported(dtype)?;
+    let bytes = (layout.numel() * dtype.size()) as u64;
+    let storage = Storage::on_gpu(gpu.allocate(bytes, op::running())?);
+    Ok(Tensor::new(Arc::new(storage), layout, dtype))
+}
+
+/// As [`output`], row-major.
+pub fn output_of(gpu: &Arc<Gpu>, shape: &[usize], dtype: DType) -> Result<Tensor> {
+    output(gpu, Layout::contiguous(shape), dtype)
+}
+
+/// float32, int64, uint8 and bool live on a GPU.
+pub fn supported(dtype: DType) -> Result<()> {
+    ensure!(
+        matches!(dtype, DType::F32 | DType::I64 | DType::U8 | DType::Bool),
+        Unsupported,
+        "{}: {} tensors live on the CPU only; GPUs have no such arithmetic. Convert with .to('float32')",
+        op::running(),
+        dtype.name()
+    );
+    Ok(())
+}
+
+/// The WGSL type of the elements of a buffer: int64 is (low, high), four bytes share a word.
+pub fn element(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "f32",
+        DType::I64 => "vec2<u32>",
+        _ => "u32",
+    }
+}
+
+/// The bindings and parameters of one launch.
+pub struct Kernel {
+    gpu: Arc<Gpu>,
+    buffers: Vec<Bound>,
+    parameters: Vec<u32>,
+}
+
+struct Bound {
+    storage: Arc<Storage>,
+    offset: u64,
+    size: u64,
+    written: bool,
+}
+
+impl Kernel {
+    pub fn new(gpu: &Arc<Gpu>) -> Kernel {
+        Kernel { gpu: gpu.clone(), buffers: Vec::new(), parameters: Vec::new() }
+    }
+
+    /// Binds a tensor that is read. Returns where in the binding its first element is, counted in elements.
+    pub fn read(&mut self, tensor: &Tensor) -> Result<u32> {
+        self.bind(tensor, tensor.layout(), false)
+    }
+
+    /// Binds a fresh tensor that is written.
+    pub fn write(&mut self, tensor: &Tensor) -> Result<u32> {
+        self.bind(tensor, tensor.layout(), true)
+    }
+
+    /// Binds what a layout covers of a tensor's storage: a window of a tensor that is too large to be bound whole.
+    pub fn bind(&mut self, tensor: &Tensor, layout: &Layout, written: bool) -> Result<u32> {
+        let storage = tensor.storage()?;
+        let element = tensor.dtype().size() as u64;
+        let buffer = storage.gpu().ok_or_else(|| crate::error::Error::Internal("a tensor of the CPU bound".into()))?;
+        let first = if layout.numel() == 0 { 0 } else { layout.offset as u64 * element };
+        let end = first + extent(layout) as u64 * element;
+        let alignment = self.gpu.limits().binding_alignment;
+        let offset = first / alignment * alignment;
+        let end = end.next_multiple_of(16).clamp(offset + 16, buffer.capacity());
+        self.buffers.push(Bound { storage: storage.clone(), offset, size: end - offset, written });
+        Ok(((first - offset) / element) as u32)
+    }
+
+    /// Appends parameters; `p(i)` in the kernel is the i-th of all.
+    pub fn set(&mut self, words: &[u32]) {
+        self.parameters.extend_from_slice(words);
+    }
+
+    pub fn set_sizes(&mut self, sizes: &[usize]) {
+        self.parameters.extend(sizes.iter().map(|&s| s as u32));
+    }
+
+    /// As [`Kernel::set`], read by `pf(i)`.
+    pub fn set_floats(&mut self, values: &[f32]) {
+        self.parameters.extend(values.iter().map(|v| v.to_bits()));
+    }
+
+    /// Records the kernel for `count` invocations in workgroups of [`GROUP`]: the kernel compares `invocation` with `count`,
+    /// its first parameter by convention.
+    pub fn run_each(self, key: &str, wgsl: &dyn Fn() -> String, count: usize) -> Result<()> {
+        let workgroups = self.gpu.workgroups(count, GROUP)?;
+        self.run(key, wgsl, workgroups)
+    }
+
+    /// Records the kernel. Equal keys mean equal texts: whatever the text depends on belongs into the key.
+    pub fn run(self, key: &str, wgsl: &dyn Fn() -> String, workgroups: [u32; 3]) -> Result<()> {
+        #[cfg(test)]
+        validation::record(key, wgsl);
+        let mut bindings = Vec::with_capacity(self.buffers.len());
+        for (i, bound) in self.buffers.iter().enumerate() {
+            let clash = |other: &Bound| Arc::ptr_eq(&other.storage, &bound.storage) && (other.written || bound.written);
+            ensure!(
+                !self.buffers[..i].iter().any(clash),
+                Internal,
+                "{}: one storage is read and written by one kernel",
+                op::running()
+            );
+            let buffer = bound.storage.gpu().expect("bound above");
+            bindings.push(Binding { buffer, offset: bound.offset, size: bound.size, written: bound.written });
+        }
+        self.gpu.dispatch(&Dispatch {
+            what: op::running(),
+            source: Source { key, wgsl },
+            bindings: &bindings,
+            parameters: &self.parameters,
+            workgroups,
+        })
+    }
+}
+
+/// Elements from the first to the last of a layout, both included.
+pub fn extent(layout: &Layout) -> usize {
+    if layout.numel() == 0 {
+        return 0;
+    }
+    1 + layout.shape.iter().zip(&layout.strides).map(|(n, s)| (n - 1) * s).sum::<usize>()
+}
+
+#[cfg(test)]
+pub mod validation;

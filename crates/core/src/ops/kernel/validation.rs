@@ -1,0 +1,27 @@
+//! Every kernel that a test launches is also parsed and validated by naga, with the capabilities that WebGPU guarantees.
+
+use crate::gpu::PRELUDE;
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+static SEEN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+
+/// Panics with the place in the text if a kernel is not valid WGSL.
+pub fn record(key: &str, wgsl: &dyn Fn() -> String) {
+    let mut seen = SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if seen.get_or_insert_default().insert(key.to_string()) {
+        drop(seen);
+        check(key, &wgsl());
+    }
+}
+
+/// Validates a text with the prelude before it.
+pub fn check(key: &str, wgsl: &str) {
+    let text = format!("{PRELUDE}\n{wgsl}");
+    let numbered = || text.lines().zip(1..).map(|(line, n)| format!("{n:4} {line}\n")).collect::<String>();
+    let module = naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|error| panic!("kernel {key}: {}\n{}", error.emit_to_string(&text), numbered()));
+    naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty())
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("kernel {key}: {}\n{}", error.emit_to_string(&text), numbered()));
+}

@@ -1,0 +1,157 @@
+//! Reductions on the GPU: sums, extremes and the like over any dimensions of any layout, without copies, in one pass or two.
+
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::ops::kernel::{self, GROUP, Kernel, element, gpu_of};
+use crate::shape::{Dims, Layout};
+use crate::tensor::Tensor;
+use std::fmt::Write;
+
+/// What is folded: `value` is made of each element `x`, `combine` of two such (`a`, `b`), in any order.
+pub struct Fold<'a> {
+    pub name: &'a str,
+    pub value: &'a str,
+    pub identity: &'a str,
+    pub combine: &'a str,
+}
+
+pub const SUM: Fold = Fold { name: "sum", value: "x", identity: "0.0", combine: "a + b" };
+pub const SUM_LONG: Fold = Fold { name: "sum", value: "x", identity: "vec2<u32>(0u, 0u)", combine: "long_add(a, b)" };
+
+/// Invocations that are worth starting; fewer outputs than that are cut along what is reduced.
+const ENOUGH: usize = 1 << 15;
+/// Elements that one invocation adds one after the other, at least.
+const RUN: usize = 64;
+
+/// Folds over `dims`, which stay with size 1; row-major. Accumulates pairwise enough for float32: runs, then a tree.
+pub fn fold(fold: &Fold, x: &Tensor, dims: &[usize]) -> Result<Tensor> {
+    let mut shape = Dims::from_slice(x.shape());
+    for &d in dims {
+        shape[d] = 1;
+    }
+    let part = |keep: bool| -> Layout {
+        let chosen: Vec<usize> = (0..x.ndim()).filter(|d| dims.contains(d) != keep).collect();
+        let mut layout = [x.layout().permute(&chosen)];
+        if keep {
+            Layout::collapse(&mut layout);
+        } else {
+            // The order of what is reduced does not matter: as it lies in memory.
+            let mut order: Vec<usize> = (0..layout[0].ndim()).collect();
+            order.sort_by_key(|&d| std::cmp::Reverse((layout[0].strides[d], layout[0].shape[d])));
+            layout = [layout[0].permute(&order)];
+            Layout::collapse(&mut layout);
+        }
+        let [layout] = layout;
+        layout
+    };
+    let (outer, inner) = (part(true), part(false));
+    let gpu = gpu_of(x)?;
+    let (rows, count) = (outer.numel(), inner.numel());
+    let smallest = |l: &Layout| l.strides.iter().copied().filter(|&s| s > 0).min().unwrap_or(usize::MAX);
+    let along_columns = rows >= 32 && smallest(&outer) < smallest(&inner);
+    // Pieces of what is reduced, each with a partial result.
+    let unit = if along_columns { RUN } else { RUN * GROUP as usize };
+    let wanted =
+        if along_columns { ENOUGH.div_ceil(rows.max(1)) } else { (ENOUGH / GROUP as usize).div_ceil(rows.max(1)) };
+    let pieces = count.div_ceil(unit).min(wanted).max(1);
+    let piece = count.div_ceil(pieces).max(1);
+    let target = match (pieces, along_columns) {
+        (1, _) => kernel::output_of(&gpu, &shape, x.dtype())?,
+        (_, true) => kernel::output_of(&gpu, &[pieces, rows], x.dtype())?,
+        (_, false) => kernel::output_of(&gpu, &[rows, pieces], x.dtype())?,
+    };
+    let mut launch = Kernel::new(&gpu);
+    let from = launch.read(x)?;
+    let to = launch.write(&target)?;
+    launch.set_sizes(&[rows, count, piece, pieces]);
+    launch.set(&[from, to]);
+    for layout in [&outer, &inner] {
+        launch.set_sizes(&layout.shape);
+        launch.set_sizes(&layout.strides);
+    }
+    let (o, i) = (outer.ndim(), inner.ndim());
+    crate::ensure!(o + i <= 12, Unsupported, "{}: {} dimensions; GPUs take 12", fold.name, o + i);
+    let dtype = x.dtype();
+    let key = format!("fold {} {} {o} {i} {along_columns}", fold.name, dtype.name());
+    let text = || wgsl(fold, dtype, o, i, along_columns);
+    if along_columns {
+        launch.run_each(&key, &text, rows * pieces)?;
+    } else {
+        launch.run(&key, &text, gpu.workgroups(rows * pieces, 1)?)?;
+    }
+    if pieces == 1 {
+        return Ok(target);
+    }
+    // The partial results are values already.
+    let again = Fold { value: "x", name: &format!("{} of parts", fold.name), ..*fold };
+    let done = self::fold(&again, &target, &[usize::from(!along_columns)])?;
+    done.alias(Layout::contiguous(&shape))
+}
+
+fn wgsl(fold: &Fold, dtype: DType, outer: usize, inner: usize, along_columns: bool) -> String {
+    let kind = element(dtype);
+    let Fold { value, identity, combine, .. } = fold;
+    let mut text = format!(
+        "@group(0) @binding(1) var<storage, read> source: array<{kind}>;
+@group(0) @binding(2) var<storage, read_write> out: array<{kind}>;
+fn value(x: {kind}) -> {kind} {{ return {value}; }}
+fn combine(a: {kind}, b: {kind}) -> {kind} {{ return {combine}; }}
+"
+    );
+    let mut place = |name: &str, dimensions: usize, sizes: usize| {
+        writeln!(text, "fn {name}(index: u32) -> u32 {{\nvar rest = index;\nvar place = 0u;").expect("text");
+        for d in (0..dimensions).rev() {
+            let (size, stride) = (sizes + d, sizes + dimensions + d);
+            let index = if d == 0 { "rest" } else { &format!("rest % p({size}u)") };
+            writeln!(text, "place += ({index}) * p({stride}u);").expect("text");
+            if d > 0 {
+                writeln!(text, "rest = rest / p({size}u);").expect("text");
+            }
+        }
+        text += "return place;\n}\n";
+    };
+    place("outer_place", outer, 6);
+    place("inner_place", inner, 6 + 2 * outer);
+    text += "@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+";
+    text += &if along_columns {
+        format!(
+            "let t = invocation(group, groups, local, 256u);
+if (t >= p(0u) * p(3u)) {{ return; }}
+let start = p(4u) + outer_place(t % p(0u));
+let first = (t / p(0u)) * p(2u);
+let end = min(first + p(2u), p(1u));
+var total = {identity};
+for (var i = first; i < end; i += 1u) {{ total = combine(total, value(source[start + inner_place(i)])); }}
+out[p(5u) + t] = total;
+}}
+"
+        )
+    } else {
+        format!(
+            "let g = group.y * groups.x + group.x;
+let start = p(4u) + outer_place(min(g / p(3u), p(0u) - 1u));
+let first = (g % p(3u)) * p(2u);
+let end = min(first + p(2u), p(1u));
+var total = {identity};
+for (var i = first + local; i < end; i += 256u) {{ total = combine(total, value(source[start + inner_place(i)])); }}
+shared_total[local] = total;
+for (var half = 128u; half > 0u; half = half / 2u) {{
+    workgroupBarrier();
+    if (local < half) {{ shared_total[local] = combine(shared_total[local], shared_total[local + half]); }}
+}}
+if (local == 0u && g < p(0u) * p(3u)) {{ out[p(5u) + g] = shared_total[0]; }}
+}}
+var<workgroup> shared_total: array<{kind}, 256>;
+"
+        )
+    };
+    text
+}
+
+/// As `Sum` in `reduce`.
+pub fn sum(x: &Tensor, dims: &[usize]) -> Result<Tensor> {
+    fold(if x.dtype() == DType::I64 { &SUM_LONG } else { &SUM }, x, dims)
+}

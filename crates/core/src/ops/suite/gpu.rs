@@ -1,0 +1,125 @@
+//! What the suite checks on a GPU: values, gradients, strides, NaN and empty axes against the CPU, in float32.
+//! Operations without a kernel must refuse with ERR_UNSUPPORTED, and the table in `ops::table` must say so.
+
+use super::check::{Outcome, compare};
+use super::input::{Array, Stride, numbers, random_array, strided, tensors};
+use super::{Case, Cell, Coverage};
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::ops::transfer::to_device;
+use crate::tensor::Tensor;
+use std::sync::OnceLock;
+
+/// The first adapter; none is said once, loudly.
+fn device() -> Option<&'static Device> {
+    static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
+    let open = || match Device::parse("gpu") {
+        Ok(device) => Some(device),
+        Err(error) => {
+            eprintln!("SKIPPED the suite on a GPU: {error}");
+            None
+        }
+    };
+    DEVICE.get_or_init(open).as_ref()
+}
+
+impl Case {
+    /// `thorough`: every order in memory, NaN and infinity too.
+    pub(super) fn check_gpu(&self, arrays: &[Array], thorough: bool, row: &mut Coverage) -> Outcome {
+        let Some(device) = device() else { return Ok(()) };
+        let there = |tensors: Vec<Tensor>| -> std::result::Result<Vec<Tensor>, String> {
+            tensors.iter().map(|t| to_device(t, device).map_err(|e| e.to_string())).collect()
+        };
+        let context = |what: &str, e: String| format!("on {device:?}, {what}: {e}");
+        let found = match (self.run)(&there(tensors(arrays, DType::F32))?) {
+            Ok(found) => found,
+            Err(error) if error.code() == "ERR_UNSUPPORTED" => {
+                row.gpu.raise(Cell::Refused);
+                return Ok(());
+            }
+            Err(error) => return Err(context("value", error.to_string())),
+        };
+        let expected = (self.run)(&tensors(arrays, DType::F32)).map_err(|e| e.to_string())?;
+        if (found.shape(), found.dtype()) != (expected.shape(), expected.dtype()) {
+            return Err(format!("on {device:?}: {found:?} instead of {expected:?}"));
+        }
+        let values = numbers(&expected);
+        let tolerance = self.tolerance * 2.0;
+        compare("value", &numbers(&found), &values, tolerance).map_err(|e| context("value", e))?;
+        let differentiable = expected.dtype().is_float() && self.gradient;
+        let cotangent = random_array(expected.shape(), 77);
+        let gradients = if differentiable {
+            let expected = self.gradients(&tensors(arrays, DType::F32), &cotangent, DType::F32)?;
+            match self.gradients(&there(tensors(arrays, DType::F32))?, &cotangent, DType::F32) {
+                Ok(found) => {
+                    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                        let what = format!("gradient of input {i}");
+                        compare(&what, found, expected, tolerance * 10.0).map_err(|e| context(&what, e))?;
+                    }
+                }
+                Err(error) if error.contains("ERR_UNSUPPORTED") => {
+                    row.gpu.raise(Cell::Refused);
+                    return Ok(());
+                }
+                Err(error) => return Err(context("gradient", error)),
+            }
+            Some(expected)
+        } else {
+            None
+        };
+        row.gpu.raise(Cell::Checked);
+        if !thorough {
+            return Ok(());
+        }
+        for stride in [Stride::Transposed, Stride::Sliced, Stride::ChannelsLast, Stride::Offset] {
+            let views = || -> std::result::Result<Vec<Tensor>, String> {
+                let there = there(tensors(arrays, DType::F32))?;
+                Ok(there.iter().map(|t| strided(t, stride).unwrap_or_else(|| t.clone())).collect())
+            };
+            let what = format!("inputs {} in memory", stride.name());
+            let found = (self.run)(&views()?).map_err(|e| context(&what, e.to_string()))?;
+            compare("value", &numbers(&found), &values, tolerance).map_err(|e| context(&what, e))?;
+            if let Some(expected) = &gradients {
+                let found = self.gradients(&views()?, &cotangent, DType::F32).map_err(|e| context(&what, e))?;
+                for (found, expected) in found.iter().zip(expected) {
+                    compare("gradient", found, expected, tolerance * 10.0).map_err(|e| context(&what, e))?;
+                }
+            }
+        }
+        for i in (0..arrays.len()).filter(|&i| arrays[i].dtype.is_float() && !arrays[i].values.is_empty()) {
+            for special in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let mut arrays = arrays.to_vec();
+                let middle = arrays[i].values.len() / 2;
+                arrays[i].values[middle] = special;
+                let what = format!("{special} in input {i}");
+                let here = (self.run)(&tensors(&arrays, DType::F32));
+                let found = (self.run)(&there(tensors(&arrays, DType::F32))?);
+                match (here, found) {
+                    (Ok(expected), Ok(found)) => {
+                        compare("value", &numbers(&found), &numbers(&expected), tolerance * 10.0)
+                            .map_err(|e| context(&what, e))?
+                    }
+                    (Err(_), Err(error)) if error.code() != "ERR_INTERNAL" => {}
+                    (here, found) => return Err(context(&what, format!("{found:?}, on the CPU {here:?}"))),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everything the table promises was seen to run.
+#[test]
+fn table_of_operations_is_true() {
+    if device().is_none() {
+        return;
+    }
+    let rows = super::all_rows();
+    let known = |name: &str| crate::ops::table::OPERATIONS.iter().filter(move |e| e.name == name).collect::<Vec<_>>();
+    let promised = |name: &&&str| {
+        let entries = known(name);
+        crate::ops::elementwise::names().contains(name) || (!entries.is_empty() && entries.iter().all(|e| e.gpu))
+    };
+    let wrong: Vec<_> = rows.keys().filter(promised).filter(|name| rows[*name].gpu != Cell::Checked).collect();
+    assert!(wrong.is_empty(), "these have a GPU path, and no case ran on it: {wrong:?}");
+}
