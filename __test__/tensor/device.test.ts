@@ -31,9 +31,12 @@ describe.skipIf(!there)('on a GPU', () => {
       expect(moved.device).toBe('gpu:0')
       expect(await moved.data()).toEqual(await view.data())
       expect(await moved.to('cpu').data()).toEqual(await view.data())
-      expect(await view.to('gpu').permute([...view.shape.keys()].toReversed()).data()).toEqual(
-        await view.permute([...view.shape.keys()].toReversed()).data(),
-      )
+      expect(
+        await view
+          .to('gpu')
+          .permute([...view.shape.keys()].toReversed())
+          .data(),
+      ).toEqual(await view.permute([...view.shape.keys()].toReversed()).data())
     }
     for (const [values, dtype] of [
       [[-1n, 2n ** 40n, -(2n ** 62n)], 'int64'],
@@ -71,9 +74,11 @@ describe.skipIf(!there)('on a GPU', () => {
   test('what a GPU has not, it refuses: types and operations', () => {
     const x = tensor([1, 2, 3]).to('gpu')
     expect(() => x.to('float64')).toThrow(expect.objectContaining({ code: 'ERR_UNSUPPORTED' }))
-    expect(() => ones([2, 2], { device: 'gpu' }).matmul(ones([2, 2], { device: 'gpu' })).inv()).toThrow(
-      expect.objectContaining({ code: 'ERR_UNSUPPORTED', message: expect.stringContaining('inv') as string }),
-    )
+    expect(() =>
+      ones([2, 2], { device: 'gpu' })
+        .matmul(ones([2, 2], { device: 'gpu' }))
+        .inv(),
+    ).toThrow(expect.objectContaining({ code: 'ERR_UNSUPPORTED', message: expect.stringContaining('inv') as string }))
     expect(() => x.to('gpu:no such adapter' as never)).toThrow(expect.objectContaining({ code: 'ERR_DEVICE' }))
     expect(() => x.to('tpu' as never)).toThrow(expect.objectContaining({ code: 'ERR_DTYPE' }))
   })

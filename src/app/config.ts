@@ -116,7 +116,9 @@ export const schema = z.object({
     .string()
     .regex(/^(auto|cpu|gpu(:.+)?)$/, 'is auto, cpu, gpu, gpu:1 (a number) or gpu:name')
     .default('auto')
-    .describe('what computes: cpu, gpu, gpu:1 or gpu:<part of a name>; auto: the environment variable SPT_DEVICE, else cpu'),
+    .describe(
+      'what computes: cpu, gpu, gpu:1 or gpu:<part of a name>; auto: the environment variable SPT_DEVICE, else cpu',
+    ),
   threads: z.int().min(1).optional().describe('threads of the native core; default: one a core'),
   cacheDir: z.string().optional().describe('runs are written to its folder `runs`; default: ./runs'),
 })

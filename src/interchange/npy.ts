@@ -103,7 +103,11 @@ const integers = (name: string, size: number, view: (buffer: ArrayBuffer) => Ite
 
 /** NumPy's kind and size of an element. */
 const types: Readonly<Record<string, NpyType>> = {
-  f2: { name: 'float16', size: 2, make: ({ buffer }, shape) => hostTensor(halfToFloat(new Uint16Array(buffer)), shape) },
+  f2: {
+    name: 'float16',
+    size: 2,
+    make: ({ buffer }, shape) => hostTensor(halfToFloat(new Uint16Array(buffer)), shape),
+  },
   f4: { name: 'float32', size: 4, make: ({ buffer }, shape) => hostTensor(new Float32Array(buffer), shape) },
   f8: { name: 'float64', size: 8, make: ({ buffer }, shape) => hostTensor(new Float64Array(buffer), shape) },
   i1: integers('int8', 1, (buffer) => new Int8Array(buffer)),

@@ -189,7 +189,11 @@ export abstract class Optimizer<Options extends object = object> {
           `optimizer state "${name}" has ${got}, its parameter has shape [${param.shape.join(', ')}]`,
         )
       }
-      state.tensors[name] = value.to(param.dtype).to(param.device as DeviceName).clone().keep()
+      state.tensors[name] = value
+        .to(param.dtype)
+        .to(param.device as DeviceName)
+        .clone()
+        .keep()
     }
     const missing = names.filter((name) => state.tensors[name] === undefined)
     if (missing.length > 0) {

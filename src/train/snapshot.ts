@@ -96,7 +96,13 @@ async function put(trainer: Trainer, { weights, state }: Checkpoint): Promise<vo
   trainer.module.loadStateDict(new Map(weights))
   for (const [name, param] of trainer.module.namedParameters()) {
     const gradient = gradients[name]
-    if (gradient) param.setGrad(gradient.to(param.device as DeviceName).clone().keep())
+    if (gradient)
+      param.setGrad(
+        gradient
+          .to(param.device as DeviceName)
+          .clone()
+          .keep(),
+      )
   }
   for (const { name, optimizer, scheduler } of trainer.optimizers) {
     await optimizer.loadStateDict(known(optimizers, name, 'optimizer') as never)

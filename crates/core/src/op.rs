@@ -265,6 +265,7 @@ thread_local! {
 }
 
 /// The operation that runs on this thread, for messages.
+#[cfg(feature = "gpu")]
 pub(crate) fn running() -> &'static str {
     RUNNING.get()
 }

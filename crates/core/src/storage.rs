@@ -4,7 +4,9 @@
 use crate::bail;
 use crate::device::Device;
 use crate::dtype::Element;
-use crate::error::{Error, Result};
+#[cfg(feature = "gpu")]
+use crate::error::Error;
+use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu::GpuBuffer;
 use std::alloc::Layout as AllocLayout;
@@ -238,7 +240,8 @@ impl Drop for Storage {
 }
 
 /// Ends a kernel of the CPU that met memory of a GPU: `op::guard` makes the error of it that names the operation.
-pub(crate) fn unseen(storage: &Storage) -> ! {
+#[cfg(feature = "gpu")]
+fn unseen(storage: &Storage) -> ! {
     let error = Error::Unsupported(format!("runs on the CPU only, and a tensor is on {}", storage.device().name()));
     std::panic::resume_unwind(Box::new(error))
 }

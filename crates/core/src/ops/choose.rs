@@ -21,7 +21,7 @@ pub fn where_(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// `value` where the mask holds, the tensor's own elements elsewhere.
 pub fn masked_fill(x: &Tensor, mask: &Tensor, value: f64) -> Result<Tensor> {
     broadcast("maskedFill", x.shape(), mask.shape())?;
-    where_(mask, &Tensor::full(&[], value, x.dtype())?, x)
+    where_(mask, &Tensor::full_on(&x.device()?, &[], value, x.dtype())?, x)
 }
 
 /// The lower triangle of the last two dimensions, 0 above diagonal number `diagonal` (0 the main one, 1 above it).
@@ -66,9 +66,19 @@ impl Op for Where {
         })])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [condition, a, b] = [inputs[0], inputs[1], inputs[2]];
+        broadcast("where", condition.shape(), &broadcast("where", a.shape(), b.shape())?)?;
+        context.save(condition)?;
+        save_shape(a, context)?;
+        save_shape(b, context)?;
+        Ok(vec![crate::ops::elementwise_gpu::choose(condition, a, b)?])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let condition = &pass.saved[0];
-        let zero = Tensor::full(&[], 0.0, pass.grad().dtype())?;
+        let zero = Tensor::full_on(&pass.grad().device()?, &[], 0.0, pass.grad().dtype())?;
         let (to_a, to_b) = (where_(condition, pass.grad(), &zero), where_(condition, &zero, pass.grad()));
         let a = if pass.needs(1) { Some(sum_to(&to_a?, pass.saved[1].shape())?) } else { None };
         let b = if pass.needs(2) { Some(sum_to(&to_b?, pass.saved[2].shape())?) } else { None };

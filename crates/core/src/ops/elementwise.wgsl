@@ -15,7 +15,7 @@ fn m_min(x: f32, y: f32) -> f32 {
     return select(select(x + y, y, y <= x), x, x < y);
 }
 fn m_sign(x: f32) -> f32 {
-    return select(select(x - x, -1.0, x < 0.0), 1.0, x > 0.0);
+    return select(select(select(0.0, -1.0, x < 0.0), 1.0, x > 0.0), x, is_nan(x));
 }
 
 // Cephes' polynomial, as in cpu/math.rs: within two units in the last place on every driver.
@@ -109,7 +109,7 @@ fn m_pow(x: f32, y: f32) -> f32 {
     } else {
         value = m_exp(y * m_log(size));
         if (x == 0.0) { value = select(0.0, infinity(), y < 0.0); }
-        if (x < 0.0 && !whole) { value = nan(); }
+        if (x < 0.0 && !whole && size < infinity()) { value = nan(); }
     }
     return select(value, -value, odd && (bitcast<u32>(x) >> 31u) == 1u);
 }

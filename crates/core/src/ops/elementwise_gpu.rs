@@ -33,7 +33,7 @@ pub fn map(expression: &Expression, values: &[f32], inputs: &[&Tensor], dtype: D
         return Ok(out);
     }
     // One window covers everything, unless a tensor is larger than a binding may be.
-    let size = inputs[0].dtype().size().max(dtype.size());
+    let size = inputs.iter().map(|t| t.dtype().size()).chain([dtype.size()]).max().unwrap_or(8);
     let whole = layouts.iter().map(extent).chain([numel]).max().unwrap_or(0) * size;
     let most = gpu.limits().binding as usize - 512;
     if whole <= most {
@@ -314,6 +314,12 @@ pub fn compare(comparison: Comparison, a: &Tensor, b: &Tensor) -> Result<Tensor>
 pub fn share(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let text = "select(select(0.0, 0.5, a == b), 1.0, a > b)";
     map(&Expression { name: "share", inputs: &["a", "b"], constants: &[], text }, &[], &[a, b], DType::F32)
+}
+
+/// `a` where the condition (bool) holds, `b` elsewhere.
+pub fn choose(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let choice = Expression { name: "where", inputs: &["c", "a", "b"], constants: &[], text: "select(b, a, c != 0u)" };
+    map(&choice, &[], &[condition, a, b], a.dtype())
 }
 
 const _: () = assert!(GROUP == 256, "ENTRY says 256");

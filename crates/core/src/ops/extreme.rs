@@ -120,6 +120,18 @@ impl Op for Extreme {
         Ok(vec![result])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        for &d in &self.dims {
+            ensure!(x.shape()[d] > 0, Shape, "{}: dimension {d} of {:?} has no elements", self.name(), x.shape());
+        }
+        let result = crate::ops::reduce_gpu::extreme(x, &self.dims, self.largest)?;
+        context.save(x)?;
+        context.save_result(0, &result)?;
+        Ok(vec![result])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let (x, best, grad) = (&pass.saved[0], &pass.saved[1], pass.grad());
         let dims: Vec<i64> = self.dims.iter().map(|&d| d as i64).collect();
@@ -198,6 +210,18 @@ impl Op for Place {
             });
         });
         Ok(vec![lines.replaced(out, 1, crate::dtype::DType::I64)?])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        let dim = resolve_dim(self.name, self.dim, x.ndim().max(1))?;
+        if x.ndim() == 0 {
+            return Ok(vec![Tensor::full_on(&x.device()?, &[], 0.0, crate::dtype::DType::I64)?]);
+        }
+        let empty = x.shape()[dim] == 0 && x.shape().iter().enumerate().all(|(d, &n)| d == dim || n > 0);
+        ensure!(!empty, Shape, "{}: dimension {dim} of shape {:?} has no elements", self.name, x.shape());
+        Ok(vec![crate::ops::reduce_gpu::place(x, dim, self.largest)?])
     }
 
     fn backward(&self, _: &Pass) -> Result<Vec<Option<Tensor>>> {

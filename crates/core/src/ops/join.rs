@@ -21,11 +21,9 @@ struct Cat {
     dim: usize,
 }
 
-impl Op for Cat {
-    fn name(&self) -> &'static str {
-        "cat"
-    }
-    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+impl Cat {
+    /// Checks that the inputs fit, and says shape and order in memory of the result.
+    fn joined(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Layout> {
         let first = inputs[0];
         let mut shape = Dims::from_slice(first.shape());
         shape[self.dim] = 0;
@@ -44,6 +42,17 @@ impl Op for Cat {
             save_shape(x, context)?;
         }
         let strides = Tensor::strides_for(&shape, first.is_channels_last() && !first.is_contiguous());
+        Ok(Layout { shape, strides, offset: 0 })
+    }
+}
+
+impl Op for Cat {
+    fn name(&self) -> &'static str {
+        "cat"
+    }
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let first = inputs[0];
+        let Layout { shape, strides, .. } = self.joined(inputs, context)?;
         Ok(vec![dispatch_all!(first.dtype(), T => {
             let mut out = Buffer::<T>::new(shape.iter().product())?;
             let mut at = 0;
@@ -54,6 +63,11 @@ impl Op for Cat {
             }
             Tensor::from_buffer_strided(out, &shape, strides, first.dtype())
         })])
+    }
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let whole = self.joined(inputs, context)?;
+        Ok(vec![crate::ops::movement_gpu::cat(inputs, self.dim, whole)?])
     }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let mut at = 0;
@@ -140,6 +154,10 @@ impl Op for Split {
             x.alias(layout)
         };
         self.sizes.iter().map(part).collect()
+    }
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        self.forward(inputs, context)
     }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         // One copy of all parts, not a whole gradient a part.

@@ -323,7 +323,7 @@ pub(crate) fn copy_like(x: &Tensor, model: &Tensor) -> Result<Tensor> {
 }
 
 /// Overwrites a dense tensor with the elements of `source` (broadcast, converted, from whatever device).
-pub(crate) fn copy_in_place(x: &Tensor, source: &Tensor) -> Result<()> {
+pub fn copy_in_place(x: &Tensor, source: &Tensor) -> Result<()> {
     let source = transfer::to_device(&to_dtype(source, x.dtype())?, &x.device()?)?;
     let source = expand(&source, x.shape())?;
     // Overlapping memory would be read after it was written: copy first.

@@ -96,6 +96,25 @@ pub fn copy_into(x: &Tensor, out: &Tensor, target: &Layout) -> Result<()> {
     launch.run_each(&format!("copy {kind} {n}"), &|| wgsl(kind, bytes, n), invocations)
 }
 
+/// Tensors one behind the other along `dim`, in a tensor of that layout.
+pub fn cat(inputs: &[&Tensor], dim: usize, whole: Layout) -> Result<Tensor> {
+    let dtype = inputs[0].dtype();
+    if dtype.size() == 1 {
+        // Bytes of two tensors would share a word: by way of int64.
+        let wide = inputs.iter().map(|x| cast(x, DType::I64)).collect::<Result<Vec<_>>>()?;
+        return cast(&cat(&wide.iter().collect::<Vec<_>>(), dim, whole)?, dtype);
+    }
+    let out = kernel::output(&gpu_of(inputs[0])?, whole.clone(), dtype)?;
+    let mut at = 0;
+    for x in inputs {
+        let mut part = Layout { shape: x.layout().shape.clone(), strides: whole.strides.clone(), offset: 0 };
+        part.offset = at * whole.strides[dim];
+        copy_into(x, &out, &part)?;
+        at += x.shape()[dim];
+    }
+    Ok(out)
+}
+
 fn wgsl(kind: &str, bytes: bool, dimensions: usize) -> String {
     let mut text = format!(
         "@group(0) @binding(1) var<storage, read> a: array<{kind}>;

@@ -18,6 +18,32 @@ pub struct Fold<'a> {
 pub const SUM: Fold = Fold { name: "sum", value: "x", identity: "0.0", combine: "a + b" };
 pub const SUM_LONG: Fold = Fold { name: "sum", value: "x", identity: "vec2<u32>(0u, 0u)", combine: "long_add(a, b)" };
 
+/// A NaN is larger and smaller than everything.
+pub const LARGEST: Fold = Fold {
+    name: "largest",
+    value: "x",
+    identity: "-infinity()",
+    combine: "select(select(b, a, a > b || is_nan(a)), b, is_nan(b))",
+};
+pub const SMALLEST: Fold = Fold {
+    name: "smallest",
+    value: "x",
+    identity: "infinity()",
+    combine: "select(select(b, a, a < b || is_nan(a)), b, is_nan(b))",
+};
+const LARGEST_LONG: Fold = Fold {
+    name: "largest",
+    value: "x",
+    identity: "vec2<u32>(0u, 0x80000000u)",
+    combine: "select(a, b, long_less(a, b))",
+};
+const SMALLEST_LONG: Fold = Fold {
+    name: "smallest",
+    value: "x",
+    identity: "vec2<u32>(0xffffffffu, 0x7fffffffu)",
+    combine: "select(a, b, long_less(b, a))",
+};
+
 /// Invocations that are worth starting; fewer outputs than that are cut along what is reduced.
 const ENOUGH: usize = 1 << 15;
 /// Elements that one invocation adds one after the other, at least.
@@ -154,4 +180,90 @@ var<workgroup> shared_total: array<{kind}, 256>;
 /// As `Sum` in `reduce`.
 pub fn sum(x: &Tensor, dims: &[usize]) -> Result<Tensor> {
     fold(if x.dtype() == DType::I64 { &SUM_LONG } else { &SUM }, x, dims)
+}
+
+/// The largest or smallest elements over dimensions, which stay with size 1.
+pub fn extreme(x: &Tensor, dims: &[usize], largest: bool) -> Result<Tensor> {
+    if x.dtype().size() == 1 {
+        let wide = crate::ops::movement_gpu::cast(x, DType::I64)?;
+        return crate::ops::movement_gpu::cast(&extreme(&wide, dims, largest)?, x.dtype());
+    }
+    let kinds = [[&SMALLEST, &LARGEST], [&SMALLEST_LONG, &LARGEST_LONG]];
+    fold(kinds[usize::from(x.dtype() == DType::I64)][usize::from(largest)], x, dims)
+}
+
+/// Where the largest (or smallest) element lies along a dimension, the first of those that tie; it stays with size 1.
+pub fn place(x: &Tensor, dim: usize, largest: bool) -> Result<Tensor> {
+    let x = if x.dtype().size() == 1 { &crate::ops::movement_gpu::cast(x, DType::I64)? } else { x };
+    let gpu = gpu_of(x)?;
+    let mut shape = Dims::from_slice(x.shape());
+    let (length, stride) = (shape[dim], x.strides()[dim]);
+    shape[dim] = 1;
+    let out = kernel::output_of(&gpu, &shape, DType::I64)?;
+    let rest: Vec<usize> = (0..x.ndim()).filter(|&d| d != dim).collect();
+    let mut outer = [x.layout().permute(&rest)];
+    Layout::collapse(&mut outer);
+    let [outer] = outer;
+    let rows = outer.numel();
+    if rows == 0 {
+        return Ok(out);
+    }
+    let mut launch = Kernel::new(&gpu);
+    let places = [launch.read(x)?, launch.write(&out)?];
+    launch.set_sizes(&[rows, length, stride]);
+    launch.set(&places);
+    launch.set_sizes(&outer.shape);
+    launch.set_sizes(&outer.strides);
+    let (axes, dtype) = (outer.ndim(), x.dtype());
+    let text = || {
+        let kind = element(dtype);
+        let better = match (dtype, largest) {
+            (DType::I64, true) => "long_less(b, a)",
+            (DType::I64, false) => "long_less(a, b)",
+            (_, true) => "a > b || (is_nan(a) && !is_nan(b))",
+            _ => "a < b || (is_nan(a) && !is_nan(b))",
+        };
+        let mut at = String::new();
+        for d in (0..axes).rev() {
+            let (size, step) = (5 + d, 5 + axes + d);
+            writeln!(at, "start += (rest % p({size}u)) * p({step}u); rest = rest / p({size}u);").expect("text");
+        }
+        format!(
+            "@group(0) @binding(1) var<storage, read> x: array<{kind}>;
+@group(0) @binding(2) var<storage, read_write> out: array<vec2<u32>>;
+fn better(a: {kind}, b: {kind}) -> bool {{ return {better}; }}
+var<workgroup> values: array<{kind}, 64>;
+var<workgroup> indices: array<u32, 64>;
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {{
+let r = group.y * groups.x + group.x;
+var rest = min(r, p(0u) - 1u);
+var start = p(3u);
+{at}
+// Beyond the end a lane holds the first element, which loses every tie against itself.
+var index = select(0u, local, local < p(1u));
+var best = x[start + index * p(2u)];
+for (var i = local + 64u; i < p(1u); i += 64u) {{
+    let value = x[start + i * p(2u)];
+    if (better(value, best)) {{ best = value; index = i; }}
+}}
+values[local] = best;
+indices[local] = index;
+for (var half = 32u; half > 0u; half = half / 2u) {{
+    workgroupBarrier();
+    if (local < half) {{
+        let other = values[local + half];
+        let own = values[local];
+        let first = !better(own, other) && indices[local + half] < indices[local];
+        if (better(other, own) || first) {{ values[local] = other; indices[local] = indices[local + half]; }}
+    }}
+}}
+if (local == 0u && r < p(0u)) {{ out[p(4u) + r] = vec2<u32>(indices[0], 0u); }}
+}}
+"
+        )
+    };
+    launch.run(&format!("place {} {largest} {axes}", dtype.name()), &text, gpu.workgroups(rows, 1)?)?;
+    Ok(out)
 }

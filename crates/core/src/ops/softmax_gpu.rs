@@ -202,7 +202,7 @@ var part = 0.0;
 for (var c = local; c < p(1u); c += SIZE) {{
     let q = goal(own, c);
     // 0 · ∞ would be NaN where a class is impossible and not asked for.
-    if (q != 0.0) {{ part += q * (log_sum - x[row.start + c]); }}
+    if (!(q == 0.0)) {{ part += q * (log_sum - x[row.start + c]); }}
 }}
 let loss = sum_of(local, part);
 if (local == 0u && inside) {{
@@ -263,9 +263,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         @builtin(local_invocation_index) local: u32) {
     let i = invocation(group, groups, local, 256u);
     if (i >= p(0u)) { return; }
-    let class = classes[p(2u) + i];
-    let counts = !all(class == vec2<u32>(p(5u), p(6u))) && class.y == 0u && class.x < p(1u);
-    out[p(4u) + i] = select(0.0, weights[p(3u) + min(class.x, p(1u) - 1u)], counts);
+    let chosen = classes[p(2u) + i];
+    let counts = !all(chosen == vec2<u32>(p(5u), p(6u))) && chosen.y == 0u && chosen.x < p(1u);
+    out[p(4u) + i] = select(0.0, weights[p(3u) + min(chosen.x, p(1u) - 1u)], counts);
 }
 ";
     launch.run_each("row weights", &|| text.to_string(), rows)?;

@@ -55,6 +55,7 @@ pub fn move_in_place(x: &Tensor, device: &Device) -> Result<()> {
 
 struct Transfer {
     from: Device,
+    #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "there is nowhere to go"))]
     to: Device,
 }
 

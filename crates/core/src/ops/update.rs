@@ -145,13 +145,19 @@ pub fn lars(parameters: &[&Tensor], momenta: &[&Tensor], steps: &[u32], o: &Lars
         maximize: false,
     };
     let untouched = |parameter: &Tensor| o.exclude_bias_n_norm && parameter.ndim() == 1;
-    let mut measured: Measured = vec![None; parameters.len()];
-    #[cfg(feature = "gpu")]
-    for (slot, parameter) in measured.iter_mut().zip(parameters).filter(|(_, p)| !p.is_host() && !untouched(p)) {
-        let Some(gradient) = parameter.grad() else { continue };
-        let limit = o.clip_lr.then_some(o.lr);
-        *slot = Some(update_gpu::trust(parameter, &gradient, o.eta, o.weight_decay, o.eps, limit)?);
-    }
+    #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "nothing is measured on the CPU"))]
+    let measure = |parameter: &&Tensor| -> Result<Option<Tensor>> {
+        #[cfg(feature = "gpu")]
+        if let Some(gradient) = parameter.grad()
+            && !parameter.is_host()
+            && !untouched(parameter)
+        {
+            let limit = o.clip_lr.then_some(o.lr);
+            return Ok(Some(update_gpu::trust(parameter, &gradient, o.eta, o.weight_decay, o.eps, limit)?));
+        }
+        Ok(None)
+    };
+    let measured: Measured = parameters.iter().map(measure).collect::<Result<_>>()?;
     descend("larsStep", parameters, momenta, steps, &descent, &measured, |parameter, gradient| {
         if untouched(parameter) || !parameter.is_host() {
             return Ok((1.0, 0.0));
