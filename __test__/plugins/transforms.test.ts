@@ -102,8 +102,6 @@ describe('several views', () => {
   test.each([
     [{}, 'expected either views, or copies and steps'],
     [{ views: [flip], copies: 2 }, 'expected either views, or copies and steps'],
-    [{ copies: 2, steps: [{ type: 'multi-view', views: [flip] }] }, 'stands in a list with others'],
-    [{ copies: 2, steps: [{ type: 'normalize', statistics: 'MNIST' }, flip] }, 'stands after normalize'],
   ])('%j is refused', async (value, message) => {
     await expect(views(value)).rejects.toMatchObject({
       code: 'ERR_ARGUMENT',

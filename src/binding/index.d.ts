@@ -44,7 +44,8 @@ export declare class Generator {
  * nothing; ERR_ARGUMENT where an argument is out of range or a step does not fit those before it.
  */
 export declare class Pipeline {
-  constructor()
+  /** Without steps; for images of bytes, or of floats where `floats`. */
+  constructor(floats?: boolean | undefined | null)
   /** A window of random area (a share of the image in `scale`) and width / height (`ratio`), resized to [height, width]. */
   randomResizedCrop(to: Array<number>, scale: Array<number>, ratio: Array<number>, method: string, antialias: boolean): void
   /** Resized to [height, width]. */
@@ -73,8 +74,70 @@ export declare class Pipeline {
   toImage(): void
   /** (x − mean) / std of each channel; one value serves all three. */
   normalize(mean: Array<number>, std: Array<number>): void
-  /** The steps by torchvision's names, and how many numbers each records for an image. */
-  recorded(): Array<RecordedStep>
+  /**
+   * An image [..., channel, height, width] of uint8 or float32 (0..1) by this pipeline, at once, on this thread. Images
+   * of one or three channels; others take steps that look at one channel at a time.
+   */
+  apply(image: Tensor, seed?: number | undefined | null): Tensor
+  /**
+   * Turned counter-clockwise by degrees from a range; `expand` shows all of the result. Center [x, y] in pixels, the
+   * middle where null; fill one value or a value a channel, null blends towards zeros.
+   */
+  randomRotation(degrees: Array<number>, expand: boolean, center: Array<number> | undefined | null, method: string, fill?: Array<number> | undefined | null): void
+  /**
+   * Turned clockwise, moved by at most [part of the width, of the height], scaled, sheared by degrees
+   * [x low, x high, y low, y high]; null leaves an aspect alone.
+   */
+  randomAffine(degrees: Array<number>, translate: Array<number> | undefined | null, scale: Array<number> | undefined | null, shear: Array<number> | undefined | null, center: Array<number> | undefined | null, method: string, fill?: Array<number> | undefined | null): void
+  /** Seen at a slant, corners moved inwards by at most `distortion` of half a side, with probability `p`. */
+  randomPerspective(distortion: number, method: string, fill: Array<number> | undefined | null, p: number): void
+  /** Dark becomes bright, with probability `p`. */
+  randomInvert(p: number): void
+  /** The upper `bits` of each value are kept, with probability `p`. */
+  randomPosterize(bits: number, p: number): void
+  /** Levels spread so that each takes as many pixels, with probability `p`. */
+  randomEqualize(p: number): void
+  /** Levels stretched to the whole range, with probability `p`. */
+  randomAutocontrast(p: number): void
+  /** Sharper (factor above 1) or softer, with probability `p`. */
+  randomAdjustSharpness(factor: number, p: number): void
+  /**
+   * A window of random area (a share in `scale`) and height / width (`ratio`) takes one value, a value a channel, or
+   * normal numbers where null, with probability `p`.
+   */
+  randomErasing(scale: Array<number>, ratio: Array<number>, value: Array<number> | undefined | null, p: number): void
+  /** Pillow's blur by a sigma from a range, with probability `p`. */
+  pilGaussianBlur(sigma: Array<number>, p: number): void
+  /** Normal noise, mean and deviation in parts of the range of the image, kept in range if `clip`, with probability `p`. */
+  gaussianNoise(mean: number, sigma: number, clip: boolean, p: number): void
+  /** Normal noise of mean 0, not clipped where the image is floats, with probability `p`. */
+  additiveGaussian(sigma: number, p: number): void
+  /** Channels in a random order. */
+  randomChannelPermutation(): void
+  /** A share `ratio` of the patches of `side` pixels, drawn at random, takes a value. */
+  patchMasking(side: number, ratio: number, value: number): void
+  /** The window from row `top`, column `left`, which may be outside the image; black there. */
+  crop(top: number, left: number, height: number, width: number): void
+  /** [left, top, right, bottom] pixels added: constant (of `fill`), edge, reflect or symmetric. */
+  pad(sides: Array<number>, mode: string, fill: number): void
+  /** The window `height` x `width` from (top, left), resized to [height, width]. */
+  resizedCrop(top: number, left: number, height: number, width: number, to: Array<number>, method: string, antialias: boolean): void
+  /** Turned clockwise (degrees), moved (pixels), scaled, sheared (degrees). */
+  affine(angle: number, translate: Array<number>, scale: number, shear: Array<number>, center: Array<number> | undefined | null, method: string, fill?: Array<number> | undefined | null): void
+  /** Corners [x, y] of the image, four times, brought to others. */
+  perspective(starts: Array<number>, ends: Array<number>, method: string, fill?: Array<number> | undefined | null): void
+  /** Blurred by a kernel [across, down] (odd) of deviations [across, down]. */
+  blur(kernel: Array<number>, sigma: Array<number>): void
+  /** A window takes a value, or a value a channel. */
+  erase(top: number, left: number, height: number, width: number, value: Array<number>): void
+  /** A change of colour by `factor`: brightness, contrast, saturation, or hue (in turns). */
+  adjust(aspect: 'brightness' | 'contrast' | 'saturation' | 'hue', factor: number): void
+  /** gain · x ^ gamma on values of 0..1. */
+  adjustGamma(gamma: number, gain: number): void
+  /** Grey in one channel, or in three. */
+  toGrayscale(channels: number): void
+  /** Floats 0..1 become bytes; only at the end of a pipeline of floats. */
+  toBytes(): void
 }
 export type JsPipeline = Pipeline
 
@@ -488,7 +551,8 @@ export interface BatchFailure {
 
 /** An image of a batch: the bytes of a file, or (with width, height and channels) pixels from `offset` on, interleaved. */
 export interface BatchImage {
-  data: Uint8Array
+  data: Uint8Array | Float32Array
+  /** Elements before the first pixel. */
   offset?: number
   width?: number
   height?: number
@@ -499,8 +563,10 @@ export interface BatchImage {
 export interface BatchViews {
   /** float32 [batch, channel, height, width], a tensor a pipeline; kept: whoever takes them disposes of them. */
   views: Array<Tensor>
-  /** What was drawn, [batch, numbers] a pipeline, in the order of `Pipeline.recorded()`. */
+  /** What was drawn, [batch, numbers] a pipeline, one step after the other. */
   records: Array<Float64Array>
+  /** What the steps of each pipeline record. */
+  recorded: Array<Array<RecordedStep>>
   failure?: BatchFailure
 }
 
@@ -627,6 +693,24 @@ export interface LarsStep {
 /** One step of Lion for all parameters. */
 export declare function lionStep(parameters: Array<Tensor>, means: Array<Tensor>, options: AdamStep): void
 
+/** One image that a pipeline made. */
+export interface MadeImage {
+  /** Bytes, or floats after `toImage`; rows from the top, channels interleaved. */
+  data: Uint8Array | Float32Array
+  width: number
+  height: number
+  channels: number
+  /** What was drawn, one step after the other. */
+  record: Float64Array
+  recorded: Array<RecordedStep>
+}
+
+/** Either `images` or a `failure`. */
+export interface MadeImages {
+  images: Array<MadeImage>
+  failure?: BatchFailure
+}
+
 /** What tensors use, used at most, and what waits in the pool. */
 export declare function memory(): MemoryStatistics
 
@@ -681,10 +765,14 @@ export declare function randnFrom(generator: Generator, shape: Array<number>, dt
 /** 0..n in a random order, int64 [n]. */
 export declare function randpermFrom(generator: Generator, n: number): Tensor
 
-/** What a step draws for an image. */
+/** What a step records of each image. */
 export interface RecordedStep {
+  /** By the class of torchvision or stable-pretraining. */
   name: string
-  numbers: number
+  /** Whether the numbers are truth values. */
+  flags: boolean
+  /** Sizes of what is recorded of an image: none for a single number. Null where nothing is. */
+  shape?: Array<number>
 }
 
 /** Hands the memory that waits in the pool back to the system. */
@@ -758,6 +846,12 @@ export declare function takeProfile(): Array<ProfileEntry>
  * number of the pipeline) alone; `samples` are the images' numbers in their data set.
  */
 export declare function transformBatch(images: Array<BatchImage>, pipelines: Array<Pipeline>, seed: number, epoch: number, samples: Array<number>): Promise<BatchViews>
+
+/**
+ * Each image by one pipeline, on a thread of its own, each of whatever size it becomes; bytes stay bytes unless the
+ * pipeline makes floats. What is drawn is a function of (seed, epoch, sample, view) alone.
+ */
+export declare function transformImages(images: Array<BatchImage>, pipeline: Pipeline, seed: number, epoch: number, samples: Array<number>, view: number): Promise<MadeImages>
 
 /** How a triangular system is to be read. */
 export interface TriangularOptions {

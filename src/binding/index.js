@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, full, getNumThreads, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, lionStep, memory, nadamStep, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setGradEnabled, setNumThreads, setProfiling, sgdStep, stack, takeProfile, transformBatch, where, zerosLike } = nativeBinding
+const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, full, getNumThreads, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, lionStep, memory, nadamStep, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setGradEnabled, setNumThreads, setProfiling, sgdStep, stack, takeProfile, transformBatch, transformImages, where, zerosLike } = nativeBinding
 export { Generator }
 export { Pipeline }
 export { JsPipeline }
@@ -824,6 +824,7 @@ export { sgdStep }
 export { stack }
 export { takeProfile }
 export { transformBatch }
+export { transformImages }
 export { where }
 export { zerosLike }
 export const __napiBindingTarget = __napiLoadedBindingTarget

@@ -4,8 +4,8 @@
  */
 import { SptError, argumentInvalid, reason, errorCode } from '../errors.js'
 import type { Tensor } from '../tensor/index.js'
-import { collate, disposeBatch } from './collate.js'
-import { type Pipelines, makePipelines, withLabels } from './pipeline.js'
+import { disposeBatch } from './collate.js'
+import { type Pipelines, makePipelines } from './pipeline.js'
 import { type Dataset, type Sample } from './sample.js'
 import { RandomSampler, type Sampler, SequentialSampler } from './samplers.js'
 import type { MultiView, Transform } from './transform.js'
@@ -34,6 +34,8 @@ export interface View {
   readonly image: Tensor
   /** int64 [batch]. */
   readonly label?: Tensor
+  /** What transforms drew for each image, under their class names: [batch, …]. */
+  readonly [key: string]: unknown
 }
 
 /** `image` (one view) or `views` (several), and what the samples say. Its tensors belong to whoever took it: see `disposeBatch`. */
@@ -206,13 +208,7 @@ export class DataLoader implements BatchSource {
     const start = position * this.batchSize
     const count = Math.min(this.batchSize, order.length - start)
     const samples = await Promise.all(Array.from({ length: count }, (_, i) => this.#read(order[start + i] as number)))
-    const { label, ...rest } = collate(samples)
-    try {
-      return withLabels(await this.#pipelines.run(samples, this.#seed, epoch), label, rest)
-    } catch (error) {
-      disposeBatch([label, rest])
-      throw error
-    }
+    return this.#pipelines.makeBatch(samples, { seed: this.#seed, epoch, start })
   }
 
   async #read(index: number): Promise<Sample> {

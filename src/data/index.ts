@@ -4,6 +4,16 @@ export { ImageFolderDataset } from './image-folder.js'
 export { InMemoryDataset, type InMemoryOptions } from './in-memory.js'
 export { RandomSampler, SequentialSampler, type Sampler } from './samplers.js'
 export {
+  Compose,
+  Conditional,
+  ControlledTransform,
+  Lambda,
+  RoundRobinMultiViewTransform,
+  RoutingTransform,
+  WorkerTransform,
+  WrapTorchTransform,
+} from './control.js'
+export {
   MultiViewTransform,
   chain,
   compose,
@@ -11,10 +21,16 @@ export {
   isMultiView,
   normalizeSteps,
   sizeOf,
+  type Drawn,
+  type ImageStep,
   type MultiView,
+  type SampleStep,
+  type SampleValues,
   type Step,
+  type StepContext,
   type Transform,
 } from './transform.js'
+export * as functional from './functional.js'
 export { datasetStatistics, statisticsOf, type Statistics } from './statistics.js'
 export { existingFile } from './file.js'
 export { readCifar, type CifarOptions } from './cifar.js'

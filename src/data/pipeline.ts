@@ -1,140 +1,86 @@
 /**
- * Transforms as the native core runs them: each view's steps become a pipeline, a batch of samples its images.
- * It decides nothing about order, labels or memory; see data-loader.ts.
+ * Samples into a batch. Where a transform is steps on images alone, each view is one native pipeline and a batch one call;
+ * anything else is run step by step, see sample-steps.ts. Both draw the same numbers.
  */
-import { SptError, show, type ErrorCode } from '../errors.js'
-import { Pipeline, transformBatch, type BatchImage } from '../native.js'
+import { transformBatch } from '../native.js'
 import type { Tensor } from '../tensor/index.js'
+import { collate, disposeBatch } from './collate.js'
 import type { Batch, View } from './data-loader.js'
-import { isEncoded, type ImageSource, type Sample } from './sample.js'
-import { isMultiView, type MultiView, type Step, type Transform } from './transform.js'
-
-/** The images of a batch: `image` for one view, `views` for a list, and a view under each name for a record. */
-export type Images = Record<string, View> | { image: View['image'] } | { views: View[] }
+import { isImageStep, type ImageStep } from './image-steps.js'
+import { batchImage, buildPipeline, sampleFailed, type BatchPlace, type BuiltPipeline } from './native-pipeline.js'
+import { recordColumns } from './records.js'
+import type { Sample } from './sample.js'
+import { runSteps } from './sample-steps.js'
+import { chain, isMultiView, type MultiView, type Step, type Transform } from './transform.js'
 
 export interface Pipelines {
-  /** Decodes and transforms the samples off the event loop. ERR_DATA names the sample that could not be. */
-  run(samples: readonly Sample[], seed: number, epoch: number): Promise<Images>
-}
-
-/** The batch: what the samples say, with each view's labels beside its images. */
-export function withLabels(
-  images: Images,
-  label: Tensor | undefined,
-  rest: { index: Tensor; [key: string]: unknown },
-): Batch {
-  if (label === undefined) return { ...rest, ...images }
-  const labelled = (view: View): View => ({ ...view, label })
-  if ('image' in images) return { ...rest, label, ...images }
-  if ('views' in images && Array.isArray(images.views)) return { ...rest, label, views: images.views.map(labelled) }
-  return {
-    ...rest,
-    label,
-    ...Object.fromEntries(Object.entries(images).map(([name, view]) => [name, labelled(view as View)])),
-  }
+  /** Decodes, transforms and collates the samples off the event loop. ERR_DATA names the sample that could not be. */
+  makeBatch(samples: readonly Sample[], place: BatchPlace): Promise<Batch>
 }
 
 /** Checks the steps once, so that a wrong argument is an error before the first batch. */
 export function makePipelines(transform: Transform | MultiView = { steps: [] }): Pipelines {
-  const named = isMultiView(transform) ? transform.views : [transform]
-  const pipelines = Object.values(named).map(({ steps }) => pipelineOf(steps))
+  const views = isMultiView(transform) ? transform.views : [transform]
+  const transforms = Object.values(views)
+  if (!transforms.every(({ steps }) => steps.every(isPlain))) {
+    const run = runSteps(chain([transform]).steps)
+    return { makeBatch: run }
+  }
+  const built = transforms.map(({ steps }) => buildPipeline(steps as readonly ImageStep[], { floats: true }))
   return {
-    async run(samples, seed, epoch) {
-      const { views, failure } = await transformBatch(
-        samples.map(batchImage),
-        pipelines,
-        seed,
-        epoch,
-        samples.map(({ index }) => index),
-      )
-      if (failure) {
-        const sample = samples[failure.place]
-        const path =
-          sample && isEncoded(sample.image) && sample.image.path !== undefined ? ` (${sample.image.path})` : ''
-        throw new SptError(failure.code as ErrorCode, `sample ${sample?.index}${path}: ${failure.message}`)
+    async makeBatch(samples, place) {
+      const { label, ...rest } = collate(samples)
+      try {
+        return withLabels(await transformed(samples, built, transform, place), label, rest)
+      } catch (error) {
+        disposeBatch([label, rest])
+        throw error
       }
-      const made = views.map((image) => ({ image }))
-      if (!isMultiView(transform)) return made[0] as { image: View['image'] }
-      if (Array.isArray(transform.views)) return { views: made }
-      return Object.fromEntries(Object.keys(transform.views).map((name, i) => [name, made[i] as View]))
     },
   }
 }
 
-/** Steps work on bytes until `normalize`, or the end, makes floats of them. */
-function pipelineOf(steps: readonly Step[]): Pipeline {
-  const pipeline = new Pipeline()
-  let floats = false
-  for (const step of steps) {
-    if (step.type === 'normalize' && !floats) {
-      pipeline.toImage()
-      floats = true
-    }
-    append(pipeline, step)
-  }
-  if (!floats) pipeline.toImage()
-  return pipeline
+async function transformed(
+  samples: readonly Sample[],
+  built: readonly BuiltPipeline[],
+  transform: Transform | MultiView,
+  { seed, epoch }: BatchPlace,
+): Promise<Images> {
+  const { views, records, recorded, failure } = await transformBatch(
+    samples.map(({ image, index }) => batchImage(image, index)),
+    built.map(({ pipeline }) => pipeline),
+    seed,
+    epoch,
+    samples.map(({ index }) => index),
+  )
+  if (failure) throw sampleFailed(failure, samples)
+  const made = views.map((image, i) => {
+    const { keys } = built[i] as BuiltPipeline
+    return { image, ...recordColumns(records[i] as Float64Array, recorded[i] ?? [], keys, samples.length) }
+  })
+  if (!isMultiView(transform)) return made[0] as View
+  if (Array.isArray(transform.views)) return { views: made }
+  return Object.fromEntries(Object.keys(transform.views).map((name, i) => [name, made[i] as View]))
 }
 
-function append(pipeline: Pipeline, step: Step): void {
-  switch (step.type) {
-    case 'resize': {
-      const { size, maxSize, interpolation, antialias } = step
-      if (typeof size === 'number') return pipeline.resizeEdge(size, maxSize ?? null, interpolation, antialias)
-      return pipeline.resize([...size], interpolation, antialias)
-    }
-    case 'center-crop':
-      return pipeline.centerCrop([...step.size])
-    case 'random-crop':
-      return pipeline.randomCrop([...step.size], [...step.padding], step.padIfNeeded, step.paddingMode, step.fill)
-    case 'random-resized-crop':
-      return pipeline.randomResizedCrop(
-        [...step.size],
-        [...step.scale],
-        [...step.ratio],
-        step.interpolation,
-        step.antialias,
-      )
-    case 'random-horizontal-flip':
-      return pipeline.randomHorizontalFlip(step.p)
-    case 'random-vertical-flip':
-      return pipeline.randomVerticalFlip(step.p)
-    case 'color-jitter': {
-      const range = (values: readonly number[] | null) => values && [...values]
-      return pipeline.colorJitter(
-        range(step.brightness),
-        range(step.contrast),
-        range(step.saturation),
-        range(step.hue),
-        step.p,
-      )
-    }
-    case 'random-grayscale':
-      return pipeline.randomGrayscale(step.p)
-    case 'gaussian-blur':
-      return pipeline.gaussianBlur([...step.kernelSize], [...step.sigma], step.p)
-    case 'random-solarize':
-      return pipeline.randomSolarize(step.threshold, step.p)
-    case 'rgb':
-      return pipeline.rgb()
-    case 'normalize':
-      return pipeline.normalize([...step.mean], [...step.std])
+/** One view, `views` for a list, and a view under each name for a record. */
+type Images = View | { views: View[] } | Record<string, View>
+
+/** The batch: what the samples say, with each view's labels beside its images. */
+function withLabels(images: Images, label: Tensor | undefined, rest: { index: Tensor; [key: string]: unknown }): Batch {
+  const labels = label === undefined ? {} : { label }
+  const labelled = (view: View): View => ({ ...view, ...labels })
+  if (!('image' in images)) {
+    const views = 'views' in images && Array.isArray(images.views) ? images.views.map(labelled) : undefined
+    if (views !== undefined) return { ...rest, ...labels, views }
+    const named = Object.entries(images).map(([name, view]) => [name, labelled(view as View)] as const)
+    return { ...rest, ...labels, ...Object.fromEntries(named) }
   }
+  return { ...rest, ...labels, ...(images as View) }
 }
 
-function batchImage({ image, index }: Sample): BatchImage {
-  // A data set of the user's own may give anything.
-  const found: ImageSource | undefined = image
-  if (found === undefined || found === null || !('encoded' in found || 'pixels' in found)) {
-    throw new SptError(
-      'ERR_DATA',
-      `sample ${index}: expected an image, {encoded} or {pixels, …}, found ${show(found)}`,
-      {
-        hint: 'The type ImageSource says what an image can be.',
-      },
-    )
-  }
-  if (isEncoded(found)) return { data: found.encoded }
-  const { pixels, offset, width, height, channels } = found
-  return { data: pixels, offset, width, height, channels }
+/** Whether a step is done to the image of a sample, in its place, by the core. */
+function isPlain(step: Step): boolean {
+  if (!isImageStep(step)) return false
+  return [step.source, step.target].every((path) => path === undefined || path === 'image')
 }

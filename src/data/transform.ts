@@ -1,67 +1,81 @@
 /**
- * What is done to an image on its way into a batch: an ordered list of steps that the native core runs for a whole batch.
- * A transform holds no code and no random state: the same steps with the same (seed, epoch, index, view) give the same pixels.
+ * What is done to a sample on its way into a batch: an ordered list of steps. Steps on images run natively for a whole batch,
+ * the others in JavaScript. A transform has no random state: the same steps with the same (seed, epoch, index, view) give the
+ * same pixels.
  */
-import { SptError, argumentInvalid } from '../errors.js'
+import { argumentInvalid } from '../errors.js'
+import type { Generator } from '../tensor/index.js'
+import type { ImageStep, Interpolation, Size } from './image-steps.js'
 import { statisticsOf } from './statistics.js'
 
-/** Height and width in pixels. */
-export type Size = readonly [height: number, width: number]
+export type { ImageStep, Interpolation, Range, Size } from './image-steps.js'
 
-export type Interpolation = 'nearest' | 'bilinear' | 'bicubic'
+/** What a function in a transform is told beside its value. */
+export interface StepContext {
+  /** The sample's place in the data set. */
+  readonly index: number
+  readonly epoch: number
+  /** Random numbers of this sample, epoch, view and step alone. */
+  readonly generator: Generator
+}
 
-/** A range [low, high] that a random number is drawn from, evenly. */
-export type Range = readonly [low: number, high: number]
+/** A sample while it is transformed: what the data set gave, and what steps have put there. */
+export type SampleValues = Record<string, unknown>
 
-/**
- * One step, every value given; names and meanings are torchvision's (transforms v2). Sizes are pixels, `p` probabilities,
- * fills and thresholds grey levels 0..255. The order of steps is the order of a list; `normalize` comes last.
- */
-export type Step =
+/** Numbers that a step draws for a sample; the batch holds them stacked. */
+export interface Drawn {
+  readonly data: Float32Array | BigInt64Array | Uint8Array
+  /** [] for a single number. Lists of int64 of unequal length are cut to the shortest of the batch. */
+  readonly shape: readonly number[]
+  /** Truth values, kept as bytes. */
+  readonly bool?: boolean
+}
+
+/** A step that JavaScript runs. */
+export type SampleStep =
+  /** A function of this program, on the main thread: it holds up the event loop for as long as it takes. */
   | {
-      readonly type: 'resize'
-      readonly size: number | Size
-      readonly interpolation: Interpolation
-      readonly maxSize?: number
-      readonly antialias: boolean
+      readonly type: 'lambda'
+      /** The value at `source`, or the whole sample where there is none; returns what takes its place. */
+      apply(value: unknown, context: StepContext): unknown
+      readonly source?: string
+      readonly target?: string
     }
-  | { readonly type: 'center-crop'; readonly size: Size }
+  /** An exported function of a module, in worker threads. */
   | {
-      readonly type: 'random-crop'
-      readonly size: Size
-      readonly padding: readonly [left: number, top: number, right: number, bottom: number]
-      readonly padIfNeeded: boolean
-      readonly fill: number
-      readonly paddingMode: 'constant' | 'edge' | 'reflect' | 'symmetric'
+      readonly type: 'worker'
+      /** Absolute path, or a file: URL. */
+      readonly module: string
+      readonly export: string
+      /** Handed to the function; anything that can be cloned. */
+      readonly options: unknown
+      readonly source: string
+      readonly target: string
+    }
+  /** Numbers drawn for an image of that size, such as masks of its patches. */
+  | {
+      readonly type: 'draw'
+      readonly source: string
+      draw(size: { height: number; width: number }, generator: Generator): Record<string, Drawn>
     }
   | {
-      readonly type: 'random-resized-crop'
-      readonly size: Size
-      readonly scale: Range
-      readonly ratio: Range
-      readonly interpolation: Interpolation
-      readonly antialias: boolean
+      readonly type: 'conditional'
+      readonly steps: readonly Step[]
+      readonly key: string
+      readonly applyOnTrue: boolean
     }
-  | { readonly type: 'random-horizontal-flip'; readonly p: number }
-  | { readonly type: 'random-vertical-flip'; readonly p: number }
   | {
-      readonly type: 'color-jitter'
-      readonly brightness: Range | null
-      readonly contrast: Range | null
-      readonly saturation: Range | null
-      readonly hue: Range | null
-      readonly p: number
+      readonly type: 'routing'
+      route(sample: SampleValues): string | number
+      readonly routes: { readonly [name: string]: readonly Step[] }
     }
-  | { readonly type: 'random-grayscale'; readonly p: number }
-  | {
-      readonly type: 'gaussian-blur'
-      readonly kernelSize: readonly [across: number, down: number]
-      readonly sigma: Range
-      readonly p: number
-    }
-  | { readonly type: 'random-solarize'; readonly threshold: number; readonly p: number }
-  | { readonly type: 'rgb' }
-  | { readonly type: 'normalize'; readonly mean: readonly number[]; readonly std: readonly number[] }
+  /** What is drawn depends on `sample[key] + seedOffset` alone, in every epoch and view. */
+  | { readonly type: 'controlled'; readonly steps: readonly Step[]; readonly key: string; readonly seedOffset: number }
+  | { readonly type: 'views'; readonly views: MultiView['views'] }
+  /** The first view of a sample goes by the first transform, the second by the second, round and round. */
+  | { readonly type: 'round-robin'; readonly transforms: readonly Transform[] }
+
+export type Step = ImageStep | SampleStep
 
 /** One image in, one image out. */
 export interface Transform {
@@ -77,30 +91,18 @@ export function isMultiView(transform: Transform | MultiView): transform is Mult
   return 'views' in transform
 }
 
-/** Transforms one after another as one. A multi-view transform stands alone: its steps go into its views. */
+/** Transforms one after another as one; what follows a multi-view transform finds its views by paths such as `views.0.image`. */
 export function compose(transforms: readonly (Transform | MultiView)[]): Transform | MultiView {
   const [first] = transforms
   if (first !== undefined && transforms.length === 1) return first
   return chain(transforms)
 }
 
-/** Like `compose`, where several views make no sense. */
+/** Like `compose`, always a list of steps. */
 export function chain(transforms: readonly (Transform | MultiView)[]): Transform {
-  const steps = transforms.flatMap((transform) => {
-    if (isMultiView(transform)) {
-      throw new SptError('ERR_ARGUMENT', 'a multi-view transform stands in a list with others', {
-        hint: 'Put the other steps into its views.',
-      })
-    }
-    return transform.steps
-  })
-  const normalize = steps.findIndex((step) => step.type === 'normalize')
-  const after = normalize < 0 ? undefined : steps[normalize + 1]
-  if (after !== undefined) {
-    throw new SptError('ERR_ARGUMENT', `${after.type} stands after normalize`, {
-      hint: 'Steps before normalize work on pixels of 0..255; normalize comes last.',
-    })
-  }
+  const steps = transforms.flatMap((transform): readonly Step[] =>
+    isMultiView(transform) ? [{ type: 'views', views: transform.views }] : transform.steps,
+  )
   return { steps }
 }
 
@@ -136,7 +138,7 @@ export interface Normalization {
 }
 
 /** The normalize step that the options of `where` ask for, none where they give nothing. ERR_ARGUMENT where they contradict. */
-export function normalizeSteps(where: string, { mean, std, statistics }: Normalization): Step[] {
+export function normalizeSteps(where: string, { mean, std, statistics }: Normalization): ImageStep[] {
   if (statistics !== undefined) {
     if (mean !== undefined || std !== undefined) throw argumentInvalid(where, 'mean and std, or statistics', 'both')
     return [{ type: 'normalize', ...statisticsOf(statistics) }]

@@ -8,7 +8,9 @@ use stable_pretraining_core::error::Result;
 use stable_pretraining_core::image::color::PixelOp;
 use stable_pretraining_core::image::geometry::{Padding, central};
 use stable_pretraining_core::image::operation::{Input, Operation, Outcome, Scratch, execute};
+use stable_pretraining_core::image::plan::{affine, rotation};
 use stable_pretraining_core::image::planes::{Layout, Source};
+use stable_pretraining_core::image::record::Extent;
 use stable_pretraining_core::image::resample::{Interpolation, Window, edge_size};
 
 #[test]
@@ -225,8 +227,20 @@ fn operations(op: &str, attrs: &Value, height: usize, width: usize, bytes: bool)
                 padding,
             }]
         }
+        "rotate" | "affine" => {
+            let extent = Extent { height, width, channels: 3 };
+            let (bilinear, fill) = (attrs["interpolation"] == "bilinear", Some([double("fill"); 3]));
+            let two = |key: &str| [list(key)[0], list(key)[1]];
+            vec![if op == "rotate" {
+                rotation(extent, double("angle"), attrs["expand"] == true, None, bilinear, fill)
+            } else {
+                let [angle, scale] = [double("angle"), double("scale")];
+                affine(extent, [angle, scale], two("translate"), two("shear"), None, bilinear, fill)
+            }]
+        }
         "erase" => {
-            vec![Operation::Erase { window: window(), value: float("value") * if bytes { 255.0 } else { 1.0 } }]
+            let value = [float("value") * if bytes { 255.0 } else { 1.0 }; 3];
+            vec![Operation::Erase { window: window(), value }]
         }
         "resize" | "resized_crop" => {
             let interpolation = match attrs["interpolation"].as_str()? {

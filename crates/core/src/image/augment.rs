@@ -2,24 +2,35 @@
 //! What is drawn for a view follows from (seed, epoch, sample, view) alone, never from the order or number of threads.
 
 use super::Image;
+use super::color::PixelOp;
 use super::decode::{DecodeOptions, decode_into};
-use super::operation::{Input, Operation, Scratch, execute_into};
+use super::operation::{Input, Operation, Outcome, Scratch, execute, execute_into};
+use super::plan::Plan;
 use super::planes::Source;
-use super::step::{Extent, Step};
+use super::record::{Extent, Record};
+use super::step::Step;
+use crate::ensure;
 use crate::error::{Error, Result};
 use crate::random::Philox;
-use crate::{bail, ensure};
+use std::ops::DerefMut;
 
 /// Steps in order, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pipeline {
     steps: Vec<Step>,
+    /// Whether images are floats at the end.
     floats: bool,
 }
 
 impl Pipeline {
+    /// Of no steps, for images of bytes.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Of no steps, for images that are floats from the start.
+    pub fn of_floats() -> Self {
+        Self { steps: Vec::new(), floats: true }
     }
 
     /// Appends a step.
@@ -54,30 +65,52 @@ impl Pipeline {
         &self.steps
     }
 
-    /// Numbers recorded for each image: the sum over its steps.
-    pub fn recorded(&self) -> usize {
-        self.steps.iter().map(Step::recorded).sum()
-    }
-
-    /// What becomes of an image of `extent`.
-    pub fn leaves(&self, extent: Extent) -> Result<Extent> {
-        ensure!(self.floats, Argument, "a pipeline of {} steps without ToImage gives no floats", self.steps.len());
-        self.steps.iter().try_fold(extent, |extent, step| step.leaves(extent))
-    }
-
-    /// Draws all numbers for one view.
-    fn plan(
-        &self,
-        mut extent: Extent,
-        random: &mut Philox,
-        operations: &mut Vec<Operation>,
-        record: &mut Vec<f64>,
-    ) -> Result<()> {
-        for step in &self.steps {
-            step.plan(extent, random, operations, record)?;
-            extent = step.leaves(extent)?;
-        }
+    /// Appends the way back from floats to bytes.
+    ///
+    /// # Errors
+    /// `Error::Argument` where the image is bytes.
+    pub fn to_bytes(&mut self) -> Result<()> {
+        ensure!(self.floats, Argument, "toBytes: the image is bytes already");
+        self.floats = false;
+        self.steps.push(Step::Fixed(Operation::Pixel(PixelOp::ToBytes)));
         Ok(())
+    }
+
+    pub fn gives_floats(&self) -> bool {
+        self.floats
+    }
+
+    /// Whether some step makes one channel of several, or several of one.
+    pub fn mixes_channels(&self) -> bool {
+        let mixes = |step: &Step| match step {
+            Step::ColorJitter { .. } | Step::RandomGrayscale { .. } | Step::RandomChannelPermutation | Step::Rgb => {
+                true
+            }
+            Step::Normalize { .. } | Step::Fixed(Operation::Contrast(_)) => true,
+            Step::Fixed(Operation::Pixel(op)) => !matches!(op, PixelOp::Gamma(..) | PixelOp::ToBytes),
+            _ => false,
+        };
+        self.steps.iter().any(mixes)
+    }
+
+    /// What each step records for an image of `extent`, given what the steps leave whatever is drawn.
+    pub fn records(&self, mut extent: Extent) -> Result<Vec<Record>> {
+        self.steps
+            .iter()
+            .map(|step| {
+                let record = step.record(extent);
+                extent = step.leaves(extent)?;
+                Ok(record)
+            })
+            .collect()
+    }
+
+    /// Draws all numbers for one view of an image of `extent`; returns what it becomes.
+    ///
+    /// # Errors
+    /// `Error::Argument` where a step cannot be done to such an image.
+    pub fn plan(&self, extent: Extent, random: &mut Philox, plan: &mut Plan) -> Result<Extent> {
+        self.steps.iter().try_fold(extent, |extent, step| step.plan(extent, random, plan))
     }
 }
 
@@ -86,6 +119,7 @@ impl Pipeline {
 pub enum Picture<'a> {
     Encoded(&'a [u8]),
     Pixels(Source<'a, u8>),
+    Floats(Source<'a, f32>),
 }
 
 /// The generator of one view of one sample in one epoch.
@@ -98,125 +132,147 @@ pub fn view_generator(seed: u64, epoch: u32, sample: u64, view: u32) -> Philox {
 pub struct Worker {
     pub decoding: DecodeOptions,
     decoded: Image,
-    operations: Vec<Operation>,
+    plan: Plan,
     scratch: Scratch,
 }
 
 /// The views of a batch of images, one image after the other.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct View {
+#[derive(Clone, Debug, PartialEq)]
+pub struct View<P = Vec<f32>> {
     /// What each image became; the same for all.
-    pub extent: Option<Extent>,
+    pub extent: Extent,
     /// `[batch, height, width, channels]`.
-    pub pixels: Vec<f32>,
+    pub pixels: P,
     /// `[batch, recorded]`.
     pub record: Vec<f64>,
+    /// What each step records of an image.
+    pub records: Vec<Record>,
 }
 
 impl Worker {
-    /// One view: `out` takes floats `[height, width, channels]`, `record` what was drawn.
+    /// One view of a picture, in this worker's memory, and what was recorded of it.
+    ///
+    /// # Errors
+    /// `Error::Data` where it cannot be decoded, `Error::Argument` where a step cannot be done to it.
     pub fn apply(
         &mut self,
         pipeline: &Pipeline,
-        source: &Source<'_, u8>,
+        picture: &Picture<'_>,
         random: &mut Philox,
-        out: &mut [f32],
-        record: &mut Vec<f64>,
-    ) -> Result<()> {
-        self.operations.clear();
-        pipeline.plan(extent_of(source), random, &mut self.operations, record)?;
-        execute_into(Input::Bytes(*source), &self.operations, &mut self.scratch, out)
+    ) -> Result<(Outcome<'_>, &[f64], Vec<Record>)> {
+        let input = match picture {
+            Picture::Encoded(bytes) => {
+                decode_into(bytes, &self.decoding, &mut self.decoded)?;
+                Input::Bytes(self.decoded.as_source())
+            }
+            Picture::Pixels(source) => Input::Bytes(*source),
+            Picture::Floats(source) => Input::Floats(*source),
+        };
+        check_input(&input)?;
+        self.plan.clear();
+        pipeline.plan(input.extent(), random, &mut self.plan)?;
+        let records = pipeline.records(input.extent())?;
+        Ok((execute(input, &self.plan.operations, &mut self.scratch)?, &self.plan.record, records))
     }
 
     /// All views of each picture; a file is decoded once. `samples` are the numbers the pictures have in their data set.
+    /// `allocate` makes room for the pixels of a view, of unspecified content. No view where there is no picture.
     ///
     /// # Errors
     /// The place of the first bad picture in the batch, and the error: `Error::Data` where it cannot be decoded,
     /// `Error::Shape` where it ends up in another size than those before it.
-    pub fn apply_batch(
+    pub fn apply_batch<P: DerefMut<Target = [f32]>>(
         &mut self,
         pipelines: &[&Pipeline],
         pictures: &[Picture<'_>],
         seed: u64,
         epoch: u32,
         samples: &[u64],
-    ) -> std::result::Result<Vec<View>, (usize, Error)> {
+        allocate: impl Fn(usize) -> Result<P>,
+    ) -> std::result::Result<Vec<View<P>>, (usize, Error)> {
         assert_eq!(pictures.len(), samples.len(), "a number for each picture");
-        let mut views = vec![View::default(); pipelines.len()];
+        let mut views = Vec::with_capacity(pipelines.len());
         for (place, (picture, &sample)) in pictures.iter().zip(samples).enumerate() {
-            self.add(pipelines, picture, pictures.len(), |view| view_generator(seed, epoch, sample, view), &mut views)
+            let generator = |view| view_generator(seed, epoch, sample, view);
+            self.add(pipelines, picture, (place, pictures.len()), generator, &allocate, &mut views)
                 .map_err(|error| (place, error))?;
         }
         Ok(views)
     }
 
-    fn add(
+    fn add<P: DerefMut<Target = [f32]>>(
         &mut self,
         pipelines: &[&Pipeline],
         picture: &Picture<'_>,
-        count: usize,
+        (place, count): (usize, usize),
         generator: impl Fn(u32) -> Philox,
-        views: &mut [View],
+        allocate: impl Fn(usize) -> Result<P>,
+        views: &mut Vec<View<P>>,
     ) -> Result<()> {
-        // Taken out, so that the pixels and the rest of the worker can be used at once.
-        let mut decoded = std::mem::take(&mut self.decoded);
-        let outcome = (|| {
-            let source = match picture {
-                Picture::Encoded(bytes) => {
-                    decode_into(bytes, &self.decoding, &mut decoded)?;
-                    decoded.as_source()
-                }
-                Picture::Pixels(source) => *source,
-            };
-            check_source(&source)?;
-            for (number, (pipeline, view)) in pipelines.iter().zip(views).enumerate() {
-                let extent = pipeline.leaves(extent_of(&source))?;
-                let size = extent.height * extent.width * extent.channels;
-                match view.extent {
-                    None => {
-                        view.extent = Some(extent);
-                        view.pixels.reserve_exact(count * size);
-                        view.record.reserve_exact(count * pipeline.recorded());
-                    }
-                    Some(first) if first == extent => {}
-                    Some(first) => bail!(
-                        Shape,
-                        "view {number}: an image of {}x{}x{} (channels x height x width) among images of {}x{}x{}; \
-                         add a step that gives all images one size, such as CenterCrop",
-                        extent.channels,
-                        extent.height,
-                        extent.width,
-                        first.channels,
-                        first.height,
-                        first.width
-                    ),
-                }
-                let start = view.pixels.len();
-                view.pixels.resize(start + size, 0.0);
-                let out = &mut view.pixels[start..];
-                self.apply(pipeline, &source, &mut generator(number as u32), out, &mut view.record)?;
+        let Self { decoding, decoded, plan, scratch } = self;
+        let input = match picture {
+            Picture::Encoded(bytes) => {
+                decode_into(bytes, decoding, decoded)?;
+                Input::Bytes(decoded.as_source())
             }
-            Ok(())
-        })();
-        self.decoded = decoded;
-        outcome
+            Picture::Pixels(source) => Input::Bytes(*source),
+            Picture::Floats(source) => Input::Floats(*source),
+        };
+        check_input(&input)?;
+        for (number, pipeline) in pipelines.iter().enumerate() {
+            ensure!(pipeline.floats, Argument, "a pipeline of {} steps without ToImage", pipeline.steps.len());
+            plan.clear();
+            let extent = pipeline.plan(input.extent(), &mut generator(number as u32), plan)?;
+            let size = extent.height * extent.width * extent.channels;
+            if views.len() <= number {
+                views.push(View {
+                    extent,
+                    pixels: allocate(count * size)?,
+                    record: Vec::with_capacity(count * plan.record.len()),
+                    records: pipeline.records(input.extent())?,
+                });
+            }
+            let view = &mut views[number];
+            let first = view.extent;
+            ensure!(
+                first == extent,
+                Shape,
+                "view {number}: an image of {}x{}x{} (channels x height x width) among images of {}x{}x{}; \
+                 add a step that gives all images one size, such as CenterCrop",
+                extent.channels,
+                extent.height,
+                extent.width,
+                first.channels,
+                first.height,
+                first.width
+            );
+            let recorded: usize = view.records.iter().map(|record| record.count()).sum();
+            ensure!(
+                plan.record.len() == recorded,
+                Shape,
+                "view {number}: {} numbers recorded of an image, {recorded} of those before; they have fewer or more patches",
+                plan.record.len()
+            );
+            view.record.extend(&plan.record);
+            execute_into(input, &plan.operations, scratch, &mut view.pixels[place * size..(place + 1) * size])?;
+        }
+        Ok(())
     }
 }
 
-fn extent_of(source: &Source<'_, u8>) -> Extent {
-    Extent { height: source.height, width: source.width, channels: source.channels }
-}
-
-fn check_source(source: &Source<'_, u8>) -> Result<()> {
-    let Source { data, width, height, channels, .. } = *source;
+fn check_input(input: &Input<'_>) -> Result<()> {
+    let Extent { width, height, channels } = input.extent();
     ensure!(channels == 1 || channels == 3, Argument, "an image of {channels} channels; 1 and 3 can be augmented");
     ensure!(width > 0 && height > 0, Argument, "an image of {height}x{width} (height x width) has no pixels");
     let size = width.checked_mul(height).and_then(|area| area.checked_mul(channels));
+    let held = match input {
+        Input::Bytes(source) => source.data.len(),
+        Input::Floats(source) => source.data.len(),
+    };
     ensure!(
-        size.is_some_and(|size| size <= data.len()),
+        size.is_some_and(|size| size <= held),
         Argument,
-        "an image of {channels}x{height}x{width} (channels x height x width) in {} bytes",
-        data.len()
+        "an image of {channels}x{height}x{width} (channels x height x width) in {held} samples"
     );
     Ok(())
 }

@@ -217,7 +217,13 @@ impl Pixels<'_> {
                     [r, g, b].map(|value| blend::<T>(value, grey, factor, rest))
                 });
             }
-            PixelOp::Hue(turn) if self.channels == 3 => self.each_pixel(|rgb| turned::<T>(rgb, turn)),
+            PixelOp::Hue(turn) if self.channels == 3 => {
+                // A loop of its own: as a closure the body is too large to be inlined, and would run without wide registers.
+                let [red, green, blue] = &mut self.planes;
+                for ((r, g), b) in red.iter_mut().zip(green.iter_mut()).zip(blue.iter_mut()) {
+                    [*r, *g, *b] = turned::<T>([*r, *g, *b], turn);
+                }
+            }
             PixelOp::Grey if self.channels == 3 => self.each_pixel(|rgb| [grey::<T>(rgb); 3]),
             PixelOp::ToGrey => {
                 if self.channels == 3 {
@@ -269,17 +275,31 @@ impl Pixels<'_> {
     #[inline(always)]
     fn grey_sum(&self) -> f64 {
         let [red, green, blue] = &self.planes;
-        // Sums of bytes over a chunk are exact in float32, whatever the order: lanes let it vectorise.
-        let mut lanes = [0f32; 16];
-        for (i, &r) in red.iter().enumerate() {
-            lanes[i % 16] += match (self.channels, self.whole) {
-                (3, true) => grey::<u8>([r, green[i], blue[i]]),
-                (3, false) => grey::<f32>([r, green[i], blue[i]]),
-                _ => r,
-            };
+        match (self.channels, self.whole) {
+            (3, true) => lane_sum(red, green, blue, |rgb| grey::<u8>(rgb)),
+            (3, false) => lane_sum(red, green, blue, |rgb| grey::<f32>(rgb)),
+            _ => lane_sum(red, red, red, |[value, ..]| value),
         }
-        lanes.iter().map(|&lane| f64::from(lane)).sum()
     }
+}
+
+/// Σ grey(pixel), in lanes so that it vectorises: sums of bytes over a chunk are exact in float32, whatever the order.
+#[inline(always)]
+fn lane_sum(red: &[f32], green: &[f32], blue: &[f32], grey: impl Fn([f32; 3]) -> f32) -> f64 {
+    const LANES: usize = 16;
+    let mut lanes = [0f32; LANES];
+    let (mut reds, mut greens, mut blues) =
+        (red.chunks_exact(LANES), green.chunks_exact(LANES), blue.chunks_exact(LANES));
+    for ((r, g), b) in (&mut reds).zip(&mut greens).zip(&mut blues) {
+        for lane in 0..LANES {
+            lanes[lane] += grey([r[lane], g[lane], b[lane]]);
+        }
+    }
+    let rest = reds.remainder().iter().zip(greens.remainder()).zip(blues.remainder());
+    for (lane, ((&r, &g), &b)) in lanes.iter_mut().zip(rest) {
+        *lane += grey([r, g, b]);
+    }
+    lanes.iter().map(|&lane| f64::from(lane)).sum()
 }
 
 /// Into 0..=bound; for bytes the fraction is dropped.
@@ -302,49 +322,60 @@ fn grey<T: Sample>([r, g, b]: [f32; 3]) -> f32 {
     if T::WHOLE { grey.floor() } else { grey }
 }
 
-/// RGB → HSV, hue + turn, HSV → RGB, without branches.
+/// RGB → HSV, hue + turn, HSV → RGB, without branches. Nothing in it is a call that could stay outside the loop.
 #[inline(always)]
-fn turned<T: Sample>(rgb: [f32; 3], turn: f32) -> [f32; 3] {
-    let [r, g, b] = if T::WHOLE { rgb.map(|value| value * FROM_BYTES) } else { rgb };
-    let larger = |a: f32, b: f32| if a > b { a } else { b };
-    let smaller = |a: f32, b: f32| if a < b { a } else { b };
+fn turned<T: Sample>([r, g, b]: [f32; 3], turn: f32) -> [f32; 3] {
+    let scale = if T::WHOLE { FROM_BYTES } else { 1.0 };
+    let (r, g, b) = (r * scale, g * scale, b * scale);
     let value = larger(larger(r, g), b);
     let range = value - smaller(smaller(r, g), b);
     let is_grey = range == 0.0;
     let saturation = range / if is_grey { 1.0 } else { value };
     let divisor = if is_grey { 1.0 } else { range };
-    let [rc, gc, bc] = [r, g, b].map(|channel| (value - channel) / divisor);
-    let sector = if value == r {
-        bc - gc
-    } else if value == g {
-        rc + 2.0 - bc
-    } else {
-        gc + 4.0 - rc
-    };
+    let (rc, gc, bc) = ((value - r) / divisor, (value - g) / divisor, (value - b) / divisor);
+    let from_green = if value == g { rc + 2.0 - bc } else { gc + 4.0 - rc };
+    let sector = if value == r { bc - gc } else { from_green };
     let hue = sector * (1.0 / 6.0) + 1.0;
     let hue = hue - hue.floor() + turn;
     let sixths = (hue - hue.floor()) * 6.0;
-    let index = sixths.floor();
-    let fraction = sixths - index;
+    // Rounding may bring sixths to 6, which is sector 0 again, with the fraction 0.
+    let index = if sixths >= 6.0 { 0.0 } else { sixths.floor() };
+    let fraction = if sixths >= 6.0 { 0.0 } else { sixths - index };
     let part = saturation * fraction;
-    let unit = |value: f32| value.clamp(0.0, 1.0);
     let p = unit((1.0 - saturation) * value);
     let q = unit((1.0 - part) * value);
     let t = unit((part + (1.0 - saturation)) * value);
-    let pick = |at: [f32; 6]| {
-        let low = if index < 1.0 { at[0] } else { at[1] };
-        let middle = if index < 3.0 { at[2] } else { at[3] };
-        let high = if index < 5.0 { at[4] } else { at[5] };
-        let rest = if index < 4.0 { middle } else { high };
-        // Rounding may bring sixths to 6, which is sector 0 again.
-        if index >= 6.0 {
-            at[0]
-        } else if index < 2.0 {
-            low
-        } else {
-            rest
-        }
-    };
-    let out = [pick([value, q, p, p, t, value]), pick([t, value, value, q, p, p]), pick([p, p, t, value, value, q])];
-    if T::WHOLE { out.map(|value| (value * TO_BYTES).floor()) } else { out }
+    let red = pick(index, [value, q, p, p, t, value]);
+    let green = pick(index, [t, value, value, q, p, p]);
+    let blue = pick(index, [p, p, t, value, value, q]);
+    if T::WHOLE {
+        [(red * TO_BYTES).floor(), (green * TO_BYTES).floor(), (blue * TO_BYTES).floor()]
+    } else {
+        [red, green, blue]
+    }
+}
+
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+#[inline(always)]
+fn smaller(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
+#[inline(always)]
+fn unit(value: f32) -> f32 {
+    value.clamp(0.0, 1.0)
+}
+
+/// `at[index]` for a whole index in 0..6, by comparisons.
+#[inline(always)]
+fn pick(index: f32, at: [f32; 6]) -> f32 {
+    let low = if index < 1.0 { at[0] } else { at[1] };
+    let middle = if index < 3.0 { at[2] } else { at[3] };
+    let high = if index < 5.0 { at[4] } else { at[5] };
+    let rest = if index < 4.0 { middle } else { high };
+    if index < 2.0 { low } else { rest }
 }

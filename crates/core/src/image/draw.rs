@@ -2,27 +2,20 @@
 
 use super::color::PixelOp;
 use super::operation::Operation;
+use super::plan::Plan;
+use super::record::Extent;
 use super::resample::Window;
-use super::step::Extent;
 use crate::random::Philox;
 
 /// A range numbers are drawn from, uniformly: low, high.
 pub type Range = (f64, f64);
 
-/// With probability `p` appends `operation`; records whether.
-pub(super) fn flag(
-    p: f64,
-    random: &mut Philox,
-    operations: &mut Vec<Operation>,
-    record: &mut Vec<f64>,
-    operation: Operation,
-) -> bool {
-    let done = random.chance(p);
-    if done {
-        operations.push(operation);
-        record.push(1.0);
+/// With probability `p` appends `operation`; records that it did.
+pub(super) fn flag(p: f64, random: &mut Philox, plan: &mut Plan, operation: Operation) {
+    if random.chance(p) {
+        plan.operations.push(operation);
+        plan.record.push(1.0);
     }
-    done
 }
 
 /// Order first, then the factor of each aspect that has a range.
@@ -91,4 +84,21 @@ pub(super) fn erased_window(extent: Extent, scale: Range, ratio: Range, random: 
             width: wide,
         })
     })
+}
+
+/// Corners (x, y) of an image, from the top left clockwise, and where a random perspective puts them.
+pub(super) fn random_corners(
+    Extent { height, width, .. }: Extent,
+    distortion: f64,
+    random: &mut Philox,
+) -> ([[f64; 2]; 4], [[f64; 2]; 4]) {
+    let most = |side: usize| (distortion * (side / 2) as f64) as u64;
+    let (right, bottom) = ((width - 1) as f64, (height - 1) as f64);
+    let mut inwards = |side: usize| random.below(most(side) + 1) as f64;
+    let top_left = [inwards(width), inwards(height)];
+    let top_right = [right - inwards(width), inwards(height)];
+    let bottom_right = [right - inwards(width), bottom - inwards(height)];
+    let bottom_left = [inwards(width), bottom - inwards(height)];
+    let corners = [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]];
+    (corners, [top_left, top_right, bottom_right, bottom_left])
 }

@@ -66,6 +66,27 @@ pub fn central(extent: usize, size: usize) -> i64 {
     (spare as f64 / 2.0).round_ties_even() as i64 - added_before as i64
 }
 
+/// A quarter turn counter-clockwise, `turns` times.
+pub fn rotate_quarters<T: Sample>(input: &Planes<T>, turns: usize, out: &mut Planes<T>) {
+    let (height, width) = (input.height, input.width);
+    let (new_height, new_width) = if turns % 2 == 1 { (width, height) } else { (height, width) };
+    out.resize(new_width, new_height, input.channels);
+    for channel in 0..input.channels {
+        for y in 0..new_height {
+            for x in 0..new_width {
+                let (from_y, from_x) = match turns % 4 {
+                    0 => (y, x),
+                    1 => (x, width - 1 - y),
+                    2 => (height - 1 - y, width - 1 - x),
+                    _ => (height - 1 - x, y),
+                };
+                let value = input.row(channel, from_y)[from_x];
+                out.row_mut(channel, y)[x] = value;
+            }
+        }
+    }
+}
+
 /// `out[y][x]` = source pixel (rows[y], columns[x]), or `fill` where either is outside.
 pub fn gather<T: Sample>(
     source: &Source<'_, T>,
@@ -96,10 +117,11 @@ pub fn gather<T: Sample>(
     }
 }
 
-/// Fills the part of `window` that lies in the image with `value` (0..=255 for bytes), in every channel.
-pub fn erase<T: Sample>(image: &mut Planes<T>, window: Window, value: f32) {
+/// Fills the part of `window` that lies in the image with a value a channel (in the image's own units; bytes drop fractions).
+pub fn erase<T: Sample>(image: &mut Planes<T>, window: Window, value: [f32; 3]) {
     let right = (window.left + window.width).min(image.width);
     for channel in 0..image.channels {
+        let value = if T::WHOLE { value[channel].clamp(0.0, T::BOUND).trunc() } else { value[channel] };
         for y in window.top..(window.top + window.height).min(image.height) {
             image.row_mut(channel, y)[window.left.min(right)..right].fill(T::stored(value));
         }
@@ -138,9 +160,9 @@ mod tests {
     #[test]
     fn erasing_stays_inside() {
         let mut image = Planes { width: 3, height: 2, channels: 1, data: vec![1u8; 6] };
-        erase(&mut image, Window { top: 1, left: 1, height: 5, width: 5 }, 7.0);
+        erase(&mut image, Window { top: 1, left: 1, height: 5, width: 5 }, [7.0; 3]);
         assert_eq!(image.data, [1, 1, 1, 1, 7, 7]);
-        erase(&mut image, Window { top: 0, left: 9, height: 1, width: 1 }, 7.0);
+        erase(&mut image, Window { top: 0, left: 9, height: 1, width: 1 }, [7.0; 3]);
         assert_eq!(image.data, [1, 1, 1, 1, 7, 7]);
     }
 }

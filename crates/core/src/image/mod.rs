@@ -9,10 +9,14 @@ pub mod encode;
 pub mod exif;
 pub mod geometry;
 pub mod histogram;
+pub mod noise;
 pub mod operation;
+pub mod plan;
 pub mod planes;
+pub mod record;
 pub mod resample;
 pub mod step;
+pub mod warp;
 
 pub use decode::{DecodeOptions, Format, decode, decode_into, image_size};
 pub use encode::encode_png;

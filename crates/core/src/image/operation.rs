@@ -1,12 +1,15 @@
 //! What is done to one image, with every number fixed, and the executor that does a list of it in as few passes as it can.
 //! Drawing the numbers at random is the business of `augment`.
 
-use super::blur::{BlurScratch, gaussian_blur, sharpen};
+use super::blur::{BlurScratch, box_blur, gaussian_blur, sharpen};
 use super::color::{PixelOp, Sink, run};
-use super::geometry::{Padding, erase, flipped_places, gather, places};
+use super::geometry::{Padding, erase, flipped_places, gather, places, rotate_quarters};
 use super::histogram::{autocontrast, equalize};
+use super::noise::{Key, add_noise, erase_with_noise, hide_patches, permute_channels};
 use super::planes::{Planes, Source};
+use super::record::Extent;
 use super::resample::{Interpolation, Resample, ResampleScratch, Resampling, Window, resample};
+use super::warp::{Warp, warp};
 use crate::error::Result;
 use crate::{bail, ensure};
 
@@ -43,11 +46,52 @@ pub enum Operation {
         sigma: [f64; 2],
     },
     Sharpen(f64),
-    /// The value is in 0..=255 for bytes.
+    /// Pillow's blur of that deviation.
+    BoxBlur(f64),
+    /// A value a channel, 0..=255 for bytes.
     Erase {
         window: Window,
-        value: f32,
+        value: [f32; 3],
     },
+    /// Normal numbers.
+    EraseWithNoise {
+        window: Window,
+        key: Key,
+    },
+    Warp(Warp),
+    /// So many quarter turns, counter-clockwise.
+    RotateQuarters(usize),
+    /// Mean and deviation in parts of the image's bound.
+    Noise {
+        mean: f32,
+        sigma: f32,
+        clip: bool,
+        key: Key,
+    },
+    PermuteChannels([usize; 3]),
+    /// So many patches of a side take a value.
+    HidePatches {
+        side: usize,
+        hidden: usize,
+        value: f32,
+        key: Key,
+    },
+}
+
+impl Operation {
+    /// What an image of `extent` is afterwards.
+    pub fn leaves(&self, extent: Extent) -> Extent {
+        match *self {
+            Self::Crop { height, width, .. } | Self::Resize { height, width, .. } => Extent { height, width, ..extent },
+            Self::Warp(Warp { height, width, .. }) => Extent { height, width, ..extent },
+            Self::RotateQuarters(turns) if turns % 2 == 1 => {
+                Extent { height: extent.width, width: extent.height, ..extent }
+            }
+            Self::Pixel(PixelOp::ToGrey) => Extent { channels: 1, ..extent },
+            Self::Pixel(PixelOp::ToRgb) => Extent { channels: 3, ..extent },
+            _ => extent,
+        }
+    }
 }
 
 /// An image to start from.
@@ -55,6 +99,15 @@ pub enum Operation {
 pub enum Input<'a> {
     Bytes(Source<'a, u8>),
     Floats(Source<'a, f32>),
+}
+
+impl Input<'_> {
+    pub fn extent(&self) -> Extent {
+        match self {
+            Self::Bytes(source) => source.extent(),
+            Self::Floats(source) => source.extent(),
+        }
+    }
 }
 
 /// The image that `execute` leaves in its scratch memory.
@@ -261,6 +314,18 @@ fn move_in<T: Resample>(
             std::mem::swap(current, next);
             return Ok(None);
         }
+        Operation::Warp(_) | Operation::RotateQuarters(_) => {
+            if let Some(source) = source {
+                source.read_into(current);
+            }
+            std::mem::swap(current, next);
+            match operation {
+                Operation::Warp(map) => warp(next, &map, current)?,
+                Operation::RotateQuarters(turns) => rotate_quarters(next, turns, current),
+                _ => {}
+            }
+            return Ok(None);
+        }
         _ => {}
     }
     if let Some(source) = source {
@@ -270,6 +335,14 @@ fn move_in<T: Resample>(
         Operation::Autocontrast => return Ok(Some(autocontrast(current))),
         Operation::Equalize => equalize(current),
         Operation::Erase { window, value } => erase(current, window, value),
+        Operation::EraseWithNoise { window, key } => erase_with_noise(current, window, key),
+        Operation::BoxBlur(sigma) => box_blur(current, sigma),
+        Operation::Noise { mean, sigma, clip, key } => add_noise(current, mean, sigma, clip, key),
+        Operation::HidePatches { side, hidden, value, key } => hide_patches(current, side, hidden, value, key),
+        Operation::PermuteChannels(order) => {
+            permute_channels(current, order, next);
+            std::mem::swap(current, next);
+        }
         Operation::Blur { size, sigma } => {
             gaussian_blur(current, size, sigma, blur, next)?;
             std::mem::swap(current, next);

@@ -1,5 +1,6 @@
 //! Pixels as augmentation works on them: channels apart, whole levels (8-bit) or floats; and the arrays they come from.
 
+use super::record::Extent;
 use crate::cpu::dispatch::{Kernel, dispatch};
 
 /// A pixel value: `u8` in 0..=255, or `f32` that is usually in 0..=1.
@@ -105,6 +106,12 @@ pub struct Source<'a, T> {
     /// 1 or 3.
     pub channels: usize,
     pub layout: Layout,
+}
+
+impl<T> Source<'_, T> {
+    pub fn extent(&self) -> Extent {
+        Extent { height: self.height, width: self.width, channels: self.channels }
+    }
 }
 
 impl<T: Sample> Source<'_, T> {

@@ -73,9 +73,15 @@ pub fn edge_size(height: usize, width: usize, size: usize, max_size: Option<usiz
 #[derive(Debug, Default)]
 pub struct ResampleScratch<T> {
     row: Vec<T>,
+    /// `TILE` rows of the window, turned: all rows of a sample lie together. Then those rows narrowed.
+    tile: Vec<[T; TILE]>,
+    narrow: Vec<[T; TILE]>,
     /// Rows of the window after the pass along rows: `[channels, window height, width]`.
     narrowed: Vec<T>,
 }
+
+/// Rows that are narrowed together, one a lane.
+const TILE: usize = 16;
 
 /// Samples that can be resized.
 pub trait Resample: Sample {
@@ -172,8 +178,7 @@ pub fn resample<T: Resample>(
     ensure!(height > 0 && width > 0, Argument, "resize: the result would be {height}x{width}");
     out.resize(width, height, source.channels);
     scratch.row.clear();
-    // One sample more, because pixels of three samples are read four at a time.
-    scratch.row.resize(window.width * source.channels + 1, T::default());
+    scratch.row.resize(window.width * source.channels, T::default());
     let filter = match interpolation {
         Interpolation::Nearest | Interpolation::NearestExact => {
             pick_nearest(source, resampling, scratch, out);
@@ -281,18 +286,27 @@ impl<T: Resample> Kernel for Passes<'_, '_, T> {
     #[inline(always)]
     fn run(self) {
         let Self { source, window, across, down, scratch, out } = self;
-        let ResampleScratch { row, narrowed } = scratch;
-        let (width, plane) = (out.width, window.height * out.width);
-        for y in 0..window.height {
-            source.read_row(window.top + y, window.left, &mut row[..window.width * source.channels]);
-            let place = y * width;
-            if source.channels == 3 {
-                let (red, rest) = narrowed.split_at_mut(plane);
-                let (green, blue) = rest.split_at_mut(plane);
-                let rows = [red, green, blue].map(|channel| &mut channel[place..place + width]);
-                narrow_pixels(row, &across, rows);
-            } else {
-                narrow_row(row, &across, &mut narrowed[place..place + width]);
+        let ResampleScratch { row, tile, narrow, narrowed } = scratch;
+        let (width, plane, channels) = (out.width, window.height * out.width, source.channels);
+        tile.resize(window.width * channels, [T::default(); TILE]);
+        narrow.resize(width * channels, [T::default(); TILE]);
+        for top in (0..window.height).step_by(TILE) {
+            let rows = TILE.min(window.height - top);
+            for lane in 0..rows {
+                source.read_row(window.top + top + lane, window.left, row);
+                for (samples, &sample) in tile.iter_mut().zip(row.iter()) {
+                    samples[lane] = sample;
+                }
+            }
+            narrow_tile(tile, &across, channels, narrow);
+            for lane in 0..rows {
+                for channel in 0..channels {
+                    let start = channel * plane + (top + lane) * width;
+                    let samples = narrow[channel * width..(channel + 1) * width].iter();
+                    for (out, samples) in narrowed[start..start + width].iter_mut().zip(samples) {
+                        *out = samples[lane];
+                    }
+                }
             }
         }
         for channel in 0..out.channels {
@@ -304,34 +318,26 @@ impl<T: Resample> Kernel for Passes<'_, '_, T> {
     }
 }
 
-/// One row of RGB pixels → three rows. `row` has a sample more than its pixels.
+/// A tile of `[pixel, channel]` samples → `[channel, output pixel]`, each of `TILE` rows.
 #[inline(always)]
-fn narrow_pixels<T: Resample>(row: &[T], taps: &Taps<T::Weight>, [red, green, blue]: [&mut [T]; 3]) {
+fn narrow_tile<T: Resample>(tile: &[[T; TILE]], taps: &Taps<T::Weight>, channels: usize, narrow: &mut [[T; TILE]]) {
+    let width = narrow.len() / channels;
     let weights = taps.weights.chunks_exact(taps.taps);
-    for ((((&first, weights), r), g), b) in taps.first.iter().zip(weights).zip(red).zip(green).zip(blue) {
-        let mut sum = [T::start(taps.bits); 4];
-        let pixels = &row[3 * first..3 * (first + taps.taps) + 1];
-        for (tap, &weight) in weights.iter().enumerate() {
-            // The fourth lane holds a neighbour and is dropped.
-            let pixel = &pixels[3 * tap..3 * tap + 4];
-            for lane in 0..4 {
-                sum[lane] = T::add(sum[lane], pixel[lane], weight);
+    for (x, (&first, weights)) in taps.first.iter().zip(weights).enumerate() {
+        let pixels = &tile[first * channels..(first + taps.taps) * channels];
+        for channel in 0..channels {
+            let mut sum = [T::start(taps.bits); TILE];
+            for (pixel, &weight) in pixels.chunks_exact(channels).zip(weights) {
+                let samples = &pixel[channel];
+                for lane in 0..TILE {
+                    sum[lane] = T::add(sum[lane], samples[lane], weight);
+                }
+            }
+            let out = &mut narrow[channel * width + x];
+            for lane in 0..TILE {
+                out[lane] = T::finish(sum[lane], taps.bits);
             }
         }
-        let done = sum.map(|sum| T::finish(sum, taps.bits));
-        (*r, *g, *b) = (done[0], done[1], done[2]);
-    }
-}
-
-#[inline(always)]
-fn narrow_row<T: Resample>(row: &[T], taps: &Taps<T::Weight>, out: &mut [T]) {
-    let weights = taps.weights.chunks_exact(taps.taps);
-    for ((&first, weights), out) in taps.first.iter().zip(weights).zip(out) {
-        let mut sum = T::start(taps.bits);
-        for (&sample, &weight) in row[first..first + taps.taps].iter().zip(weights) {
-            sum = T::add(sum, sample, weight);
-        }
-        *out = T::finish(sum, taps.bits);
     }
 }
 

@@ -1,14 +1,13 @@
-//! The steps of an augmentation: each draws its numbers at random and says which operations follow. Distributions,
-//! arguments and defaults are those of torchvision's transforms of the same name. Pixels are touched by `operation` only.
+//! The steps of an augmentation: their arguments, what they record, what they leave. Arguments and defaults are those of
+//! torchvision's transforms of the same name. What a step draws for an image is said in `plan`.
 
-use super::color::PixelOp;
-use super::draw::{Range, erased_window, flag, jitter, random_window};
-use super::geometry::{Padding, central};
+use super::draw::Range;
+use super::geometry::Padding;
 use super::operation::Operation;
+use super::record::{Extent, Record};
 use super::resample::{Interpolation, edge_size};
 use crate::ensure;
 use crate::error::Result;
-use crate::random::Philox;
 
 /// One step. `p` is the probability that it is done at all. Sizes are (height, width).
 #[derive(Clone, Debug, PartialEq)]
@@ -89,13 +88,85 @@ pub enum Step {
         factor: f64,
         p: f64,
     },
-    /// A window of random area and height/width (log-uniform) takes one value.
+    /// A window of random area and height/width (log-uniform) takes a value a channel, or normal numbers where `None`.
     RandomErasing {
         scale: Range,
         ratio: Range,
-        value: f64,
+        value: Option<[f64; 3]>,
         p: f64,
     },
+    /// Turned by an angle in degrees, counter-clockwise; `expand` shows all of the result. `center` is (x, y) in pixels.
+    RandomRotation {
+        degrees: Range,
+        expand: bool,
+        center: Option<[f64; 2]>,
+        bilinear: bool,
+        fill: Option<[f64; 3]>,
+    },
+    /// Turned (degrees, clockwise), moved by at most a part of (width, height), scaled, sheared along x and y (degrees).
+    RandomAffine {
+        degrees: Range,
+        translate: Option<(f64, f64)>,
+        scale: Option<Range>,
+        shear: Option<[Range; 2]>,
+        center: Option<[f64; 2]>,
+        bilinear: bool,
+        fill: Option<[f64; 3]>,
+    },
+    /// Seen at a slant: each corner moves inwards by at most half of `distortion` of the side.
+    RandomPerspective {
+        distortion: f64,
+        bilinear: bool,
+        fill: Option<[f64; 3]>,
+        p: f64,
+    },
+    /// Pillow's blur of a deviation drawn from a range.
+    BoxBlur {
+        sigma: Range,
+        p: f64,
+    },
+    /// Normal noise, mean and deviation in parts of the image's bound; bytes and clipped floats stay in range.
+    GaussianNoise {
+        mean: f64,
+        sigma: f64,
+        clip: bool,
+        p: f64,
+    },
+    /// As GaussianNoise with mean 0 and no clipping of floats, recorded as done or not.
+    AdditiveGaussian {
+        sigma: f64,
+        p: f64,
+    },
+    RandomChannelPermutation,
+    /// `floor(patches · ratio)` of the patches of `side` pixels, drawn at random, take a value.
+    PatchMasking {
+        side: usize,
+        ratio: f64,
+        value: f64,
+    },
+    /// Pixels added at the left, top, right and bottom.
+    Pad {
+        sides: [usize; 4],
+        mode: Padding,
+    },
+    /// As RandomAffine with every number given; the shift in pixels.
+    Affine {
+        angle: f64,
+        translate: [f64; 2],
+        scale: f64,
+        shear: [f64; 2],
+        center: Option<[f64; 2]>,
+        bilinear: bool,
+        fill: Option<[f64; 3]>,
+    },
+    /// As RandomPerspective with its coefficients given.
+    Perspective {
+        coefficients: [f64; 8],
+        bilinear: bool,
+        fill: Option<[f64; 3]>,
+    },
+    /// One operation with every number given.
+    Fixed(Operation),
     /// Grey images become RGB.
     Rgb,
     /// Bytes become floats 0..=1.
@@ -105,14 +176,6 @@ pub enum Step {
         mean: [f64; 3],
         std: [f64; 3],
     },
-}
-
-/// What a step meets and leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
-    pub height: usize,
-    pub width: usize,
-    pub channels: usize,
 }
 
 impl Step {
@@ -135,26 +198,47 @@ impl Step {
             Self::RandomAutocontrast { .. } => "RandomAutocontrast",
             Self::RandomAdjustSharpness { .. } => "RandomAdjustSharpness",
             Self::RandomErasing { .. } => "RandomErasing",
+            Self::RandomRotation { .. } => "RandomRotation",
+            Self::RandomAffine { .. } => "RandomAffine",
+            Self::RandomPerspective { .. } => "RandomPerspective",
+            Self::BoxBlur { .. } => "PILGaussianBlur",
+            Self::GaussianNoise { .. } => "GaussianNoise",
+            Self::AdditiveGaussian { .. } => "AdditiveGaussian",
+            Self::RandomChannelPermutation => "RandomChannelPermutation",
+            Self::PatchMasking { .. } => "PatchMasking",
+            Self::Pad { .. } => "Pad",
+            Self::Affine { .. } => "affine",
+            Self::Perspective { .. } => "perspective",
+            Self::Fixed(_) => "fixed",
             Self::Rgb => "RGB",
             Self::ToImage => "ToImage",
             Self::Normalize { .. } => "Normalize",
         }
     }
 
-    /// How many numbers it records for each image: those that `plan` drew, 0 where the step was left out.
+    /// What it records for each image: what was drawn, 0 where the step was left out.
     ///
-    /// RandomResizedCrop top, left, height, width; RandomCrop top, left (after padding); flips, grey, solarize, invert,
-    /// equalize, autocontrast 0 or 1; ColorJitter the factors of brightness, contrast, saturation, hue and the four
-    /// places of the order (0 brightness … 3 hue); GaussianBlur sigma x, sigma y; posterize bits; sharpness the factor;
-    /// RandomErasing top, left, height, width.
-    pub fn recorded(&self) -> usize {
+    /// RandomResizedCrop top, left, height, width; RandomCrop whether it cuts, top, left (after padding), height, width,
+    /// whether it pads, left, top, right, bottom; flips, grey, solarize, invert, equalize, autocontrast, AdditiveGaussian
+    /// whether done; ColorJitter the factors of brightness, contrast, saturation, hue and the four places of the order
+    /// (0 brightness … 3 hue); GaussianBlur sigma x, sigma y; PILGaussianBlur sigma; posterize bits; sharpness the factor;
+    /// RandomErasing top, left, height, width; rotation the angle; affine angle, shift x, shift y, scale, shear x, shear y;
+    /// perspective its eight coefficients; noise mean, deviation; the order of channels; which patches stayed.
+    pub fn record(&self, extent: Extent) -> Record {
         match self {
-            Self::RandomResizedCrop { .. } | Self::RandomErasing { .. } => 4,
-            Self::RandomCrop { .. } | Self::GaussianBlur { .. } => 2,
-            Self::ColorJitter { .. } => 8,
-            Self::Resize { .. } | Self::ResizeEdge { .. } | Self::CenterCrop { .. } => 0,
-            Self::Rgb | Self::ToImage | Self::Normalize { .. } => 0,
-            _ => 1,
+            Self::RandomResizedCrop { .. } | Self::RandomErasing { .. } => Record::Numbers(4),
+            Self::RandomCrop { .. } => Record::Numbers(10),
+            Self::GaussianBlur { .. } | Self::GaussianNoise { .. } => Record::Numbers(2),
+            Self::ColorJitter { .. } | Self::RandomPerspective { .. } => Record::Numbers(8),
+            Self::RandomAffine { .. } => Record::Numbers(6),
+            Self::RandomChannelPermutation => Record::Numbers(3),
+            Self::RandomPosterize { .. } | Self::RandomAdjustSharpness { .. } => Record::Number,
+            Self::RandomRotation { .. } | Self::BoxBlur { .. } => Record::Number,
+            Self::PatchMasking { side, .. } => Record::Flags([extent.height / side, extent.width / side]),
+            Self::Resize { .. } | Self::ResizeEdge { .. } | Self::CenterCrop { .. } | Self::Fixed(_) => Record::Nothing,
+            Self::Rgb | Self::ToImage | Self::Normalize { .. } | Self::Pad { .. } => Record::Nothing,
+            Self::Affine { .. } | Self::Perspective { .. } => Record::Nothing,
+            _ => Record::Flag,
         }
     }
 
@@ -219,6 +303,32 @@ impl Step {
                 range("ratio", ratio, f64::MIN_POSITIVE, f64::MAX)?;
                 probability(p)
             }
+            Self::RandomRotation { degrees, .. } => range("degrees", degrees, f64::MIN, f64::MAX),
+            Self::RandomAffine { degrees, translate, scale, shear, .. } => {
+                range("degrees", degrees, f64::MIN, f64::MAX)?;
+                for part in translate.map_or([0.0; 2], |(across, down)| [across, down]) {
+                    ensure!((0.0..=1.0).contains(&part), Argument, "{name}: translate {part} is not a part in 0..=1");
+                }
+                scale.map_or(Ok(()), |factors| range("scale", factors, f64::MIN_POSITIVE, f64::MAX))?;
+                shear.map_or(Ok(()), |axes| axes.into_iter().try_for_each(|axis| range("shear", axis, -89.9, 89.9)))
+            }
+            Self::RandomPerspective { distortion, p, .. } => {
+                ensure!((0.0..=1.0).contains(&distortion), Argument, "{name}: distortion {distortion} is not in 0..=1");
+                probability(p)
+            }
+            Self::BoxBlur { sigma, p } => {
+                range("sigma", sigma, 0.0, f64::MAX)?;
+                probability(p)
+            }
+            Self::GaussianNoise { sigma, p, .. } | Self::AdditiveGaussian { sigma, p } => {
+                ensure!(sigma >= 0.0, Argument, "{name}: sigma {sigma}; it must be at least 0");
+                probability(p)
+            }
+            Self::PatchMasking { side, ratio, .. } => {
+                ensure!(side > 0, Argument, "{name}: patches of {side} pixels a side");
+                ensure!((0.0..=1.0).contains(&ratio), Argument, "{name}: a ratio of {ratio}; it is a part in 0..=1");
+                Ok(())
+            }
             Self::Normalize { std, .. } => {
                 ensure!(std.iter().all(|&std| std > 0.0), Argument, "{name}: std {std:?} must be above 0");
                 Ok(())
@@ -230,11 +340,16 @@ impl Step {
             | Self::RandomInvert { p }
             | Self::RandomEqualize { p }
             | Self::RandomAutocontrast { p } => probability(p),
-            Self::Rgb | Self::ToImage => Ok(()),
+            Self::Affine { scale, shear, .. } => {
+                ensure!(scale > 0.0, Argument, "{name}: a scale of {scale}; it must be above 0");
+                shear.into_iter().try_for_each(|angle| range("shear", (angle, angle), -89.9, 89.9))
+            }
+            Self::Rgb | Self::ToImage | Self::RandomChannelPermutation | Self::Fixed(_) => Ok(()),
+            Self::Pad { .. } | Self::Perspective { .. } => Ok(()),
         }
     }
 
-    /// What an image of `extent` is after the step, whatever is drawn.
+    /// What an image of `extent` is after the step, where that does not depend on what is drawn.
     ///
     /// # Errors
     /// `Error::Argument` where the step cannot be done to such an image.
@@ -242,150 +357,19 @@ impl Step {
         Ok(match *self {
             Self::RandomResizedCrop { size: (height, width), .. }
             | Self::Resize { size: (height, width), .. }
+            | Self::RandomCrop { size: (height, width), .. }
             | Self::CenterCrop { size: (height, width) } => Extent { height, width, ..extent },
-            Self::RandomCrop { size: (height, width), .. } => {
-                self.room(extent)?;
-                Extent { height, width, ..extent }
-            }
             Self::ResizeEdge { size, max_size, .. } => {
                 let (height, width) = edge_size(extent.height, extent.width, size, max_size)?;
                 ensure!(height > 0 && width > 0, Argument, "Resize: {extent:?} would become {height}x{width}");
                 Extent { height, width, ..extent }
             }
             Self::Rgb => Extent { channels: 3, ..extent },
+            Self::Pad { sides: [left, top, right, bottom], .. } => {
+                Extent { height: extent.height + top + bottom, width: extent.width + left + right, ..extent }
+            }
+            Self::Fixed(operation) => operation.leaves(extent),
             _ => extent,
         })
-    }
-
-    /// Draws from `random`, appends the operations that follow to `operations` and what was drawn to `record`.
-    /// `extent` is the image that the step meets.
-    pub fn plan(
-        &self,
-        extent: Extent,
-        random: &mut Philox,
-        operations: &mut Vec<Operation>,
-        record: &mut Vec<f64>,
-    ) -> Result<()> {
-        let recorded = record.len();
-        let done = match *self {
-            Self::RandomResizedCrop { size: (height, width), scale, ratio, interpolation, antialias } => {
-                let window = random_window(extent, scale, ratio, random);
-                operations.push(Operation::Resize { window: Some(window), height, width, interpolation, antialias });
-                record.extend([window.top, window.left, window.height, window.width].map(|number| number as f64));
-                true
-            }
-            Self::Resize { interpolation, antialias, .. } | Self::ResizeEdge { interpolation, antialias, .. } => {
-                let Extent { height, width, .. } = self.leaves(extent)?;
-                if (height, width) != (extent.height, extent.width) {
-                    operations.push(Operation::Resize { window: None, height, width, interpolation, antialias });
-                }
-                true
-            }
-            Self::CenterCrop { size: (height, width) } => {
-                let (top, left) = (central(extent.height, height), central(extent.width, width));
-                operations.push(Operation::Crop { top, left, height, width, padding: Padding::Constant(0.0) });
-                true
-            }
-            Self::RandomCrop { size: (height, width), padding, mode, .. } => {
-                let (room, [before_left, before_top]) = self.room(extent)?;
-                let (top, left) = (random.below(room[0] as u64 + 1), random.below(room[1] as u64 + 1));
-                operations.push(Operation::Crop {
-                    top: top as i64 - (padding[1] + before_top) as i64,
-                    left: left as i64 - (padding[0] + before_left) as i64,
-                    height,
-                    width,
-                    padding: mode,
-                });
-                record.extend([top as f64, left as f64]);
-                true
-            }
-            Self::RandomHorizontalFlip { p } => flag(p, random, operations, record, Operation::FlipHorizontal),
-            Self::RandomVerticalFlip { p } => flag(p, random, operations, record, Operation::FlipVertical),
-            Self::RandomGrayscale { p } => flag(p, random, operations, record, Operation::Pixel(PixelOp::Grey)),
-            Self::RandomInvert { p } => flag(p, random, operations, record, Operation::Pixel(PixelOp::Invert)),
-            Self::RandomEqualize { p } => flag(p, random, operations, record, Operation::Equalize),
-            Self::RandomAutocontrast { p } => flag(p, random, operations, record, Operation::Autocontrast),
-            Self::RandomSolarize { threshold, p } => {
-                flag(p, random, operations, record, Operation::Pixel(PixelOp::Solarize(threshold as f32)))
-            }
-            Self::RandomPosterize { bits, p } => {
-                let done = random.chance(p);
-                if done {
-                    operations.push(Operation::Pixel(PixelOp::Posterize(bits)));
-                    record.push(f64::from(bits));
-                }
-                done
-            }
-            Self::RandomAdjustSharpness { factor, p } => {
-                let done = random.chance(p);
-                if done {
-                    operations.push(Operation::Sharpen(factor));
-                    record.push(factor);
-                }
-                done
-            }
-            Self::GaussianBlur { size, sigma: (low, high), p } => {
-                let done = random.chance(p);
-                if done {
-                    let sigma = [random.uniform_between(low, high); 2];
-                    operations.push(Operation::Blur { size, sigma });
-                    record.extend(sigma);
-                }
-                done
-            }
-            Self::ColorJitter { brightness, contrast, saturation, hue, p } => {
-                let done = random.chance(p);
-                if done {
-                    jitter([brightness, contrast, saturation, hue], random, operations, record);
-                }
-                done
-            }
-            Self::RandomErasing { scale, ratio, value, p } => {
-                let window = if random.chance(p) { erased_window(extent, scale, ratio, random) } else { None };
-                if let Some(window) = window {
-                    operations.push(Operation::Erase { window, value: value as f32 });
-                    record.extend([window.top, window.left, window.height, window.width].map(|number| number as f64));
-                }
-                window.is_some()
-            }
-            Self::Rgb => {
-                if extent.channels == 1 {
-                    operations.push(Operation::Pixel(PixelOp::ToRgb));
-                }
-                true
-            }
-            Self::ToImage => {
-                operations.push(Operation::Pixel(PixelOp::ToFloats));
-                true
-            }
-            Self::Normalize { mean, std } => {
-                let (mean, std) = (mean.map(|mean| mean as f32), std.map(|std| std as f32));
-                operations.push(Operation::Pixel(PixelOp::Normalize(mean, std)));
-                true
-            }
-        };
-        if !done {
-            record.resize(recorded + self.recorded(), 0.0);
-        }
-        Ok(())
-    }
-
-    /// Of a RandomCrop: places it can take along (height, width) less one, and pixels that `pad_if_needed` puts before
-    /// (left, top) in addition to the padding.
-    fn room(&self, extent: Extent) -> Result<([usize; 2], [usize; 2])> {
-        let Self::RandomCrop { size: (height, width), padding: [left, top, right, bottom], pad_if_needed, .. } = *self
-        else {
-            return Ok(([0; 2], [0; 2]));
-        };
-        let (high, wide) = (extent.height + top + bottom, extent.width + left + right);
-        let lack = [height.saturating_sub(high), width.saturating_sub(wide)];
-        ensure!(
-            pad_if_needed || lack == [0, 0],
-            Argument,
-            "RandomCrop: {height}x{width} from an image of {high}x{wide} (height x width, with padding); set padIfNeeded"
-        );
-        // torchvision pads by the whole lack on both sides.
-        let room = [high + 2 * lack[0] - height, wide + 2 * lack[1] - width];
-        Ok((room, [lack[1], lack[0]]))
     }
 }
