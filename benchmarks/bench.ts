@@ -4,11 +4,13 @@
  * Usage: npm run bench -- <case…> [--peer] [--precision fp32|bf16-mixed] [--batch N] [--threads N] [--runs N] [--json] [--write]
  */
 import { join, relative } from 'node:path'
+import { profileTable, type ProfileReport } from 'stable-pretraining'
 import { readOptions, usage, type BenchOptions, type Setting } from './harness/options.js'
 import type { Case } from './harness/cases.js'
 import { ours, peersOf } from './harness/contenders.js'
 import { compared, lineOf, resultOf, type Result } from './harness/results.js'
 import { originOf, record } from './harness/results-page.js'
+import { measureRun } from './harness/run-cases.js'
 import { takeTurns, type Contender } from './harness/turns.js'
 
 let failures = 0
@@ -40,8 +42,13 @@ function read(): BenchOptions {
 }
 
 async function measure(work: Case, setting: Setting): Promise<Result[]> {
+  if (work.kind === 'run') {
+    const outcomes = await measureRun(work, setting)
+    for (const outcome of outcomes) if (outcome instanceof Error) fail(`${work.name}: ${outcome.message}`)
+    return outcomes.filter((outcome): outcome is Result => !(outcome instanceof Error))
+  }
   const peers = options.peer ? peersOf(work, setting) : []
-  const contenders: Contender[] = [ours(work, setting, options.instructionSet)]
+  const contenders: Contender[] = [ours(work, setting, options)]
   for (const peer of peers)
     if (peer instanceof Error) fail(peer.message)
     else contenders.push(peer)
@@ -50,6 +57,8 @@ async function measure(work: Case, setting: Setting): Promise<Result[]> {
   for (const outcome of outcomes) if (outcome instanceof Error) fail(`${work.name}: ${outcome.message}`)
   const results = outcomes.map((outcome) => (outcome instanceof Error ? undefined : resultOf(work, setting, outcome)))
   const [own, ...others] = results
+  const report = outcomes[0] instanceof Error ? undefined : outcomes[0]?.notes['profile']
+  if (report !== undefined) console.error(`${work.name}: ${profileTable(report as ProfileReport)}`)
   const found = others.filter((result) => result !== undefined)
   return own === undefined ? found : compared(own, found)
 }

@@ -21,6 +21,7 @@ export type Case =
       readonly dim: number
       readonly queries: number
     }
+  | { readonly kind: 'run'; readonly name: string; readonly what: 'overhead' | 'start'; readonly images: number }
 
 export type Network = 'simclr-r18' | 'vit-tiny'
 export type Pictures = 'cifar' | 'photo'
@@ -44,8 +45,9 @@ export const groups: Readonly<Record<string, readonly string[]>> = {
   'vit-tiny': ['vit-tiny-128'],
   augment: ['augment-cifar', 'augment-photo'],
   knn: ['knn-20000x512'],
+  run: ['run-start', 'run-overhead'],
   scaling: [32, 64, 128, 256, 512].map((images) => `simclr-r18-${images}`),
-  all: ['gemm', 'conv', 'simclr-r18', 'vit-tiny', 'augment', 'knn'],
+  all: ['gemm', 'conv', 'simclr-r18', 'vit-tiny', 'augment', 'knn', 'run'],
 }
 
 /**
@@ -91,6 +93,8 @@ function parse(name: string, batch: number | undefined): Case {
   found = numbers(/^knn-(\d+)x(\d+)$/)
   if (found !== undefined)
     return { kind: 'knn', name, rows: Number(found[0]), dim: Number(found[1]), queries: batch ?? 256 }
+  found = numbers(/^run-(start|overhead)$/)
+  if (found !== undefined) return { kind: 'run', name, what: found[0] as 'start' | 'overhead', images: batch ?? 64 }
   const known = [...Object.keys(groups), ...new Set(Object.keys(groups).flatMap((group) => expand(group, undefined)))]
   const near = suggest(name, known)
   throw new Error(
@@ -117,6 +121,8 @@ export function imagesOf(work: Case): number | undefined {
       return work.images
     case 'augment':
       return work.pictures === 'cifar' ? 4096 : 1024
+    case 'run':
+      return 2 * work.images
     default:
       return undefined
   }

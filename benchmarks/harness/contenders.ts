@@ -11,8 +11,12 @@ import type { Contender } from './turns.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-export function ours(work: Case, setting: Setting, instructionSet?: string): Contender {
-  const order: Order = { work, setting, ...(instructionSet !== undefined && { instructionSet }) }
+export function ours(
+  work: Case,
+  setting: Setting,
+  { instructionSet, profile = false }: { instructionSet?: string; profile?: boolean } = {},
+): Contender {
+  const order: Order = { work, setting, profile, ...(instructionSet !== undefined && { instructionSet }) }
   return {
     peer: 'ours',
     command: process.execPath,
@@ -54,6 +58,8 @@ function programs(work: Case, { precision }: Setting): PeerProgram[] {
         torch('torch_step', work.network, work.images, precision, mode, ...layout),
       )
     }
+    case 'run':
+      return []
     case 'augment': {
       const [place, side] = work.pictures === 'cifar' ? [smallPictures().file, 32] : [photosPlace(), 224]
       return ['albumentations', 'torchvision'].map((library) => ({

@@ -45,7 +45,7 @@ export function resultOf(work: Case, { device, precision, threads }: Setting, ti
     precision,
     threads,
     ...(timing.others !== undefined && { others: digits(timing.others, 2) }),
-    ...Object.fromEntries(Object.entries(timing.notes).filter(([name]) => name !== 'ready')),
+    ...Object.fromEntries(Object.entries(timing.notes).filter(([name]) => name !== 'ready' && name !== 'profile')),
   }
 }
 

@@ -8,6 +8,7 @@ import type { Case } from '../harness/cases.js'
 import type { Setting } from '../harness/options.js'
 import { forceInstructionSet } from '../../src/native.js'
 import { augmentation } from './augment.js'
+import { bareStep } from './bare-step.js'
 import { convolution, product } from './kernels.js'
 import { neighbours } from './neighbours.js'
 import { trainingStep } from './steps.js'
@@ -23,9 +24,11 @@ export interface Order {
   readonly work: Case
   readonly setting: Setting
   readonly instructionSet?: string
+  /** Counts operations meanwhile. */
+  readonly profile: boolean
 }
 
-const { work, setting, instructionSet } = JSON.parse(process.argv[2] ?? 'null') as Order
+const { work, setting, instructionSet, profile } = JSON.parse(process.argv[2] ?? 'null') as Order
 if (setting.precision !== 'fp32') throw new Error(`precision ${setting.precision}: this build computes in float32 only`)
 if (setting.device !== 'cpu') throw new Error(`device ${setting.device}: this build computes on the CPU only`)
 sp.manualSeed(0)
@@ -38,6 +41,8 @@ const seconds = async () => {
   await prepared.run()
   return (performance.now() - start) / 1000
 }
+const all: number[] = []
+const counted: sp.ProfileEntry[][] = []
 
 await seconds()
 const warm = await seconds()
@@ -45,11 +50,17 @@ answer({ ready: true, peer: 'ours', warm_seconds: warm })
 for await (const line of createInterface({ input: process.stdin })) {
   const before = process.cpuUsage()
   const measured: number[] = []
-  for (let run = 0; run < Number(line); run++) measured.push(await seconds())
+  for (let run = 0; run < Number(line); run++) {
+    sp.setProfiling(profile)
+    measured.push(await seconds())
+    sp.setProfiling(false)
+    if (profile) counted.push(sp.takeProfile())
+  }
+  all.push(...measured)
   const { user, system } = process.cpuUsage(before)
   answer({ seconds: measured, cpu_seconds: (user + system) / 1e6 })
 }
-answer({ peak_mb: (process.resourceUsage().maxRSS * 1024) / 1e6, ...prepared.notes?.() })
+answer({ peak_mb: (process.resourceUsage().maxRSS * 1024) / 1e6, ...prepared.notes?.(), ...profileNote() })
 
 function prepare(work: Case, setting: Setting): Work | Promise<Work> {
   switch (work.kind) {
@@ -63,7 +74,15 @@ function prepare(work: Case, setting: Setting): Work | Promise<Work> {
       return augmentation(work, setting)
     case 'knn':
       return neighbours(work)
+    case 'run':
+      return bareStep(work, setting)
   }
+}
+
+function profileNote(): { profile?: sp.ProfileReport } {
+  if (!profile) return {}
+  const total = all.reduce((sum, value) => sum + value, 0)
+  return { profile: sp.profileReport(sp.mergeProfiles(counted), { steps: all.length, seconds: total }) }
 }
 
 function answer(line: Record<string, unknown>): void {

@@ -21,15 +21,24 @@ import {
   runsRoot,
   type RunDirectory,
 } from '../runs/run-directory.js'
-import { Manager, Module, Trainer } from '../train/index.js'
+import { Manager, Module, StepProfile, Trainer } from '../train/index.js'
 import type { Optim, OptimConfig, RunResult, TrainerOptions } from '../train/index.js'
 import { stepsOfRun } from '../train/optimization.js'
 import { limitBatches, resolveOptions } from '../train/trainer-options.js'
 import { Container, token } from './container.js'
 import { hasModules, loadConfig, schema, type LoadedConfig, type RunConfig, type SingleOptim } from './config.js'
 
+export interface RunOptions {
+  /** Prints where the time of training steps goes, by operation, and writes it to the run's profile.json. */
+  profile?: boolean
+}
+
 /** Starts a new run. `overrides`: `a.b=c`, as on the command line. */
-export async function startRun(file: string, overrides: readonly string[] = []): Promise<RunResult> {
+export async function startRun(
+  file: string,
+  overrides: readonly string[] = [],
+  options: RunOptions = {},
+): Promise<RunResult> {
   const loaded = await loadConfig(file, overrides)
   const { cacheDir } = loaded.config
   const directory = await createRunDirectory({
@@ -41,7 +50,7 @@ export async function startRun(file: string, overrides: readonly string[] = []):
   try {
     await writeConfig(loaded, directory)
     const manager = await prepare(run, loaded.config.ckptPath && resolve(loaded.folder, loaded.config.ckptPath))
-    return await manager.run()
+    return await train(manager, directory, options)
   } catch (error) {
     // Nothing was trained: a misspelt path must not fill the disk with empty folders.
     if (!existsSync(join(directory.path, 'environment.json'))) await removeRunDirectory(directory)
@@ -55,7 +64,11 @@ export async function startRun(file: string, overrides: readonly string[] = []):
  * Goes on with the run in a folder, from its last checkpoint, by its own config.yaml. Overrides that the checkpoint can be
  * gone on with are written to that file, so that they hold when it is resumed again.
  */
-export async function resumeRun(folder: string, overrides: readonly string[] = []): Promise<RunResult> {
+export async function resumeRun(
+  folder: string,
+  overrides: readonly string[] = [],
+  options: RunOptions = {},
+): Promise<RunResult> {
   const { directory, record } = await openRunDirectory(folder)
   const loaded = await loadConfig(join(directory.path, 'config.yaml'), overrides, record.folder)
   const run = runContainer(loaded, directory)
@@ -65,9 +78,22 @@ export async function resumeRun(folder: string, overrides: readonly string[] = [
     })
     const keep = { name: 'config', onFitStart: () => writeConfig(loaded, directory) }
     if (overrides.length > 0) manager.trainer.callbacks.push(keep)
-    return await manager.run()
+    return await train(manager, directory, options)
   } finally {
     await run.dispose()
+  }
+}
+
+async function train(manager: Manager, { path }: RunDirectory, { profile = false }: RunOptions): Promise<RunResult> {
+  if (!profile) return manager.run()
+  const { trainer } = manager
+  const counts = new StepProfile()
+  trainer.callbacks.push(counts)
+  try {
+    return await manager.run()
+  } finally {
+    const table = await counts.write(path)
+    if (table !== undefined) trainer.print(`${table}\nprofile: ${join(path, 'profile.json')}`)
   }
 }
 

@@ -45,10 +45,13 @@ function commands(done: (status: number) => void): Command {
     .argument('[config]', 'a YAML file')
     .argument('[overrides...]', 'key=value sets, +key=value adds, ~key deletes; for example trainer.max_epochs=5')
     .option('--resume <dir>', 'go on with the run in this folder instead')
-    .action(async (config: string | undefined, overrides: string[], { resume }: { resume?: string }) => {
-      const { run } = await import('./run.js')
-      done(await run(config, overrides, resume))
-    })
+    .option('--profile', 'print where the time of training steps goes, by operation, and write profile.json')
+    .action(
+      async (config: string | undefined, overrides: string[], options: { resume?: string; profile?: boolean }) => {
+        const { run } = await import('./run.js')
+        done(await run(config, overrides, options))
+      },
+    )
 
   program
     .command('doctor')

@@ -9,7 +9,7 @@ const commands = ['run', 'doctor', 'export', 'plugins', 'schema', 'summary']
 export async function run(
   config: string | undefined,
   overrides: readonly string[],
-  resume: string | undefined,
+  { resume, profile = false }: { resume?: string; profile?: boolean } = {},
 ): Promise<number> {
   if (resume !== undefined) {
     const changes = config === undefined ? overrides : [config, ...overrides]
@@ -23,14 +23,14 @@ export async function run(
         },
       )
     }
-    return statusOf(await resumeRun(resume, changes))
+    return statusOf(await resumeRun(resume, changes, { profile }))
   }
   if (config === undefined) {
     throw new SptError('ERR_CONFIG', 'no configuration file was given', {
       hint: 'spt run flowers.yaml; what can be in it: spt plugins, spt schema. To go on with a run: spt run --resume FOLDER',
     })
   }
-  return statusOf(await startRun(locate(config), overrides))
+  return statusOf(await startRun(locate(config), overrides, { profile }))
 }
 
 /** The file as named, or with its ending left out. */

@@ -6,24 +6,32 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { extname, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { createJiti } from 'jiti'
+import type { Jiti } from 'jiti'
 import { SptError, pluginFileMissing, pluginLoadFailed, pluginNotInstalled } from '../errors.js'
 
 // Under the test runner and tsx these files run as TypeScript, in the package as JavaScript.
 const extension = extname(fileURLToPath(import.meta.url))
 const ownModule = (name: string) => fileURLToPath(new URL(`../${name}${extension}`, import.meta.url))
 
-// A plugin in a folder that has no `stable-pretraining` of its own is given this very copy of it, and of its zod.
-const jiti = createJiti(import.meta.url, {
-  alias: {
-    'stable-pretraining/testing': ownModule('testing/index'),
-    'stable-pretraining': ownModule('index'),
-    zod: createRequire(import.meta.url)
-      .resolve('zod')
-      .replace(/\.cjs$/, '.js'),
-  },
-  interopDefault: false,
-})
+let jiti: Promise<Jiti> | undefined
+
+/** Loaded when a plugin needs it: most runs name built-in ones only. */
+function loadJiti(): Promise<Jiti> {
+  jiti ??= import('jiti').then(({ createJiti }) =>
+    createJiti(import.meta.url, {
+      // A plugin in a folder that has no `stable-pretraining` of its own is given this very copy of it, and of its zod.
+      alias: {
+        'stable-pretraining/testing': ownModule('testing/index'),
+        'stable-pretraining': ownModule('index'),
+        zod: createRequire(import.meta.url)
+          .resolve('zod')
+          .replace(/\.cjs$/, '.js'),
+      },
+      interopDefault: false,
+    }),
+  )
+  return jiti
+}
 
 /** Whether a plugin's name is a path: `./mine.ts`, `../mine.js`, `/home/me/mine.mjs`. */
 export function isPath(name: string): boolean {
@@ -35,7 +43,7 @@ export async function importPlugin(
   name: string,
   folders: readonly string[],
 ): Promise<{ file: string; exported: unknown }> {
-  const file = isPath(name) ? locatePath(name, folders) : locatePackage(name, folders)
+  const file = isPath(name) ? locatePath(name, folders) : await locatePackage(name, folders)
   try {
     return { file, exported: ((await importModule(file)) as { default?: unknown }).default }
   } catch (cause) {
@@ -49,7 +57,7 @@ export async function importModule(file: string): Promise<unknown> {
     return await import(/* @vite-ignore */ pathToFileURL(file).href)
   } catch (cause) {
     if (!neededJiti(cause)) throw cause
-    return jiti.import(file)
+    return (await loadJiti()).import(file)
   }
 }
 
@@ -70,7 +78,8 @@ function locatePath(name: string, folders: readonly string[]): string {
   throw pluginFileMissing(name, file)
 }
 
-function locatePackage(name: string, folders: readonly string[]): string {
+async function locatePackage(name: string, folders: readonly string[]): Promise<string> {
+  const jiti = await loadJiti()
   for (const folder of folders) {
     const parentURL = pathToFileURL(join(folder, 'package.json'))
     const found = jiti.esmResolve(name, { parentURL, try: true, conditions: ['node', 'import'] })

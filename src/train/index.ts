@@ -19,6 +19,7 @@ export type { OptimizerEntry } from './optimization.js'
 export { valueOf } from './outputs.js'
 export type { StateObject } from './packing.js'
 export { OnlineQueue } from './queue.js'
+export { StepProfile } from './step-profile.js'
 export {
   teachersIn,
   updateTeachers,

@@ -15,7 +15,9 @@ export async function trainBatches(trainer: Trainer): Promise<void> {
   module.train()
   trainer.stage = 'fit'
   data.train?.load({ epoch: trainer.currentEpoch, batch: trainer.batchIdx })
+  let asked = performance.now()
   for await (const batch of data.train ?? []) {
+    trainer.waitingSeconds += (performance.now() - asked) / 1000
     const before = trainer.globalStep
     const images = imageCount(batch)
     // Everything a step makes and nobody keeps is freed here.
@@ -29,6 +31,7 @@ export async function trainBatches(trainer: Trainer): Promise<void> {
     if (trainer.interrupted || trainer.batchIdx >= trainer.trainBatches || trainer.globalStep >= maxSteps) return
     const due = checkpointEveryNSteps > 0 && trainer.globalStep % checkpointEveryNSteps === 0
     if (stepped && due) await trainer.saveLast()
+    asked = performance.now()
   }
 }
 

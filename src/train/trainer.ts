@@ -46,6 +46,8 @@ export class Trainer {
   trainBatches = 0
   valBatches = 0
   totalSteps = 0
+  /** Spent so far on waiting for training batches: what a faster loader could save. */
+  waitingSeconds = 0
   /** Set by {@link interrupt}. */
   interrupted = false
   /** Set by a callback: training ends after this epoch. */
