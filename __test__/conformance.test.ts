@@ -10,8 +10,19 @@ const fixtures = fileURLToPath(new URL('fixtures/data', import.meta.url))
 const smallVit = { config: { image_size: 32, patch_size: 8, depth: 2 } }
 const oneBlock = { config: { ...smallVit.config, depth: 1 } }
 
+/** Heads of a size for a few images. */
+const smallHead = { projector_hidden_dim: 32, projector_bottleneck_dim: 16, n_prototypes: 32, ema_decay_start: 0.9 }
+
 /** Options that have no default, what a plugin needs to be tried, and sizes at which it is tried in seconds. */
 const given: Record<string, ConformanceOptions> = {
+  'method dino': { config: { ...smallHead, freeze_last_layer: 0 } },
+  'method ibot': { config: { ...smallHead, n_patch_prototypes: 32, freeze_last_layer: 0 } },
+  'method dinov2': { config: { ...smallHead, n_patch_prototypes: 32, freeze_last_layer: 0 } },
+  'method msn': { config: smallHead },
+  'method swav': { config: { projector_dims: [32, 16], n_prototypes: 16, queue_length: 48, start_queue_at_epoch: 0 } },
+  'method mae': { config: { decoder_embed_dim: 32, decoder_depth: 1, decoder_num_heads: 2 } },
+  'method ijepa': { config: { predictor_embed_dim: 32, predictor_depth: 1, ema_decay_start: 0.9 } },
+  'method data2vec': { config: { ema_decay_start: 0.9, ema_decay_end: 0.99 } },
   'backbone vit-tiny': smallVit,
   'backbone vit-small': smallVit,
   'backbone vit-base': oneBlock,
@@ -41,6 +52,10 @@ const given: Record<string, ConformanceOptions> = {
   'transform normalize': { config: { mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2] } },
   'transform multi-view': { config: { copies: 2, steps: [{ type: 'random-resized-crop', size: 16 }] } },
   'transform simclr': { config: { size: 16 } },
+  'transform dino': { config: { size: 64 } },
+  'transform swav': { config: { size: 32 } },
+  'transform mae': { config: { size: 16 } },
+  'transform ijepa': { config: { size: 16 } },
   'transform evaluation': { config: { size: 16 } },
 }
 

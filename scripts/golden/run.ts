@@ -10,6 +10,7 @@ import { optim } from './optim.js'
 import { schedulers } from './schedulers.js'
 import { Missing } from './table.js'
 import { train } from './train.js'
+import { trainMasked } from './train-masked.js'
 import { transforms } from './transforms.js'
 
 export interface CaseResult {
@@ -22,7 +23,7 @@ export interface CaseResult {
   float32?: string
 }
 
-const groups = { ops, losses, metrics, models, optim, schedulers, train, transforms }
+const groups = { ops, losses, metrics, models, optim, schedulers, train: { ...train, ...trainMasked }, transforms }
 
 export async function* runCases(directory: string, entries: CaseEntry[]): AsyncGenerator<CaseResult> {
   for (const entry of entries) yield await scope(() => runCase(readCase(directory, entry)))

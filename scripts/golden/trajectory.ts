@@ -58,7 +58,8 @@ export function trajectory(run: Run): (call: Call) => Promise<Record<string, Flo
     for (let step = 0; step < steps!; step += 1) {
       await scope(async () => {
         const batch = (run.batch ?? batchOf)(call, step)
-        const { loss } = (await method.forward(batch, 'fit')) as { loss: Tensor }
+        const place = { step, batch: step, epoch: Math.floor(step / perEpoch!), ...progress }
+        const { loss } = (await method.forward(batch, 'fit', place)) as { loss: Tensor }
         losses[step] = await loss.item()
         loss.backward()
         if (step === 0) firstGradNorms = await norms(names.map((name) => find(name).grad ?? find(name).zerosLike()))

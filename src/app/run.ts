@@ -226,7 +226,7 @@ async function buildModule(run: Container): Promise<Module> {
   })
   return new Module({
     ...(method.modules as Record<string, Network>),
-    forward: (batch, stage) => method.forward(batch, stage),
+    forward: (batch, stage, progress) => method.forward(batch, stage, progress),
     ...(method.afterStep !== undefined && {
       afterStep: (step: number, progress: StepProgress) => method.afterStep!(step, progress),
     }),

@@ -31,6 +31,7 @@ export {
   type Transform,
 } from './transform.js'
 export * as functional from './functional.js'
+export { blurAt, localSizeOf, viewSteps, type ViewRecipe } from './recipes.js'
 export { datasetStatistics, statisticsOf, type Statistics } from './statistics.js'
 export { existingFile } from './file.js'
 export { readCifar, type CifarOptions } from './cifar.js'

@@ -90,23 +90,37 @@ function checkWidth(dim: number, prototypes: Tensor, queue: Tensor | undefined):
   )
 }
 
+export interface SwAVCropsOptions extends SwAVOptions {
+  /** Whether local crops have codes too, which global ones predict, as in stable-pretraining; in the paper they have none. */
+  localCodes?: boolean
+  /** Earlier projections of each global crop [rows, dim], which only balance its codes. */
+  queues?: readonly Tensor[] | undefined
+}
+
 /**
- * SwAV over many crops, as the method uses it: codes per view, and every pair (global i, later view j) predicts each
- * other's code. Projections [samples, dim]; call `normaliseRows(prototypes)` once a step before.
+ * SwAV over many crops (Caron et al. 2020, arXiv:2006.09882, section 3.2): codes per view, and every pair (global i, later
+ * view j) predicts each other's code. Projections [samples, dim]; call `normaliseRows(prototypes)` once a step before.
  */
 export function swavMultiCrop(
-  globals: Tensor[],
-  locals: Tensor[],
+  globals: readonly Tensor[],
+  locals: readonly Tensor[],
   prototypes: Tensor,
-  { temperature = 0.1, sinkhornIterations = 3, epsilon = 0.05 }: SwAVOptions = {},
+  options: SwAVCropsOptions = {},
 ): Tensor {
+  const { temperature = 0.1, sinkhornIterations: iterations = 3, epsilon = 0.05, localCodes = true, queues } = options
   const scores = [...globals, ...locals].map((z) => z.normalize().matmul(prototypes.t()))
-  const codes = scores.map((s) => sinkhornKnopp(s, { temperature: epsilon, iterations: sinkhornIterations }))
+  const codesOf = (own: Tensor, queue: Tensor | undefined): Tensor => {
+    const all = queue ? cat([own, noGrad(() => queue.normalize().matmul(prototypes.t()))]) : own
+    return sinkhornKnopp(all, { temperature: epsilon, iterations }).narrow(0, 0, own.shape[0] ?? 0)
+  }
+  const coded = localCodes ? scores.length : globals.length
+  const codes = scores.slice(0, coded).map((own, view) => codesOf(own, queues?.[view]))
   const terms: Tensor[] = []
   for (let i = 0; i < globals.length; i += 1) {
     for (let j = i + 1; j < scores.length; j += 1) {
-      terms.push(softCrossEntropy(codes[j] as Tensor, scores[i] as Tensor, temperature).mean())
-      terms.push(softCrossEntropy(codes[i] as Tensor, scores[j] as Tensor, temperature).mean())
+      const [first, second] = [scores[i] as Tensor, scores[j] as Tensor]
+      if (j < coded) terms.push(softCrossEntropy(codes[j] as Tensor, first, temperature).mean())
+      terms.push(softCrossEntropy(codes[i] as Tensor, second, temperature).mean())
     }
   }
   return meanOf(terms, 'swavMultiCrop needs two views or more')

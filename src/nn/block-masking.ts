@@ -53,7 +53,10 @@ export function ijepaMasking({
   }
 }
 
-/** One context block without the targets, which may overlap; the whole batch shares all of it. */
+/**
+ * One context block without the targets, which may overlap; the whole batch shares all of it. Blocks are drawn again where
+ * the targets would leave nothing of the context.
+ */
 export function multiBlockMasking({
   contextAspectRatio = [1, 1],
   ...options
@@ -63,14 +66,13 @@ export function multiBlockMasking({
   return (batch, gridSize) => {
     const patches = gridSize[0] * gridSize[1]
     const share = contextScale[0] + generator.uniform() * (contextScale[1] - contextScale[0])
-    const context = placesOf(gridSize, drawBlock(gridSize, share * patches, contextAspectRatio, generator))
-    const { blocks, isTarget } = drawTargets(gridSize, { ...rest, generator }, true)
-    const visible = context.filter((place) => isTarget[place] === 0)
-    return masks(
-      Array.from({ length: batch }, () => visible),
-      blocks,
-      isTarget,
-    )
+    for (let attempt = 0; attempt < tries; attempt += 1) {
+      const context = placesOf(gridSize, drawBlock(gridSize, share * patches, contextAspectRatio, generator))
+      const { blocks, isTarget } = drawTargets(gridSize, { ...rest, generator }, true)
+      const visible = context.filter((place) => isTarget[place] === 0)
+      if (visible.length > 0) return masks(Array<number[]>(batch).fill(visible), blocks, isTarget)
+    }
+    throw argumentInvalid('multiBlockMasking: targetScale', 'targets that leave something of the context', options)
   }
 }
 

@@ -168,6 +168,20 @@ export function orthogonal_(tensor: Tensor, gain = 1, { generator }: RandomOptio
   })
 }
 
+/**
+ * Divides what each transformer block adds to its tokens by √(2 · its number), from 1: the last weights of its attention and
+ * of its perceptron (Bao et al. 2022, BEiT, arXiv:2106.08254, section 2.2). Keeps deep networks steady at the start.
+ */
+export function scaleResiduals_(blocks: Iterable<{ namedParameters(): Iterable<[string, Tensor]> }>): void {
+  let layer = 0
+  for (const block of blocks) {
+    layer += 1
+    for (const [name, weight] of block.namedParameters()) {
+      if (/^(attn\.proj|mlp\.(fc2|w3))\.weight$/.test(name)) assign(weight, () => weight.div(Math.sqrt(2 * layer)))
+    }
+  }
+}
+
 /** Inputs and outputs that one unit of a weight [out, in, …] is connected to. @throws ERR_SHAPE below two axes. */
 export function calculateFans(tensor: Tensor): { fanIn: number; fanOut: number } {
   const [outputs, inputs, ...window] = tensor.shape

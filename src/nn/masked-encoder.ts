@@ -12,6 +12,10 @@ export type Masking = (batch: number, gridSize: readonly [number, number]) => Te
 export interface MaskedEncoding {
   /** [batch, prefix + visible, dim]; patches in the order of `idsKeep`. */
   encoded: Tensor
+  /** [batch, dim], pooled as the network does by itself. */
+  embedding: Tensor
+  /** [batch, dim]: the mean of the patches that were seen. */
+  mean: Tensor
   /** [batch, patches], 1 where a patch is hidden. */
   mask: Tensor
   /** int64 [batch, visible] */
@@ -48,13 +52,21 @@ export class MaskedEncoder extends Module<MaskedEncoding> {
     const kept = this.training ? (idsKeep ?? this.masking?.(batch, gridSize)) : undefined
     if (!kept) {
       const all = arange(count).unsqueeze(0).expand([batch, count])
-      const encoded = this.vit.forwardTokens(patches, { gridSize })
-      return { encoded, mask: ones.mul(0), idsKeep: all, gridSize }
+      return {
+        ...this.pooled(this.vit.forwardTokens(patches, { gridSize })),
+        mask: ones.mul(0),
+        idsKeep: all,
+        gridSize,
+      }
     }
     if (kept.ndim !== 2 || kept.shape[0] !== batch) {
       throw shapeMismatch('MaskedEncoder: idsKeep', `[${batch}, visible patches]`, kept.shape)
     }
     const mask = ones.scatterAdd(1, kept, ones.narrow(1, 0, kept.shape[1] ?? 0).neg())
-    return { encoded: this.vit.forwardTokens(takeTokens(patches, kept)), mask, idsKeep: kept, gridSize }
+    return { ...this.pooled(this.vit.forwardTokens(takeTokens(patches, kept))), mask, idsKeep: kept, gridSize }
+  }
+
+  private pooled(encoded: Tensor): Pick<MaskedEncoding, 'encoded' | 'embedding' | 'mean'> {
+    return { encoded, embedding: this.vit.forwardHead(encoded), mean: this.vit.meanOfPatches(encoded) }
   }
 }

@@ -21,7 +21,7 @@ export class PatchEmbed extends Module {
   readonly patchSize: [number, number]
   /** Patches of an image of `imgSize`: [rows, columns]. */
   readonly defaultGrid: [number, number]
-  readonly strictImgSize: boolean
+  strictImgSize: boolean
   proj: Conv2d
 
   constructor({

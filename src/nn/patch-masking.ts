@@ -1,4 +1,4 @@
-/** Which patches of a grid an encoder sees: at random, in blocks, or one region. It holds no tokens. */
+/** Which patches of a grid an encoder sees, at random, in blocks, or one region; and masks of hidden ones. It holds no tokens. */
 import { argumentInvalid } from '../errors.js'
 import { defaultGenerator, type Generator, tensor, type Tensor } from '../tensor/index.js'
 import type { Masking } from './masked-encoder.js'
@@ -44,6 +44,45 @@ export function patchMasking(options: PatchMaskingOptions = {}): Masking {
     }
     return indices(Array.from({ length: batch }, sample), keep)
   }
+}
+
+export interface RandomMaskOptions {
+  /** Share of the patches that are hidden, from 0 to below 1; their number is rounded. */
+  maskRatio?: number
+  /** Side of the squares that are hidden at once, in patches; the grid is cut into such squares. */
+  unit?: number
+  generator?: Generator | undefined
+}
+
+/**
+ * A mask for each sample, float32 [batch, patches], 1 where a patch is hidden, and the places of the hidden ones, ascending,
+ * int64 [batch, hidden]: squares of `unit` patches a side drawn at random (Xie et al. 2022, SimMIM, arXiv:2111.09886,
+ * section 4.1.2).
+ *
+ * @throws ERR_ARGUMENT for a ratio out of range, and for a unit that does not divide the grid.
+ */
+export function randomMask(
+  batch: number,
+  [rows, columns]: readonly [number, number],
+  { maskRatio = 0.6, unit = 1, generator = defaultGenerator }: RandomMaskOptions = {},
+): { mask: Tensor; hidden: Tensor } {
+  if (!(maskRatio >= 0 && maskRatio < 1)) throw argumentInvalid('randomMask: maskRatio', '0 to below 1', maskRatio)
+  if (!(Number.isInteger(unit) && unit > 0 && rows % unit === 0 && columns % unit === 0)) {
+    throw argumentInvalid('randomMask: unit', `a divisor of the grid of ${rows}×${columns} patches`, unit)
+  }
+  const across = columns / unit
+  const units = (rows / unit) * across
+  const hide = Math.round(units * maskRatio)
+  const mask = new Float32Array(batch * rows * columns)
+  const samples = Array.from({ length: batch }, (_, sample) => {
+    const own = mask.subarray(sample * rows * columns, (sample + 1) * rows * columns)
+    for (const place of generator.permutation(units).slice(0, hide)) {
+      const corner = Math.floor(place / across) * unit * columns + (place % across) * unit
+      for (let row = 0; row < unit; row += 1) own.fill(1, corner + row * columns, corner + row * columns + unit)
+    }
+    return [...own.keys()].filter((place) => own[place] === 1)
+  })
+  return { mask: tensor(mask, { shape: [batch, rows * columns] }), hidden: indices(samples, hide * unit * unit) }
 }
 
 /** int64 [lists, length] */

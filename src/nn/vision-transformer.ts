@@ -1,6 +1,6 @@
 /** Vision transformers under timm's parameter names (Dosovitskiy et al. 2021, arXiv:2010.11929). */
-import { argumentInvalid } from '../errors.js'
-import { cat, full, type Tensor, zeros } from '../tensor/index.js'
+import { argumentInvalid, unsupported } from '../errors.js'
+import { cat, full, type Tensor, where, zeros } from '../tensor/index.js'
 import { Attention, type AttentionCall } from './attention.js'
 import { ModuleList } from './containers.js'
 import type { Size2d } from './convolution.js'
@@ -60,6 +60,14 @@ export interface VisionTransformerOptions {
 /** A layer of the transformer: tokens to tokens. */
 export interface TokenLayer extends Module {
   forward(x: Tensor, call?: AttentionCall): Tensor
+}
+
+/** What stands in for patches that are hidden. */
+export interface PatchReplacement {
+  /** [batch, patches], 1 where a patch is hidden. */
+  mask: Tensor
+  /** [1, 1, dim] */
+  token: Tensor
 }
 
 /** How a kin of this network differs in what is no option of timm's. */
@@ -152,11 +160,27 @@ export class VisionTransformer extends Module {
 
   /** Tokens through the blocks: patches [batch, some, dim] that have their positions; class and register tokens are put before. */
   forwardTokens(patches: Tensor, call: AttentionCall = {}): Tensor {
+    return this.norm.forward(this.forwardBlocks(patches, call).at(-1) as Tensor)
+  }
+
+  /** As `forwardTokens`: all tokens before the first block, then after each; the last norm is not applied. */
+  forwardBlocks(patches: Tensor, call: AttentionCall = {}): Tensor[] {
     const prefix = this.prefixTokens(patches.shape[0] ?? 0)
     const tokens = prefix ? cat([prefix, patches], 1) : patches
-    let x = this.normPre.forward(this.posDrop.forward(tokens))
-    for (const block of this.blocks) x = block.forward(x, call)
-    return this.norm.forward(x)
+    const outputs = [this.normPre.forward(this.posDrop.forward(tokens))]
+    for (const block of this.blocks) outputs.push(block.forward(outputs.at(-1) as Tensor, call))
+    return outputs
+  }
+
+  /** The patches among all tokens [batch, prefix + patches, dim]. */
+  patchesOf(tokens: Tensor): Tensor {
+    const { numPrefixTokens: prefix } = this
+    return prefix > 0 ? tokens.narrow(1, prefix, (tokens.shape[1] ?? 0) - prefix) : tokens
+  }
+
+  /** The mean of the patches among all tokens, normalised where the network does so after pooling: [batch, dim]. */
+  meanOfPatches(tokens: Tensor): Tensor {
+    return this.fcNorm.forward(this.patchesOf(tokens).mean(1))
   }
 
   /** Pools tokens [batch, prefix + patches, dim] and classifies them. */
@@ -164,10 +188,11 @@ export class VisionTransformer extends Module {
     return this.head.forward(this.headDrop.forward(this.fcNorm.forward(this.pool(tokens))))
   }
 
-  /** Patches with their positions, [batch, rows · columns, dim]. */
-  embed(images: Tensor): { patches: Tensor; gridSize: [number, number] } {
+  /** Patches with their positions, [batch, rows · columns, dim]; where the mask is 1, a token takes a patch's place. */
+  embed(images: Tensor, hidden?: PatchReplacement | null): { patches: Tensor; gridSize: [number, number] } {
     const [, , height = 0, width = 0] = images.shape
-    const patches = this.patchEmbed.forward(images)
+    const seen = this.patchEmbed.forward(images)
+    const patches = hidden ? where(hidden.mask.ne(0).unsqueeze(-1), hidden.token, seen) : seen
     const gridSize = this.patchEmbed.grid(height, width)
     if (!this.posEmbed) return { patches, gridSize }
     const before = this.prefixPositions
@@ -190,10 +215,10 @@ export class VisionTransformer extends Module {
   }
 
   private pool(tokens: Tensor): Tensor {
-    const { globalPool: pool, numPrefixTokens: prefix } = this
+    const { globalPool: pool } = this
     if (pool === '') return tokens
     if (pool === 'token') return tokens.select(1, 0)
-    const patches = prefix > 0 ? tokens.narrow(1, prefix, (tokens.shape[1] ?? 0) - prefix) : tokens
+    const patches = this.patchesOf(tokens)
     if (pool === 'avg') return patches.mean(1)
     if (pool === 'max') return patches.amax(1)
     if (pool === 'avgmax') return patches.amax(1).add(patches.mean(1)).mul(0.5)
@@ -245,6 +270,24 @@ export class VisionTransformerBlock extends Module {
     const y = x.add(this.dropPath1.forward(this.ls1.forward(this.attn.forward(this.norm1.forward(x), call))))
     return y.add(this.dropPath2.forward(this.ls2.forward(this.mlp.forward(this.norm2.forward(y)))))
   }
+}
+
+/**
+ * The module as a vision transformer, for methods that work on its tokens.
+ *
+ * @throws ERR_UNSUPPORTED for another kind of network, saying who asks and why.
+ */
+export function requireVisionTransformer(module: Module<unknown>, asker: string, why: string): VisionTransformer {
+  if (module instanceof VisionTransformer) return module
+  throw unsupported(asker, `it needs a vision transformer, not ${module.constructor.name}: ${why}`, hintOfVit)
+}
+
+const hintOfVit =
+  'Choose such a backbone: {type: vit-tiny, image_size: 32, patch_size: 4}; or a method for any network, such as dino.'
+
+/** Makes every patch embedding inside take images of any size that its patches divide, for crops of several sizes. */
+export function takeAnyImageSize(module: Module<unknown>): void {
+  for (const layer of module.modules()) if (layer instanceof PatchEmbed) layer.strictImgSize = false
 }
 
 /** A learned factor a channel (Touvron et al. 2021, arXiv:2103.17239). */

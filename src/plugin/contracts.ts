@@ -75,7 +75,8 @@ export interface MethodTraits {
 export interface Method {
   /** Trained and checkpointed because they are named here. */
   readonly modules: Record<string, Network>
-  forward(batch: Batch, stage: Stage): Outputs | Promise<Outputs>
+  /** What it draws at random, and what follows a schedule, is a function of the seed and of `progress`. */
+  forward(batch: Batch, stage: Stage, progress: BatchProgress): Outputs | Promise<Outputs>
   /** Called after each optimizer step, for teachers and queues. */
   afterStep?(step: number, progress: StepProgress): void | Promise<void>
 }
@@ -87,6 +88,14 @@ export interface StepProgress {
   readonly maxEpochs: number
   /** Steps of the whole run. */
   readonly totalSteps: number
+}
+
+/** Where a run stands when a batch comes in; a run that is gone on with comes by the same places. */
+export interface BatchProgress extends StepProgress {
+  /** Optimizer steps done. */
+  readonly step: number
+  /** Training batches done in the whole run: another number for each. */
+  readonly batch: number
 }
 
 /** Told to callbacks with every batch. */

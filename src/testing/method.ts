@@ -4,25 +4,31 @@ import { methodFamilies, type Method, type MethodTraits } from '../plugin/contra
 import { Tensor, manualSeed, memory, noGrad, scope } from '../tensor/index.js'
 import type { Builder, ConformanceOptions } from './index.js'
 import { require, requireEqual, rule, type Rule } from './rule.js'
-import { numbers, smallBackbone, syntheticBatch } from './synthetic.js'
+import { numbers, smallBackbone, smallTransformer, syntheticBatch } from './synthetic.js'
 
 export function methodRules(build: Builder, options: ConformanceOptions, traits: MethodTraits): Rule[] {
   const size = { classes: options.classes ?? 4, side: options.side ?? 16, batchSize: options.batchSize ?? 16 }
   const make = async (seed: number): Promise<Method> => {
     manualSeed(seed)
-    return (await build({ backbone: smallBackbone(), numClasses: size.classes, totalSteps: 30, seed })) as Method
+    const backbone = traits.needs.backbone === 'any' ? smallBackbone() : smallTransformer(size.side)
+    return (await build({ backbone, numClasses: size.classes, totalSteps: 30, seed })) as Method
   }
 
   /** One training step; the loss. */
   const step = async (method: Method, optimizer: AdamW, index: number): Promise<number> =>
     scope(async () => {
-      const { loss } = await method.forward(syntheticBatch(index, size), 'fit')
+      const length = { epoch: 0, maxEpochs: 1, totalSteps: 30 }
+      const { loss } = await method.forward(syntheticBatch(index, size), 'fit', {
+        step: index,
+        batch: index,
+        ...length,
+      })
       require(loss instanceof Tensor && loss.numel === 1, () =>
         'in the stage "fit" it returned no `loss` of one element')
       ;(loss as Tensor).backward()
       optimizer.step()
       optimizer.zeroGrad()
-      await method.afterStep?.(index + 1, { epoch: 0, maxEpochs: 1, totalSteps: 30 })
+      await method.afterStep?.(index + 1, length)
       return (loss as Tensor).item()
     })
 
@@ -31,7 +37,7 @@ export function methodRules(build: Builder, options: ConformanceOptions, traits:
       noGrad(async () => {
         for (const module of Object.values(method.modules)) module.eval()
         const { image, label, index } = syntheticBatch(1000, size)
-        const { embedding } = await method.forward({ image, label, index }, 'validate')
+        const { embedding } = await method.forward({ image, label, index }, 'validate', start)
         for (const module of Object.values(method.modules)) module.train()
         require(embedding instanceof Tensor && embedding.ndim === 2, () =>
           'it returned no `embedding` [rows, dim] in the stage "validate"')
@@ -103,6 +109,8 @@ export function methodRules(build: Builder, options: ConformanceOptions, traits:
     }),
   ]
 }
+
+const start = { step: 0, batch: 0, epoch: 0, maxEpochs: 1, totalSteps: 30 }
 
 function optimizerOf(method: Method): AdamW {
   const parameters = new Set(Object.values(method.modules).flatMap((module) => module.parameters()))

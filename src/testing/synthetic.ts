@@ -48,10 +48,10 @@ export function smallBackbone(): { module: nn.Module; dim: number; name: string 
   return { module, dim: 32, name: 'small' }
 }
 
-/** Images [batch, 3, 16, 16] to embeddings [batch, 32]: a vision transformer of one block. */
-export function smallTransformer(): { module: nn.VisionTransformer; dim: number; name: string } {
-  const sizes = { imgSize: 16, patchSize: 4, embedDim: 32, depth: 1, numHeads: 2 }
-  return { module: new nn.VisionTransformer(sizes), dim: 32, name: 'small-transformer' }
+/** Images [batch, 3, side, side] to embeddings [batch, 32]: a vision transformer of two blocks. */
+export function smallTransformer(side = 16): { module: nn.VisionTransformer; dim: number; name: string } {
+  const module = new nn.VisionTransformer({ imgSize: side, patchSize: side / 4, embedDim: 32, depth: 2, numHeads: 2 })
+  return { module, dim: 32, name: 'small-transformer' }
 }
 
 /** Values on the JavaScript side, as plain numbers. */

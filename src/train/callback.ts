@@ -12,7 +12,7 @@ export interface BatchEvent extends contracts.BatchEvent<Trainer> {
   readonly batch: Batch
 }
 
-export type { Logger, Outputs, Progress, Stage, StepProgress } from '../plugin/contracts.js'
+export type { BatchProgress, Logger, Outputs, Progress, Stage, StepProgress } from '../plugin/contracts.js'
 
 type Hook = Exclude<
   { [K in keyof Callback]-?: K extends `on${string}` | 'setup' ? K : never }[keyof Callback],

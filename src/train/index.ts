@@ -1,5 +1,5 @@
 /** Training: module, trainer, manager, what they keep and what callbacks may use. */
-export type { BatchEvent, Callback, Logger, Outputs, Progress, Stage, StepProgress } from './callback.js'
+export type { BatchEvent, BatchProgress, Callback, Logger, Outputs, Progress, Stage, StepProgress } from './callback.js'
 export { loadCheckpoint, loadWeights, saveCheckpoint, type Checkpoint } from './checkpoint.js'
 export {
   embed,
@@ -29,4 +29,14 @@ export {
 } from './teacher-student.js'
 export { Trainer, type FitStatus } from './trainer.js'
 export type { TrainerOptions } from './trainer-options.js'
-export { cropsOf, type Crops, embedViews, expectViews, labelsOf, viewsOf } from './views.js'
+export {
+  cropsOf,
+  type Crops,
+  embedViews,
+  expectCrops,
+  expectViews,
+  forwardCrops,
+  imagesOf,
+  labelsOf,
+  viewsOf,
+} from './views.js'

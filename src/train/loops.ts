@@ -1,7 +1,7 @@
 /** The batches of an epoch and of a validation, one after the other. Epochs, and what follows them, are the trainer's. */
 import { type Batch, disposeBatch } from '../data/index.js'
 import { noGrad, scope } from '../tensor/index.js'
-import { callHook, type Outputs, type Stage } from './callback.js'
+import { type BatchProgress, callHook, type Outputs, type Stage } from './callback.js'
 import { moveBatch } from './device.js'
 import type { OptimizerEntry } from './optimization.js'
 import { imageCount, lossOf, scalarsOf, valueOf } from './outputs.js'
@@ -96,13 +96,24 @@ async function trainStep(trainer: Trainer, batch: Batch): Promise<void> {
 
 /** The module's forward, every scalar of it logged, then what callbacks add. */
 async function forward(trainer: Trainer, batch: Batch, stage: Stage): Promise<Outputs> {
-  const outputs = await trainer.module.forward(batch, stage)
+  const outputs = await trainer.module.forward(batch, stage, progressOf(trainer))
   for (const [name, value] of scalarsOf(outputs)) {
     const guard = name === 'loss'
     trainer.log(`${stage}/${name}`, value, { onStep: stage === 'fit', weight: imageCount(batch), guard })
   }
   for (const callback of trainer.callbacks) await callback.forward?.({ outputs, batch, stage, trainer })
   return outputs
+}
+
+function progressOf({
+  currentEpoch: epoch,
+  batchIdx,
+  trainBatches,
+  globalStep: step,
+  ...rest
+}: Trainer): BatchProgress {
+  const { totalSteps, options } = rest
+  return { step, batch: epoch * trainBatches + batchIdx, epoch, maxEpochs: options.maxEpochs, totalSteps }
 }
 
 async function logStep(trainer: Trainer): Promise<void> {

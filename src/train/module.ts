@@ -6,12 +6,15 @@ import { argumentInvalid, SptError } from '../errors.js'
 import type { Batch } from '../data/index.js'
 import { Module as Network, ModuleDict } from '../nn/index.js'
 import { Tensor } from '../tensor/index.js'
-import type { Outputs, Stage, StepProgress } from './callback.js'
+import type { BatchProgress, Outputs, Stage, StepProgress } from './callback.js'
 import type { Optim } from './optim-config.js'
 
 export interface ModuleOptions {
-  /** Called with `this` bound to the module. Must return a record; `loss` is minimised in the stage "fit". */
-  forward?(batch: Batch, stage: Stage): Outputs | Promise<Outputs>
+  /**
+   * Called with `this` bound to the module. Must return a record; `loss` is minimised in the stage "fit". `progress` says
+   * where the run stands, for schedules and for random numbers of its own.
+   */
+  forward?(batch: Batch, stage: Stage, progress: BatchProgress): Outputs | Promise<Outputs>
   /** Called with the number of optimizer steps done, after each: for teachers and schedules of a method. */
   afterStep?(step: number, progress: StepProgress): void | Promise<void>
   /** One optimizer, several by name pattern, null for none; absent: AdamW with a cosine over the run. */
@@ -19,6 +22,9 @@ export interface ModuleOptions {
   /** Written to the loggers and the checkpoint. */
   hparams?: Record<string, unknown>
 }
+
+/** For a module that is called outside a run. */
+const beginning: BatchProgress = { step: 0, batch: 0, epoch: 0, maxEpochs: 1, totalSteps: 0 }
 
 export class TrainingModule extends Network<Promise<Outputs>> {
   optim: ModuleOptions['optim']
@@ -49,14 +55,14 @@ export class TrainingModule extends Network<Promise<Outputs>> {
   }
 
   /** Runs the given forward on one batch; `stage` decides what it computes. */
-  async forward(batch: Batch | Tensor, stage: Stage): Promise<Outputs> {
+  async forward(batch: Batch | Tensor, stage: Stage, progress: BatchProgress = beginning): Promise<Outputs> {
     if (batch instanceof Tensor) throw argumentInvalid('Module: forward', 'a batch, as data loaders give it', batch)
     if (this.#forward === undefined) {
       throw new SptError('ERR_ARGUMENT', 'Module: it was made without a forward function', {
         hint: 'new Module({ forward(batch, stage) { … return { loss, embedding } }, backbone, … })',
       })
     }
-    const outputs = await this.#forward.call(this, batch, stage)
+    const outputs = await this.#forward.call(this, batch, stage, progress)
     if (typeof outputs !== 'object' || outputs === null || Array.isArray(outputs)) {
       throw new SptError(
         'ERR_ARGUMENT',

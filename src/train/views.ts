@@ -26,6 +26,19 @@ export function expectViews(method: string, views: readonly View[], count: numbe
   })
 }
 
+/** As `expectViews` for crops: one global crop at least, and two crops in all. */
+export function expectCrops(method: string, { globals, locals }: Crops, recipe = method): void {
+  if (globals.length > 0 && globals.length + locals.length > 1) return
+  const found = `${globals.length} global and ${locals.length} local`
+  throw new SptError(
+    'ERR_DATA',
+    `${method} needs 2 crops of each image or more, a global one among them, got ${found}`,
+    {
+      hint: `Give the training data \`transform: {type: ${recipe}, size: …}\`, or one of your own of type multi-view.`,
+    },
+  )
+}
+
 /** Views that show a large part of the image, and views that show a small part. */
 export interface Crops {
   readonly globals: readonly View[]
@@ -60,4 +73,29 @@ export function embedViews(
   const parts = views.map(({ image }) => network.forward(image))
   const embedding = parts.length === 1 ? (parts[0] as Tensor) : cat(parts, 0)
   return { parts, outputs: { embedding, ...labelsOf(views) } }
+}
+
+/**
+ * Runs a network on crops [batch, channel, height, width] and returns its rows for each, in their order. Neighbours of one
+ * size go through it together, so that batch norm sees them as one batch (Caron et al. 2021, arXiv:2104.14294).
+ */
+export function forwardCrops(crops: readonly View[], forward: (images: Tensor) => Tensor): Tensor[] {
+  const groups: Tensor[][] = []
+  for (const { image } of crops) {
+    const last = groups.at(-1)
+    if (last?.[0]?.shape.join() === image.shape.join()) last?.push(image)
+    else groups.push([image])
+  }
+  return groups.flatMap((images) =>
+    images.length === 1 ? [forward(images[0] as Tensor)] : forward(cat(images)).chunk(images.length),
+  )
+}
+
+/** All views of a batch as one tensor [views · batch, channel, height, width], for methods that look at single images. */
+export function imagesOf(batch: Batch, method: string): { image: Tensor; label?: Tensor } {
+  const views = viewsOf(batch)
+  const [first, ...others] = views
+  if (!first) throw new SptError('ERR_DATA', `${method} needs an image in each batch`)
+  const image = others.length === 0 ? first.image : cat(views.map((view) => view.image))
+  return { image, ...labelsOf(views) }
 }
