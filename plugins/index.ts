@@ -7,6 +7,7 @@ import evaluation from './transforms/evaluation.js'
 import simclr from './transforms/simclr.js'
 
 export { AttentionVisualizer } from './callbacks/attention-visualizer.js'
+export { forward } from './forward.js'
 export { ModelCheckpoint } from './callbacks/checkpoint.js'
 export { CollapseDetector } from './callbacks/collapse-detector.js'
 export { EarlyStop } from './callbacks/early-stop.js'

@@ -24,12 +24,11 @@ export function byol(this: ByolParts, batch: Batch, stage: Stage): Outputs {
   const outputs = { embedding: cat(seen, 0), ...labelsOf(views) }
   if (stage !== 'fit') return outputs
   const targets = seen.map((embedding) => this.projector.forwardTeacher(embedding)) as [Tensor, Tensor]
-  const [first, second] = views.map(({ image }) =>
-    this.predictor.forward(this.projector.forwardStudent(this.backbone.forwardStudent(image))),
-  ) as [Tensor, Tensor] // [batch, width] each
+  const projected = views.map(({ image }) => this.projector.forwardStudent(this.backbone.forwardStudent(image)))
+  const [first, second] = projected.map((z) => this.predictor.forward(z)) as [Tensor, Tensor] // [batch, width] each
   const there = this.byolLoss.forward(first, targets[1])
   const back = this.byolLoss.forward(second, targets[0])
-  return { loss: there.add(back).mul(0.5), ...outputs }
+  return { loss: there.add(back).mul(0.5), projection: cat(projected).detach(), ...outputs }
 }
 
 export default defineMethod({

@@ -2,7 +2,7 @@
  * SimCLR: two views of one image attract each other and repel all others (Chen et al. 2020, arXiv:2002.05709). As in the
  * PyTorch library, batch norm sees one view at a time; in the paper it sees both together.
  */
-import { defineMethod, embedViews, expectViews, nn, NTXEntLoss, viewsOf, z } from 'stable-pretraining'
+import { cat, defineMethod, embedViews, expectViews, nn, NTXEntLoss, viewsOf, z } from 'stable-pretraining'
 import type { Batch, Outputs, Stage, Tensor } from 'stable-pretraining'
 
 /** What the forward below finds on `this`. */
@@ -20,7 +20,7 @@ export function simclr(this: SimclrParts, batch: Batch, stage: Stage): Outputs {
   const { parts, outputs } = embedViews(this.backbone, views)
   if (stage !== 'fit') return outputs
   const [first, second] = parts.map((part) => this.projector.forward(part)) as [Tensor, Tensor] // [batch, width] each
-  return { loss: this.simclrLoss.forward(first, second), ...outputs }
+  return { loss: this.simclrLoss.forward(first, second), projection: cat([first, second]).detach(), ...outputs }
 }
 
 export default defineMethod({

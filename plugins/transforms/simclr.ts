@@ -1,10 +1,11 @@
 /** The augmentation of SimCLR as one name: crop, flip, colour jitter, grey, blur. */
-import { MultiViewTransform, defineTransform, normalizeSteps, sizeOf, z, type Step } from 'stable-pretraining'
+import { blurAt, defineTransform, MultiViewTransform, viewSteps, z, type Step } from 'stable-pretraining'
 
 const probability = z.number().min(0).max(1)
 
 export default defineTransform({
   name: 'simclr',
+  aliases: ['nnclr'],
   description: 'The views of SimCLR: crop, flip, colour jitter, grey, blur.',
   paper: 'Chen et al. 2020, arXiv:2002.05709, appendix A and B.9',
   config: z.object({
@@ -35,26 +36,9 @@ export default defineTransform({
       .describe('instead of mean and std: the name of a known data set, such as CIFAR10'),
   }),
   build({ config }) {
-    const { size, copies, scale, strength, flip, jitter, grayscale, blur = size >= 64 ? 0.5 : 0 } = config
-    const factor = [Math.max(0, 1 - 0.8 * strength), 1 + 0.8 * strength] as const
-    const hue = Math.min(0.5, 0.2 * strength)
-    const kernel = Math.floor(size / 20) * 2 + 1 // the odd number next to a tenth of the side
-    const steps: Step[] = [
-      {
-        type: 'random-resized-crop',
-        size: sizeOf(size),
-        scale,
-        ratio: [3 / 4, 4 / 3],
-        interpolation: 'bilinear',
-        antialias: true,
-      },
-      { type: 'random-horizontal-flip', p: flip },
-      { type: 'color-jitter', brightness: factor, contrast: factor, saturation: factor, hue: [-hue, hue], p: jitter },
-      { type: 'random-grayscale', p: grayscale },
-      ...(blur > 0 ? [{ type: 'gaussian-blur', kernelSize: [kernel, kernel], sigma: [0.1, 2], p: blur } as const] : []),
-      ...(config.rgb ? [{ type: 'rgb' } as const] : []),
-      ...normalizeSteps('simclr', config),
-    ]
+    const { copies, strength: s, jitter: p, blur = blurAt(config.size, 0.5), ...rest } = config
+    const jitter = { strength: [0.8 * s, 0.8 * s, 0.8 * s, Math.min(0.5, 0.2 * s)], p } as const
+    const steps = viewSteps('simclr', { ...rest, interpolation: 'bilinear', jitter, blur })
     return new MultiViewTransform(Array<{ steps: Step[] }>(copies).fill({ steps }))
   },
 })

@@ -29,7 +29,10 @@ export function trajectory(run: Run): (call: Call) => Promise<Record<string, Flo
   return async (call) => {
     const { attrs, inputs } = call
     const method = await buildMethod(run, attrs)
-    const network = new nn.ModuleDict(method.modules as Record<string, nn.Module>)
+    const named = Object.entries(method.modules as Record<string, nn.Module>)
+    const network = new nn.ModuleDict(
+      named.map(([name, module]) => [nn.snakeCase(name), module] as [string, nn.Module]),
+    )
     const state = network.stateDict()
     const find = (name: string): Tensor => {
       const found = run.find?.(name, network.stateDict(), method) ?? network.stateDict().get(name)

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { plain } from '../config/plain.js'
 import type { PluginUse } from '../config/reference.js'
-import { compose, DataModule, type DataLoaderOptions } from '../data/index.js'
+import { compose, DataLoader, DataModule, type DataLoaderOptions } from '../data/index.js'
 import { dataMoved, errorCode, pluginBuildFailed, unsupported } from '../errors.js'
 import { type DeviceName, setNumThreads, manualSeed } from '../tensor/index.js'
 import type { Module as Network } from '../nn/index.js'
@@ -26,6 +26,7 @@ import type { Optim, OptimConfig, RunResult, TrainerOptions } from '../train/ind
 import { stepsOfRun } from '../train/optimization.js'
 import { limitBatches, resolveOptions } from '../train/trainer-options.js'
 import { Container, token } from './container.js'
+import { checkViews } from './views.js'
 import { hasModules, loadConfig, schema, type LoadedConfig, type RunConfig, type SingleOptim } from './config.js'
 
 export interface RunOptions {
@@ -218,6 +219,7 @@ async function buildData({ data, ...config }: RunConfig, folder: string): Promis
 async function buildModule(run: Container): Promise<Module> {
   const config = run.get(services.config)
   const [backbone, data] = [await run.get(services.backbone), await run.get(services.data)]
+  checkViews(config.method.definition, data.train instanceof DataLoader ? data.train.transform : undefined)
   const method = await build(config.method, {
     backbone,
     ...classesOf(config, data),

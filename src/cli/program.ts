@@ -74,6 +74,16 @@ function commands(done: (status: number) => void): Command {
     })
 
   program
+    .command('methods')
+    .description('list the methods by family, with their papers and what they need')
+    .argument('[packages...]', "third parties' packages or files to list too")
+    .option('--json', 'as JSON')
+    .action(async (packages: string[], options: { json?: boolean }) => {
+      const { methods } = await import('./methods.js')
+      done(await methods(packages, options))
+    })
+
+  program
     .command('summary')
     .description('print layers, output shapes, parameters and arithmetic of the networks of a configuration')
     .argument('<config>', 'a YAML file')

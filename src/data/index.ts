@@ -32,6 +32,7 @@ export {
 } from './transform.js'
 export * as functional from './functional.js'
 export { blurAt, localSizeOf, viewSteps, type ViewRecipe } from './recipes.js'
+export { twoViewOptions, twoViews, type TwoViewRecipe } from './two-view-recipe.js'
 export { datasetStatistics, statisticsOf, type Statistics } from './statistics.js'
 export { existingFile } from './file.js'
 export { readCifar, type CifarOptions } from './cifar.js'

@@ -89,15 +89,18 @@ function rowsOf(rows: Tensor, start: number, length: number): Tensor {
 
 /**
  * MoCo v2 (Chen et al. 2020, arXiv:2003.04297): a query finds its key among the queue's. As upstream, the keys of this
- * batch enter the queue first, so that a sample's own key is among its negatives as well.
+ * batch enter the queue first, so that a sample's own key is among its negatives as well; with `ownKeyAsNegative: false`
+ * they enter it afterwards, as in the paper, and the first batch has no negatives.
  */
 export class MoCoLoss extends Module {
   readonly temperature: number
+  readonly ownKeyAsNegative: boolean
   readonly queue: RowQueue
 
-  constructor({ queueLength = 65536, temperature = 0.2 } = {}) {
+  constructor({ queueLength = 65536, temperature = 0.2, ownKeyAsNegative = true } = {}) {
     super()
     this.temperature = temperature
+    this.ownKeyAsNegative = ownKeyAsNegative
     this.queue = new RowQueue(queueLength, { order: 'ring' })
   }
 
@@ -105,7 +108,9 @@ export class MoCoLoss extends Module {
   forward(query: Tensor, key: Tensor): Tensor {
     pairSizes('MoCoLoss', query, key)
     const [q, k] = [query.normalize(), key.detach().normalize()]
-    return againstQueue(q, k, this.queue.append(k), this.temperature)
+    const before = this.ownKeyAsNegative ? null : (this.queue.rows() ?? k.narrow(0, 0, 0))
+    const after = this.queue.append(k)
+    return againstQueue(q, k, before ?? after, this.temperature)
   }
 }
 

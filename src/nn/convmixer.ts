@@ -46,12 +46,27 @@ export class ConvMixer extends Module {
     this.fc = numClasses ? new Linear(dim, numClasses) : new Identity()
   }
 
+  /** Channels of the feature map. */
+  get patchDim(): number {
+    return this.dim
+  }
+
   forward(x: Tensor): Tensor {
+    return this.forwardHead(this.forwardFeatures(x))
+  }
+
+  /** The map after the last block, [batch, dim, height / patchSize, width / patchSize]. */
+  forwardFeatures(x: Tensor): Tensor {
     let y = this.conv1.forward(x) // [batch, dim, height / patchSize, width / patchSize]
     for (const [index, depthwise] of [...this.blocksA].entries()) {
       const mixed = y.add(depthwise.forward(y))
       y = this.blocksB.items[index]?.forward(mixed) ?? mixed
     }
-    return this.fc.forward(this.pool.forward(y).flatten(1))
+    return y
+  }
+
+  /** Pools the map, and classifies where there are classes. */
+  forwardHead(features: Tensor): Tensor {
+    return this.fc.forward(this.pool.forward(features).flatten(1))
   }
 }

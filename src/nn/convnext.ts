@@ -46,8 +46,23 @@ export class ConvNeXt extends Module {
     this.head = new ConvNeXtHead(this.dim, numClasses)
   }
 
+  /** Channels of the feature map. */
+  get patchDim(): number {
+    return this.dim
+  }
+
   forward(x: Tensor): Tensor {
-    return this.head.forward(this.stages.forward(this.stem.forward(x)))
+    return this.forwardHead(this.forwardFeatures(x))
+  }
+
+  /** The map after the last stage, [batch, dim, height / 32, width / 32]. */
+  forwardFeatures(x: Tensor): Tensor {
+    return this.stages.forward(this.stem.forward(x))
+  }
+
+  /** Pools the map, and classifies where there are classes. */
+  forwardHead(features: Tensor): Tensor {
+    return this.head.forward(features)
   }
 }
 

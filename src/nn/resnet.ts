@@ -109,10 +109,25 @@ export class ResNet extends Module {
     this.fc = !numClasses ? new Identity() : new Linear(this.dim, numClasses)
   }
 
+  /** Channels of the feature map. */
+  get patchDim(): number {
+    return this.dim
+  }
+
   forward(x: Tensor): Tensor {
+    return this.forwardHead(this.forwardFeatures(x))
+  }
+
+  /** The map after the last stage, [batch, patchDim, height / 32, width / 32] (height / 8 with `lowResolution`). */
+  forwardFeatures(x: Tensor): Tensor {
     let y = this.maxpool.forward(this.relu.forward(this.bn1.forward(this.conv1.forward(x))))
     for (const layer of [this.layer1, this.layer2, this.layer3, this.layer4]) y = layer.forward(y)
-    return this.fc.forward(this.avgpool.forward(y).flatten(1))
+    return y
+  }
+
+  /** Pools the map, and classifies where there are classes. */
+  forwardHead(features: Tensor): Tensor {
+    return this.fc.forward(this.avgpool.forward(features).flatten(1))
   }
 }
 

@@ -45,8 +45,21 @@ export class ResNet9 extends Module {
     this.fc = numClasses ? new Linear(this.dim, numClasses) : new Identity()
   }
 
+  /** Channels of the feature map. */
+  readonly patchDim = 256
+
   forward(x: Tensor): Tensor {
     return this.fc.forward(this.conv.forward(x).flatten(1))
+  }
+
+  /** The map before the last pooling, [batch, 256, height / 8, width / 8]. */
+  forwardFeatures(x: Tensor): Tensor {
+    return this.conv.layers.slice(0, -1).reduce((value, layer) => layer.forward(value), x)
+  }
+
+  /** Pools the map to 2×2 places, and classifies where there are classes. */
+  forwardHead(features: Tensor): Tensor {
+    return this.fc.forward(this.conv.at(-1).forward(features).flatten(1))
   }
 }
 

@@ -148,6 +148,11 @@ export class VisionTransformer extends Module {
     initLinearLayers(this)
   }
 
+  /** Width of a patch token. */
+  get patchDim(): number {
+    return this.dim
+  }
+
   forward(images: Tensor): Tensor {
     return this.forwardHead(this.forwardFeatures(images))
   }
