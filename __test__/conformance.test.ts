@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { loadRegistry } from '../src/plugin/registry.js'
 import { conformance, type ConformanceOptions } from 'stable-pretraining/testing'
+import { smallMethods } from './plugins/small-methods.js'
 
 const fixtures = fileURLToPath(new URL('fixtures/data', import.meta.url))
 
@@ -10,36 +11,13 @@ const fixtures = fileURLToPath(new URL('fixtures/data', import.meta.url))
 const smallVit = { config: { image_size: 32, patch_size: 8, depth: 2 } }
 const oneBlock = { config: { ...smallVit.config, depth: 1 } }
 
-/** Heads of a size for a few images. */
-const smallHead = { projector_hidden_dim: 32, projector_bottleneck_dim: 16, n_prototypes: 32, ema_decay_start: 0.9 }
-
 /** Options that have no default, what a plugin needs to be tried, and sizes at which it is tried in seconds. */
 const given: Record<string, ConformanceOptions> = {
-  'method dino': { config: { ...smallHead, freeze_last_layer: 0 } },
-  'method ibot': { config: { ...smallHead, n_patch_prototypes: 32, freeze_last_layer: 0 } },
-  'method dinov2': { config: { ...smallHead, n_patch_prototypes: 32, freeze_last_layer: 0 } },
-  'method msn': { config: smallHead },
-  'method swav': { config: { projector_dims: [32, 16], n_prototypes: 16, queue_length: 48, start_queue_at_epoch: 0 } },
-  'method mae': { config: { decoder_embed_dim: 32, decoder_depth: 1, decoder_num_heads: 2 } },
-  'method ijepa': { config: { predictor_embed_dim: 32, predictor_depth: 1, ema_decay_start: 0.9 } },
-  'method data2vec': { config: { ema_decay_start: 0.9, ema_decay_end: 0.99 } },
+  ...smallMethods,
   'backbone vit-tiny': smallVit,
   'backbone vit-small': smallVit,
   'backbone vit-base': oneBlock,
   'backbone vit-large': oneBlock,
-  'method byol': { config: { projector_dims: [64, 32], predictor_dims: [64, 32] } },
-  'method barlow-twins': { config: { projector_dims: [64, 32] } },
-  'method vicreg': { config: { projector_dims: [64, 32] } },
-  'method vicregl': { config: { projector_dim: 32 } },
-  'method simsiam': { config: { projector_dim: 32, predictor_hidden_dim: 16 } },
-  'method moco-v2': { config: { projector_dims: [64, 32], queue_length: 64, ema_decay_start: 0.9 } },
-  'method moco-v3': { config: { projector_dims: [64, 32], predictor_hidden_dim: 64, ema_decay_start: 0.9 } },
-  'method nnclr': { config: { projector_dims: [64, 32], predictor_hidden_dim: 64, queue_length: 64 } },
-  'method tico': { config: { projector_dims: [64, 32] } },
-  'method w-mse': { config: { projector_dims: [64, 8] } },
-  'method lejepa': { config: { embed_dim: 32, projector_dims: [64, 32], n_slices: 64 } },
-  'method visreg': { config: { embed_dim: 32, projector_dims: [64, 32], num_projections: 32 } },
-  'method simclr': { config: { projector_dims: [64, 32] } },
   'dataset image-folder': { config: { root: 'photos' }, root: fixtures },
   'dataset fashion-mnist': { config: { root: 'fashion-mnist', split: 'test' }, root: fixtures },
   'dataset idx': { config: { images: 'fashion-mnist/t10k-images-idx3-ubyte.gz' }, root: fixtures },

@@ -93,13 +93,14 @@ test('a finished run can be gone on with for longer', async () => {
 })
 
 test('a plugin that cannot be built is named, and no folder is left of the attempt', async () => {
-  const before = await readdir(join(folder, 'runs'), { recursive: true })
+  const runs = () => readdir(join(folder, 'runs'), { recursive: true }).catch(() => [])
+  const before = await runs()
   const failed = startRun(config, ['data.train.dataset.root=nowhere'])
   await expect(failed).rejects.toMatchObject({
     code: 'ERR_DATA',
     message: expect.stringMatching(/^dataset "image-folder" could not be built: .*nowhere/),
   })
-  expect(await readdir(join(folder, 'runs'), { recursive: true })).toEqual(before)
+  expect(await runs()).toEqual(before)
 })
 
 test('a target of another library finds the plugin that answers to it', async () => {
@@ -109,4 +110,18 @@ test('a target of another library finds the plugin that answers to it', async ()
     'optimizer={_target_: torch.optim.SGD, lr: 0.1, _partial_: true}',
   ])
   expect(status).toBe('completed')
+})
+
+test('a method that needs two views says so before anything is trained, with the transform to write', async () => {
+  const runs = () => readdir(join(folder, 'runs'), { recursive: true }).catch(() => [])
+  const before = await runs()
+  await expect(startRun(config, ['method=byol'])).rejects.toMatchObject({
+    code: 'ERR_CONFIG',
+    message: 'method byol needs 2 views of each training image, but data.train makes 1',
+    hint: expect.stringContaining('data.train.transform: {type: byol, size: …}') as string,
+  })
+  await expect(startRun(config, ['method=lejepa'])).rejects.toMatchObject({
+    message: expect.stringContaining('needs crops of several sizes') as string,
+  })
+  expect(await runs()).toEqual(before)
 })

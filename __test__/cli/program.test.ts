@@ -45,7 +45,7 @@ test('a missing configuration is told, a misspelt command recognised', async () 
   expect((await spt('doctr')).err).toMatch(
     /^error \[ERR_CONFIG\] "doctr" is neither a configuration file nor a command; did you mean "spt doctor"\?\nhint: /,
   )
-  expect((await spt('train')).err).toContain('Commands: run, doctor, export, plugins, schema, summary.')
+  expect((await spt('train')).err).toContain('Commands: run, doctor, export, methods, plugins, schema, summary.')
   expect((await spt('seed=1')).err).toContain('hint: The configuration file comes first')
   expect((await spt('flowers.yaml', '--resume', folder)).err).toContain('flowers.yaml cannot be given too')
   expect((await spt('run')).err).toMatch(/^error \[ERR_CONFIG\] no configuration file was given/)
@@ -146,4 +146,20 @@ test('start weights are read from the folder of the configuration, and told', as
       /\[ERR_CHECKPOINT\] backbone "mlp" could not be built: the weights .*do not fit .*4\.weight is \[2, 5\] in the file, \[3, 5\] in the backbone/s,
     ),
   })
+})
+
+test('methods are listed by family, with their papers and what they need', async () => {
+  const { status, out } = await spt('methods')
+  expect(status).toBe(0)
+  expect(out).toMatch(
+    /^contrastive\n {2}moco-v2 .*\n +Chen et al\. 2020, arXiv:2003\.04297; needs 2 views, any backbone; transform: moco-v2$/m,
+  )
+  expect(out).toMatch(
+    /^decorrelation\n(.*\n)* {2}vicregl .*\n.*needs 2 views, a backbone with patches or a feature map/m,
+  )
+  expect(out).toMatch(/^supervised\n {2}supervised .*\n +needs 1 view, labels, any backbone$/m)
+  const all = JSON.parse((await spt('methods', '--json')).out) as Array<{ name: string; family: string; needs: object }>
+  expect(all).toContainEqual(expect.objectContaining({ name: 'byol', family: 'self-distillation', recipe: 'byol' }))
+  const plugin = join(import.meta.dirname, '../fixtures/plugins/tiny-method.ts')
+  expect((await spt('methods', plugin)).out).toMatch(/^other\n {2}tiny-method .* \[.*tiny-method\.ts\]$/m)
 })

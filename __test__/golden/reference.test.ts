@@ -1,6 +1,6 @@
 /**
  * Every packed reference vector (values from PyTorch and its kin) through the public operations, losses, optimizers,
- * schedules, metrics and networks. `npm run golden -- DIR` runs a whole directory, the slow cases included.
+ * schedules, metrics, networks and methods. `npm run golden -- DIR` runs a whole directory, the slow cases included.
  */
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -19,7 +19,7 @@ describe.each(readdirSync(folder).filter((file) => file.endsWith('.br')))('%s', 
   const cases: Case[] = readPack(join(folder, file))
 
   it('holds cases of its group', () => {
-    expect(cases.length).toBeGreaterThan(20)
+    expect(cases.length).toBeGreaterThan(15)
     expect(new Set(cases.map(({ group }) => group))).toEqual(new Set([basename(file, '.br')]))
   })
 

@@ -131,6 +131,49 @@ describe('recipes', () => {
     expect(views[0]?.steps[2]).toMatchObject({ brightness: [0.6, 1.4], hue: [-0.1, 0.1] })
   })
 
+  test('byol: the second view is blurred less and solarised; small images are not blurred', async () => {
+    const two = async (value: object) =>
+      ((await transform({ ...value })) as MultiView).views as readonly [Transform, Transform]
+    const [first, second] = await two({ type: 'byol', size: 224 })
+    const crop = { size: [224, 224], scale: [0.08, 1], interpolation: 'bicubic' }
+    const jitter = { brightness: [0.6, 1.4], contrast: [0.6, 1.4], saturation: [0.8, 1.2], hue: [-0.1, 0.1], p: 0.8 }
+    expect(first.steps).toMatchObject([crop, { p: 0.5 }, jitter, { p: 0.2 }, { kernelSize: [23, 23], p: 1 }])
+    expect(second.steps.slice(4)).toMatchObject([
+      { kernelSize: [23, 23], p: 0.1 },
+      { threshold: 128, p: 0.2 },
+    ])
+    expect((await two({ type: 'vicreg', size: 32 })).map(({ steps }) => steps.at(-1)?.type)).toEqual([
+      'random-grayscale',
+      'random-solarize',
+    ])
+    const given = await two({ type: 'barlow-twins', size: 32, blur: [0, 1], solarize: [0, 0], statistics: 'CIFAR10' })
+    expect(given.map(({ steps }) => steps.slice(4).map(({ type }) => type))).toEqual([
+      ['normalize'],
+      ['gaussian-blur', 'normalize'],
+    ])
+  })
+
+  test('moco-v2 and w-mse: larger crops, a stronger jitter, both views alike', async () => {
+    const two = async (type: string) =>
+      ((await transform({ type, size: 96 })) as MultiView).views as readonly Transform[]
+    const [first, second] = await two('simsiam')
+    expect(second).toEqual(first)
+    expect(first?.steps[0]).toMatchObject({ scale: [0.2, 1], interpolation: 'bilinear' })
+    expect(first?.steps[2]).toMatchObject({ saturation: [0.6, 1.4], p: 0.8 })
+    expect(first?.steps[4]).toMatchObject({ type: 'gaussian-blur', p: 0.5 })
+    const [white] = await two('w-mse')
+    expect(white?.steps.slice(3)).toEqual([{ type: 'random-grayscale', p: 0.1 }])
+  })
+
+  test('lejepa: two large crops and six small ones, alike but for size and scale', async () => {
+    const { views } = (await transform({ type: 'lejepa', size: 224 })) as MultiView
+    const crops = views as Record<string, Transform>
+    expect(Object.keys(crops)).toEqual(['global_1', 'global_2', ...[1, 2, 3, 4, 5, 6].map((i) => `local_${i}`)])
+    expect(crops['global_2']?.steps[0]).toMatchObject({ size: [224, 224], scale: [0.3, 1] })
+    expect(crops['local_6']?.steps[0]).toMatchObject({ size: [96, 96], scale: [0.05, 0.3] })
+    expect(crops['global_1']?.steps.slice(4)).toMatchObject([{ p: 0.5 }, { type: 'random-solarize', p: 0.2 }])
+  })
+
   test('evaluation: 256 to 224, or as told', async () => {
     expect(await steps({ type: 'evaluation', size: 224 })).toEqual([
       { type: 'resize', size: 256, interpolation: 'bilinear', antialias: true },

@@ -2,7 +2,8 @@
  * MoCo v2: a query finds its key, made by a slowly moving encoder, among a queue of older keys (Chen et al. 2020,
  * arXiv:2003.04297). As in the PyTorch library, and not as in the paper: the keys of a batch enter the queue before they
  * are used, so that each positive is among its negatives too (`own_key_as_negative: false` leaves it out there), the
- * queue begins empty, and batch norm is not shuffled, which needs several devices.
+ * queue begins empty, and batch norm is not shuffled, which needs several devices. The loss
+ * rises while the queue fills, and falls afterwards.
  */
 import { cat, defineMethod, expectViews, labelsOf, MoCoLoss, nn, TeacherStudentWrapper } from 'stable-pretraining'
 import { updateTeachers, viewsOf, z } from 'stable-pretraining'
@@ -45,7 +46,6 @@ export default defineMethod({
   family: 'contrastive',
   needs: { views: 2, backbone: 'any' },
   recipe: 'moco-v2',
-  evidence: 'probe', // the loss rises while the queue fills
   config: z.object({
     projectorDims: z
       .array(z.int().positive())

@@ -1,15 +1,16 @@
 /** What a method has to keep: it learns, it is saved whole, it leaves nothing behind. */
 import { AdamW } from '../optim/index.js'
 import { methodFamilies, type Method, type MethodTraits } from '../plugin/contracts.js'
-import { Tensor, manualSeed, memory, noGrad, scope } from '../tensor/index.js'
+import { defaultGenerator, Tensor, manualSeed, memory, noGrad, scope } from '../tensor/index.js'
 import type { Builder, ConformanceOptions } from './index.js'
 import { require, requireEqual, rule, type Rule } from './rule.js'
 import { numbers, smallBackbone, smallTransformer, syntheticBatch } from './synthetic.js'
 
 export function methodRules(build: Builder, options: ConformanceOptions, traits: MethodTraits): Rule[] {
   const size = { classes: options.classes ?? 4, side: options.side ?? 16, batchSize: options.batchSize ?? 16 }
-  const make = async (seed: number): Promise<Method> => {
-    manualSeed(seed)
+  /** `weights` seeds the start values, `seed` is the run's. */
+  const make = async (weights: number, seed = weights): Promise<Method> => {
+    manualSeed(weights)
     const backbone = traits.needs.backbone === 'any' ? smallBackbone() : smallTransformer(size.side)
     return (await build({ backbone, numClasses: size.classes, totalSteps: 30, seed })) as Method
   }
@@ -77,12 +78,20 @@ export function methodRules(build: Builder, options: ConformanceOptions, traits:
       require(found.length > 0 && found.every(Number.isFinite), () => 'the embedding holds values that are not finite')
     }),
     rule('what it learns is saved and loaded again', async () => {
-      const [learnt, fresh] = [await make(0), await make(1)]
+      const [learnt, fresh] = [await make(0), await make(1, 0)]
       const optimizer = optimizerOf(learnt)
       for (let i = 0; i < 3; i++) await step(learnt, optimizer, i)
       for (const [name, module] of Object.entries(learnt.modules))
         fresh.modules[name]!.loadStateDict(module.stateDict())
       requireEqual('the embedding after loading', await embed(fresh), await embed(learnt))
+      const goingOn = optimizerOf(fresh)
+      await goingOn.loadStateDict(optimizer.stateDict())
+      const random = defaultGenerator.getState()
+      const [expected, found]: number[][] = [[], []]
+      for (let i = 3; i < 5; i++) expected!.push(await step(learnt, optimizer, i))
+      defaultGenerator.setState(random)
+      for (let i = 3; i < 5; i++) found!.push(await step(fresh, goingOn, i))
+      requireEqual('the loss of the steps after loading', found!, expected!)
     }),
     rule('the same seed gives the same steps', async () => {
       const losses: number[][] = []

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import simclr from '../../plugins/methods/simclr.js'
-import supervised from '../../plugins/methods/supervised.js'
-import type { Network } from '../../src/plugin/contracts.js'
-import type { Batch } from '../../src/data/index.js'
-import { manualSeed, type Tensor } from '../../src/tensor/index.js'
-import { flowers, smallBackbone } from '../train/setup.js'
+import simclr from '../../../plugins/methods/simclr.js'
+import supervised from '../../../plugins/methods/supervised.js'
+import type { Network } from '../../../src/plugin/contracts.js'
+import type { Batch } from '../../../src/data/index.js'
+import { manualSeed, type Tensor } from '../../../src/tensor/index.js'
+import { flowers, smallBackbone } from '../../train/setup.js'
 
 interface Built {
   modules: Record<string, Network & { namedParameters(): Iterable<[string, Tensor]>; train(mode?: boolean): unknown }>
