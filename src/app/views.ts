@@ -11,7 +11,7 @@ export function checkViews(
   if (needs === undefined) return
   const given = transform !== undefined && isMultiView(transform) ? Object.keys(transform.views).length : 1
   const { views } = needs
-  const enough = views === 'multi-crop' ? given > 1 : views === 1 || given === views
+  const enough = given >= (views === 'multi-crop' ? 2 : views)
   if (enough) return
   const wanted = views === 'multi-crop' ? 'crops of several sizes' : `${views} views`
   throw new SptError(

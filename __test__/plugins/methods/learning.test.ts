@@ -93,8 +93,8 @@ test.each(methods.map((definition) => [definition.name, definition] as const))('
     const { method, losses } = await train(definition, 30, 1)
     expect(losses).toHaveLength(30)
     const [first, last] = [mean(losses.slice(0, 5)), mean(losses.slice(-5))]
-    if (byProbe) expect(await togetherness(method)).toBeGreaterThan(before)
-    else expect(last).toBeLessThan(first)
+    const [less, more] = byProbe ? [before, await togetherness(method)] : [last, first]
+    expect(less).toBeLessThan(more!)
     expect((await train(definition, 5, 2)).losses).toEqual(losses.slice(0, 5))
   })
 })
