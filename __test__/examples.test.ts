@@ -30,14 +30,19 @@ function expectTrained({ status, output }: Finished): void {
 
 describe('examples', () => {
   const changes: Record<string, string[]> = {
+    'byol-photos.yaml': few,
+    'mae-photos.yaml': few,
     'simclr-cifar10.yaml': [...few, ...smallBaseline, ...cifar],
     'simclr-photos.yaml': [...few, ...smallBaseline],
     'supervised-photos.yaml': few,
+    'swav-photos.yaml': few,
+    'vicreg-photos.yaml': few,
   }
+  const scripts = ['byol.ts', 'mae.ts', 'simclr.ts', 'supervised.ts', 'swav.ts', 'vicreg.ts']
 
   test('are all tested', async () => {
     const files = (await readdir(examples)).filter((file) => /\.(yaml|ts)$/.test(file))
-    expect(files.toSorted()).toEqual([...Object.keys(changes), 'simclr.ts'].toSorted())
+    expect(files.toSorted()).toEqual([...Object.keys(changes), ...scripts].toSorted())
   })
 
   test.each(Object.entries(changes))('%s', { timeout: LIMIT }, async (file, more) => {
@@ -46,8 +51,8 @@ describe('examples', () => {
     expect(await readdir(finished.directory)).toContain('report.html')
   })
 
-  test('simclr.ts', { timeout: LIMIT }, async () => {
-    const finished = await startScript(join(examples, 'simclr.ts'), ['1'], { cwd: folder }).end
+  test.each(scripts)('%s', { timeout: LIMIT }, async (script) => {
+    const finished = await startScript(join(examples, script), ['1'], { cwd: folder }).end
     expectTrained(finished)
     expect(finished.output).toContain("'eval/knn_top1'")
   })

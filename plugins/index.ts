@@ -3,8 +3,11 @@
  * instead, and needs nothing from here.
  */
 import type { Definition, MultiView, Transform } from 'stable-pretraining'
+import byol from './transforms/byol.js'
 import evaluation from './transforms/evaluation.js'
+import mae from './transforms/mae.js'
 import simclr from './transforms/simclr.js'
+import swav from './transforms/swav.js'
 
 export { AttentionVisualizer } from './callbacks/attention-visualizer.js'
 export { forward } from './forward.js'
@@ -33,6 +36,15 @@ export { JsonLinesLogger } from './loggers/jsonl.js'
 
 /** The augmentation of SimCLR as a transform; options as in a configuration, in camelCase. */
 export const simclrViews = (options: { size: number } & Record<string, unknown>) => transform(simclr, options)
+
+/** The two views of BYOL, VICReg, Barlow Twins and MoCo v3 as a transform. */
+export const byolViews = (options: { size: number } & Record<string, unknown>) => transform(byol, options)
+
+/** The crops of SwAV as a transform. */
+export const swavViews = (options: { size: number } & Record<string, unknown>) => transform(swav, options)
+
+/** The view of masked autoencoders as a transform. */
+export const maeView = (options: { size: number } & Record<string, unknown>) => transform(mae, options)
 
 /** The plain view of evaluation as a transform. */
 export const evaluationView = (options: { size: number } & Record<string, unknown>) => transform(evaluation, options)

@@ -1,6 +1,8 @@
 /** The public API of `stable-pretraining`: every name a user or a plugin's author may import. */
 export { z } from 'zod'
 export { resumeRun, startRun, type RunOptions } from './app/run.js'
+export { createModule, type CreateModuleOptions } from './app/create-module.js'
+export { resumeRun, startRun } from './app/run.js'
 export { namedReferences, reference, references, type PluginUse } from './config/reference.js'
 export { SptError, errorCode, type ErrorCode } from './errors.js'
 export * from './data/index.js'

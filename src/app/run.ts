@@ -10,8 +10,7 @@ import type { PluginUse } from '../config/reference.js'
 import { compose, DataLoader, DataModule, type DataLoaderOptions } from '../data/index.js'
 import { dataMoved, errorCode, pluginBuildFailed, unsupported } from '../errors.js'
 import { type DeviceName, setNumThreads, manualSeed } from '../tensor/index.js'
-import type { Module as Network } from '../nn/index.js'
-import type { Callback, Logger, Services, StepProgress } from '../plugin/contracts.js'
+import type { Callback, Logger, Services } from '../plugin/contracts.js'
 import type { BuildContexts, Built, Definition, Kind } from '../plugin/define.js'
 import { writeFileAtomically } from '../runs/atomic-file.js'
 import {
@@ -21,11 +20,12 @@ import {
   runsRoot,
   type RunDirectory,
 } from '../runs/run-directory.js'
-import { Manager, Module, StepProfile, Trainer } from '../train/index.js'
-import type { Optim, OptimConfig, RunResult, TrainerOptions } from '../train/index.js'
+import { Manager, StepProfile, Trainer } from '../train/index.js'
+import type { Optim, OptimConfig, RunResult, TrainerOptions, TrainingModule } from '../train/index.js'
 import { stepsOfRun } from '../train/optimization.js'
 import { limitBatches, resolveOptions } from '../train/trainer-options.js'
 import { Container, token } from './container.js'
+import { methodModule } from './method-module.js'
 import { checkViews } from './views.js'
 import { hasModules, loadConfig, schema, type LoadedConfig, type RunConfig, type SingleOptim } from './config.js'
 
@@ -107,7 +107,7 @@ export const services = {
   directory: token<RunDirectory>('run directory'),
   data: token<Promise<DataModule>>('data'),
   backbone: token<Promise<BuildContexts['callback']['backbone']>>('backbone'),
-  module: token<Promise<Module>>('module'),
+  module: token<Promise<TrainingModule>>('module'),
   callbacks: token<Promise<Callback[]>>('callbacks'),
   loggers: token<Promise<Logger[]>>('loggers'),
   trainer: token<Promise<Trainer>>('trainer'),
@@ -216,7 +216,7 @@ async function buildData({ data, ...config }: RunConfig, folder: string): Promis
   return module
 }
 
-async function buildModule(run: Container): Promise<Module> {
+async function buildModule(run: Container): Promise<TrainingModule> {
   const config = run.get(services.config)
   const [backbone, data] = [await run.get(services.backbone), await run.get(services.data)]
   checkViews(config.method.definition, data.train instanceof DataLoader ? data.train.transform : undefined)
@@ -226,15 +226,7 @@ async function buildModule(run: Container): Promise<Module> {
     totalSteps: totalSteps(config, data),
     seed: config.seed,
   })
-  return new Module({
-    ...(method.modules as Record<string, Network>),
-    forward: (batch, stage, progress) => method.forward(batch, stage, progress),
-    ...(method.afterStep !== undefined && {
-      afterStep: (step: number, progress: StepProgress) => method.afterStep!(step, progress),
-    }),
-    hparams: flat(plain(config, schema)),
-    optim: optimOf(config),
-  })
+  return methodModule(method, { hparams: flat(plain(config, schema)), optim: optimOf(config) })
 }
 
 function optimOf({ optim, optimizer, scheduler, monitor }: RunConfig): Optim {
