@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import * as nn from '../../src/nn/index.js'
 import { locateWeights } from '../../src/nn/hub.js'
 import { manualSeed, noGrad, readSafetensors, type Tensor, writeSafetensors } from '../../src/tensor/index.js'
+import { TeacherStudentWrapper } from '../../src/train/index.js'
 import { expectClose } from './close.js'
 
 const fixtures = join(import.meta.dirname, '../fixtures/nn')
@@ -89,6 +90,17 @@ describe('weights of timm', () => {
     const model = small()
     await nn.loadPretrained(model, path)
     await expectOutput(model, 'features')
+  })
+
+  test('of student and teacher are the teacher’s', async () => {
+    const pair = new TeacherStudentWrapper(new nn.Linear(2, 1))
+    const module = new nn.ModuleDict<nn.Module<unknown>>({ backbone: pair })
+    noGrad(() => [...pair.teacher.parameters()].forEach((parameter) => void parameter.fill_(7)))
+    const file = join(folder, 'pair.safetensors')
+    await writeSafetensors(file, module.stateDict())
+    const single = new nn.Linear(2, 1)
+    await nn.loadPretrained(single, file)
+    expect(Array.from(await single.weight.data())).toEqual([7, 7])
   })
 
   test('may lie in parts beside an index', async () => {

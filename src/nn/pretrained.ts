@@ -100,14 +100,18 @@ function match(
   return { keys, ignored }
 }
 
-/** What stands before every name of ours in the file: nothing, or the place of the backbone in a larger module. */
+/**
+ * What stands before every name of ours in the file: nothing, or the place of the backbone in a larger module. Of student
+ * and teacher it is the teacher, whose embeddings are those a run was measured by.
+ */
 function prefixOf(own: readonly string[], given: Map<string, unknown>): string {
   const [first = ''] = own
   if (own.some((key) => given.has(key))) return ''
   const prefixes = [...given.keys()]
     .filter((key) => key.endsWith(`.${first}`))
     .map((key) => key.slice(0, -first.length))
-  return prefixes.find((prefix) => prefix === 'backbone.') ?? prefixes[0] ?? ''
+  const chosen = ['backbone.', 'backbone.teacher.'].find((prefix) => prefixes.includes(prefix))
+  return chosen ?? prefixes.find((prefix) => /(^|\.)teacher\./.test(prefix)) ?? prefixes[0] ?? ''
 }
 
 /** What torchvision, timm and transformers call the layer that makes classes. */
