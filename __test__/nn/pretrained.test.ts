@@ -100,7 +100,7 @@ describe('weights of timm', () => {
     await writeSafetensors(file, module.stateDict())
     const single = new nn.Linear(2, 1)
     await nn.loadPretrained(single, file)
-    expect(Array.from(await single.weight.data())).toEqual([7, 7])
+    expect(Array.from(await single.weight.data(), Number)).toEqual([7, 7])
   })
 
   test('may lie in parts beside an index', async () => {
