@@ -14,7 +14,7 @@ import {
   SwAVLoss,
   swavMultiCrop,
 } from '../../src/losses/index.js'
-import { randn, tensor, type Tensor, zeros } from '../../src/tensor/index.js'
+import { cat, randn, tensor, type Tensor, zeros } from '../../src/tensor/index.js'
 import { expectGradients, point } from '../finite-differences.js'
 import { integer, matrix, normals, randomFrom, rowsOf } from '../plain-arrays.js'
 
@@ -148,6 +148,24 @@ describe('SwAV', () => {
     const terms = await Promise.all(pairs.map(([i, j]) => softCrossEntropy(codes[i]!, scores[j]!, 0.2).mean().item()))
     expect(found).toBeCloseTo(mean(terms), 5)
     expect(() => swavMultiCrop([a], [], prototypes)).toThrow(/two views/)
+  })
+
+  test('many crops as in the paper: only global views have codes, balanced by earlier rows of their own', async () => {
+    const views = [a, b, draw(n)] as const
+    const queues = [draw(4), draw(4)]
+    const prototypes = weight.normalize()
+    const options = { temperature: 0.2, localCodes: false, queues }
+    const found = await swavMultiCrop([views[0], views[1]], [views[2]], prototypes, options).item()
+    const score = (z: Tensor) => z.normalize().matmul(prototypes.t())
+    const codes = queues.map((rows, i) => sinkhornKnopp(cat([score(views[i]!), score(rows)], 0)).narrow(0, 0, n))
+    const pairs = [
+      [0, 1],
+      [0, 2],
+      [1, 0],
+      [1, 2],
+    ] as const
+    const terms = pairs.map(([i, j]) => softCrossEntropy(codes[i]!, score(views[j]), 0.2).mean().item())
+    expect(found).toBeCloseTo(mean(await Promise.all(terms)), 5)
   })
 
   test('gradients, the codes being constants, are those of finite differences', async () => {

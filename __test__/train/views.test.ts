@@ -2,7 +2,15 @@
 import { describe, expect, test } from 'vitest'
 import type { Batch } from '../../src/data/index.js'
 import { nn, tensor, zeros } from '../../src/index.js'
-import { cropsOf, embedViews, expectViews, viewsOf } from '../../src/train/views.js'
+import {
+  cropsOf,
+  embedViews,
+  expectCrops,
+  expectViews,
+  forwardCrops,
+  imagesOf,
+  viewsOf,
+} from '../../src/train/views.js'
 
 const view = (side: number) => ({ image: zeros([2, 3, side, side]), label: tensor([0n, 1n]) })
 const batch = (parts: object): Batch => ({ index: tensor([0n, 1n]), ...parts }) as Batch
@@ -38,4 +46,36 @@ test('expectViews names the method and its recipe', () => {
       hint: expect.stringContaining('{type: byol, size: …}') as string,
     }),
   )
+})
+
+test('forwardCrops passes neighbours of one size together, and gives the rows of each crop', async () => {
+  const seen: number[][] = []
+  const colours = [1, 2, 3, 4].map((value, i) => ({ image: zeros([2, 3, i < 2 ? 8 : 4, i < 2 ? 8 : 4]).add(value) }))
+  const rows = forwardCrops(colours, (images) => {
+    seen.push([...images.shape])
+    return images.mean([1, 2, 3])
+  })
+  expect(seen).toEqual([[4, 3, 8, 8], [4, 3, 4, 4]]) // prettier-ignore
+  expect(await Promise.all(rows.map(async (row) => Array.from(await row.data(), Number)))).toEqual([
+    [1, 1],
+    [2, 2],
+    [3, 3],
+    [4, 4],
+  ])
+})
+
+test('expectCrops wants two crops, a global one among them', () => {
+  const crop = view(4)
+  expectCrops('dino', { globals: [crop], locals: [crop] })
+  for (const locals of [[], [crop, crop]]) {
+    expect(() => expectCrops('dino', { globals: locals.length === 0 ? [crop] : [], locals })).toThrow(
+      expect.objectContaining({ code: 'ERR_DATA', hint: expect.stringContaining('{type: dino, size: …}') as string }),
+    )
+  }
+})
+
+test('imagesOf puts all views into one tensor, with as many labels', () => {
+  const { image, label } = imagesOf(batch({ views: [view(4), view(4), view(4)] }), 'mae')
+  expect([image.shape, label?.shape]).toEqual([[6, 3, 4, 4], [6]])
+  expect(() => imagesOf(batch({}), 'mae')).toThrow(/mae needs an image/)
 })

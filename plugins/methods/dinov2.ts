@@ -5,7 +5,57 @@
  */
 import { cat, cropsOf, defineMethod, DINOv2Loss, expectCrops, forwardCrops, generatorOfBatch } from 'stable-pretraining'
 import { koLeoLoss, labelsOf, nn, stack, TeacherStudentWrapper, updateTeachers, z } from 'stable-pretraining'
-import type { Tensor } from 'stable-pretraining'
+import type { Batch, BatchProgress, Outputs, Stage, Tensor } from 'stable-pretraining'
+
+/** What the forward below finds on `this`. */
+export interface Dinov2Parts {
+  /** Of an nn.MaskTokenEncoder. */
+  readonly backbone: TeacherStudentWrapper<nn.TokenEncoding>
+  /** Of nn.DINOHead: images to prototypes, and patches to prototypes. */
+  readonly projector: TeacherStudentWrapper
+  readonly patchProjector: TeacherStudentWrapper
+  readonly dinov2Loss: DINOv2Loss
+  /** By default 0.3, 0.07, and 0. */
+  readonly maskRatio?: number
+  readonly temperatureTeacher?: number
+  readonly koleoWeight?: number
+  /** Epochs in which the prototypes stay as they are. */
+  readonly freezeLastLayer?: number
+  /** Of the masks. */
+  readonly seed?: number
+}
+
+/** The forward of DINOv2 without state, for a `Module` with these attributes; `embedding` is the teacher's. */
+export function dinov2(this: Dinov2Parts, batch: Batch, stage: Stage, progress: BatchProgress): Outputs {
+  const { backbone, projector, patchProjector, dinov2Loss, temperatureTeacher: temperature = 0.07 } = this
+  const crops = cropsOf(batch)
+  const { globals, locals } = crops
+  const images = cat(globals.map(({ image }) => image)) // [globals * batch, channel, height, width]
+  const seen = backbone.forwardTeacher(images)
+  const outputs = { embedding: seen.embedding, ...labelsOf(globals) } // [globals * batch, dim]
+  if (stage !== 'fit') return outputs
+  expectCrops('dinov2', crops, 'dino')
+  const [count = 0, patches = 0, dim = 0] = seen.patches.shape
+  const generator = generatorOfBatch(this.seed ?? 0, progress.batch)
+  const { mask, hidden } = nn.randomMask(count, [1, patches], { maskRatio: this.maskRatio ?? 0.3, generator })
+  const masked = backbone.forwardStudent(images, { mask })
+  const call = { freezeLast: progress.epoch < (this.freezeLastLayer ?? 0) }
+  const views = masked.embedding.chunk(globals.length) // [batch, dim] each
+  const small = forwardCrops(locals, (crop) => backbone.forwardStudent(crop).embedding)
+  const scores = [...views, ...small].map((view) => projector.forwardStudent(view, call)) // [batch, prototypes] each
+  const teacher = stack(projector.forwardTeacher(seen.embedding).chunk(globals.length)) // [globals, batch, prototypes]
+  const rows = (tokens: Tensor): Tensor => nn.takeTokens(tokens, hidden).reshape([-1, dim]) // [all hidden, dim]
+  const loss = dinov2Loss.forward(
+    stack(scores),
+    dinov2Loss.dino.sinkhornKnoppTeacher(teacher, temperature),
+    patchProjector.forwardStudent(rows(masked.patches), call),
+    dinov2Loss.ibot.sinkhornKnoppTeacher(patchProjector.forwardTeacher(rows(seen.patches)), temperature),
+  )
+  const { koleoWeight = 0 } = this
+  if (koleoWeight === 0) return { loss, ...outputs }
+  const koleo = views.map((view) => koLeoLoss(view)).reduce((sum, one) => sum.add(one))
+  return { loss: loss.add(koleo.mul(koleoWeight)), koleo, ...outputs }
+}
 
 const share = () => z.number().min(0).max(1)
 
@@ -50,40 +100,17 @@ export default defineMethod({
         ema,
       )
     }
-    const network = new TeacherStudentWrapper(new nn.MaskTokenEncoder(vit), ema)
-    const [projector, patchProjector] = [head(config.nPrototypes), head(config.nPatchPrototypes)]
-    const { temperatureTeacher: temperature, temperatureStudent, koleoWeight } = config
-    const loss = new DINOv2Loss({ ...config, studentTemp: temperatureStudent })
+    const modules = {
+      backbone: new TeacherStudentWrapper(new nn.MaskTokenEncoder(vit), ema),
+      projector: head(config.nPrototypes),
+      patchProjector: head(config.nPatchPrototypes),
+    }
+    const dinov2Loss = new DINOv2Loss({ ...config, studentTemp: config.temperatureStudent })
+    const parts = { ...config, ...modules, dinov2Loss, seed }
     return {
-      modules: { backbone: network, projector, patchProjector },
-      forward(batch, stage, { epoch, batch: place }) {
-        const crops = cropsOf(batch)
-        const { globals, locals } = crops
-        const images = cat(globals.map(({ image }) => image)) // [globals * batch, channel, height, width]
-        const seen = network.forwardTeacher(images)
-        const known = { embedding: seen.embedding, ...labelsOf(globals) } // [globals * batch, dim]
-        if (stage !== 'fit') return known
-        expectCrops('dinov2', crops, 'dino')
-        const [count = 0, , height = 0, width = 0] = images.shape
-        const generator = generatorOfBatch(seed, place)
-        const { maskRatio } = config
-        const { mask, hidden } = nn.randomMask(count, vit.patchEmbed.grid(height, width), { maskRatio, generator })
-        const masked = network.forwardStudent(images, { mask })
-        const call = { freezeLast: epoch < config.freezeLastLayer }
-        const ofLocals = forwardCrops(locals, (crop) => network.forwardStudent(crop).embedding)
-        const views = masked.embedding.chunk(globals.length) // [batch, dim] each
-        const scores = [...views, ...ofLocals].map((view) => projector.forwardStudent(view, call))
-        const teacher = stack(projector.forwardTeacher(seen.embedding).chunk(globals.length)) // [globals, batch, prototypes]
-        const targets = loss.dino.sinkhornKnoppTeacher(teacher, temperature)
-        const rows = (patches: Tensor): Tensor => nn.takeTokens(patches, hidden).reshape([-1, vit.dim])
-        const goals = loss.ibot.sinkhornKnoppTeacher(patchProjector.forwardTeacher(rows(seen.patches)), temperature)
-        const patches = patchProjector.forwardStudent(rows(masked.patches), call)
-        const total = loss.forward(stack(scores), targets, patches, goals)
-        const apart = views.map((view) => koLeoLoss(view)).reduce((sum, one) => sum.add(one))
-        return { loss: koleoWeight > 0 ? total.add(apart.mul(koleoWeight)) : total, koleo: apart, ...known }
-      },
-      afterStep: (step, progress) =>
-        updateTeachers([network, projector, patchProjector], step, progress, config.emaInterval),
+      modules,
+      forward: (batch, stage, progress) => dinov2.call(parts, batch, stage, progress),
+      afterStep: (step, progress) => updateTeachers(Object.values(modules), step, progress, config.emaInterval),
     }
   },
 })

@@ -4,7 +4,44 @@
  * in the paper's runs with large ones: `queue_length: 0`.
  */
 import { cat, cropsOf, defineMethod, expectCrops, labelsOf, nn, noGrad, normaliseRows } from 'stable-pretraining'
-import { RowQueue, swavMultiCrop, z } from 'stable-pretraining'
+import { RowQueue, SwAVLoss, swavMultiCrop, z } from 'stable-pretraining'
+import type { Batch, BatchProgress, Outputs, Stage, SwAVOptions } from 'stable-pretraining'
+
+/** What the forward below finds on `this`. */
+export interface SwavParts {
+  readonly backbone: nn.Layer
+  readonly projector: nn.Layer
+  readonly prototypes: nn.Linear
+  /** SwAVLoss, for its options. */
+  readonly swavLoss: { readonly options: SwAVOptions }
+  /** Rows of projections of all global crops of an image, from `startQueueAtEpoch` on; used once it is full. */
+  readonly queue?: RowQueue | undefined
+  readonly startQueueAtEpoch?: number
+  /** Epochs in which the prototypes stay as they are. */
+  readonly freezePrototypes?: number
+  readonly localCodes?: boolean
+}
+
+/** The forward of SwAV without state, for a `Module` with these attributes; `embedding` is that of global crops. */
+export function swav(this: SwavParts, batch: Batch, stage: Stage, { epoch }: Pick<BatchProgress, 'epoch'>): Outputs {
+  const crops = cropsOf(batch)
+  const { globals, locals } = crops
+  const seen = (stage === 'fit' ? [...globals, ...locals] : globals).map(({ image }) => this.backbone.forward(image))
+  const embedding = cat(seen.slice(0, globals.length)).detach() // [globals * batch, dim]
+  const outputs = { embedding, ...labelsOf(globals) }
+  if (stage !== 'fit') return outputs
+  expectCrops('swav', crops)
+  const { prototypes, queue, startQueueAtEpoch = 0, freezePrototypes = 0, localCodes = false } = this
+  normaliseRows(prototypes.weight)
+  const projections = seen.map((view) => this.projector.forward(view)) // [batch, width] each
+  const firsts = projections.slice(0, globals.length)
+  const weight = epoch < freezePrototypes ? prototypes.weight.detach() : prototypes.weight
+  const queues = queue?.length === queue?.maxLength ? queue?.rows()?.chunk(globals.length, 1) : undefined
+  const options = { ...this.swavLoss.options, localCodes, queues }
+  const loss = swavMultiCrop(firsts, projections.slice(globals.length), weight, options)
+  if (queue && epoch >= startQueueAtEpoch) noGrad(() => queue.append(cat(firsts, 1)))
+  return { loss, ...outputs }
+}
 
 export default defineMethod({
   name: 'swav',
@@ -44,29 +81,8 @@ export default defineMethod({
     const projector = new nn.Sequential(...layers, new nn.L2Norm())
     const prototypes = new nn.Linear(config.projectorDims.at(-1) ?? 0, config.nPrototypes, { bias: false })
     const queue = config.queueLength > 0 ? new RowQueue(config.queueLength) : undefined
-    return {
-      modules: { backbone: backbone.module, projector, prototypes, ...(queue && { queue }) },
-      forward(batch, stage, { epoch }) {
-        const crops = cropsOf(batch)
-        const { globals, locals } = crops
-        const seen = (stage === 'fit' ? [...globals, ...locals] : globals).map(({ image }) =>
-          backbone.module.forward(image),
-        ) // [batch, dim] each
-        const embedding = cat(seen.slice(0, globals.length)).detach() // [globals * batch, dim]
-        const known = { embedding, ...labelsOf(globals) }
-        if (stage !== 'fit') return known
-        expectCrops('swav', crops)
-        normaliseRows(prototypes.weight)
-        const projections = seen.map((view) => projector.forward(view)) // [batch, width] each
-        const firsts = projections.slice(0, globals.length)
-        const weight = epoch < config.freezePrototypes ? prototypes.weight.detach() : prototypes.weight
-        const earlier = queue?.length === config.queueLength ? queue.rows()?.chunk(globals.length, 1) : undefined
-        const options = { ...config, queues: earlier }
-        const loss = swavMultiCrop(firsts, projections.slice(globals.length), weight, options)
-        // A row holds the projections of all global crops of an image.
-        if (queue && epoch >= config.startQueueAtEpoch) noGrad(() => queue.append(cat(firsts, 1)))
-        return { loss, ...known }
-      },
-    }
+    const modules = { backbone: backbone.module, projector, prototypes, ...(queue && { queue }) }
+    const parts = { ...config, ...modules, swavLoss: new SwAVLoss(config) }
+    return { modules, forward: (batch, stage, progress) => swav.call(parts, batch, stage, progress) }
   },
 })

@@ -107,9 +107,10 @@ function match(
 function prefixOf(own: readonly string[], given: Map<string, unknown>): string {
   const [first = ''] = own
   if (own.some((key) => given.has(key))) return ''
-  const prefixes = [...given.keys()]
-    .filter((key) => key.endsWith(`.${first}`))
-    .map((key) => key.slice(0, -first.length))
+  const found = [...given.keys()].filter((key) => key.endsWith(`.${first}`)).map((key) => key.slice(0, -first.length))
+  // A decoder or a predictor beside the backbone may have a tensor of that name too, but not all of them.
+  const whole = found.filter((prefix) => own.every((key) => given.has(prefix + key) || key.endsWith('_tracked')))
+  const prefixes = whole.length > 0 ? whole : found
   const chosen = ['backbone.', 'backbone.teacher.'].find((prefix) => prefixes.includes(prefix))
   return chosen ?? prefixes.find((prefix) => /(^|\.)teacher\./.test(prefix)) ?? prefixes[0] ?? ''
 }

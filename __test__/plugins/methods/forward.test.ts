@@ -3,11 +3,15 @@ import { describe, expect, test } from 'vitest'
 import {
   BarlowTwinsLoss,
   BYOLLoss,
+  DINOv1Loss,
+  DINOv2Loss,
   manualSeed,
   Module,
   nn,
   NNCLRLoss,
   NTXEntLoss,
+  RowQueue,
+  SwAVLoss,
   TeacherStudentWrapper,
   Trainer,
   VICRegLoss,
@@ -17,6 +21,7 @@ import { forward } from 'stable-pretraining/plugins'
 import { build } from '../build.js'
 import { flowers, smallBackbone } from '../../train/setup.js'
 
+const head = { hiddenDim: 8, bottleneckDim: 4, prototypes: 6 }
 const projector = (dim = 8) => nn.projector([dim, 16, 4])
 const optim = { optimizer: { type: 'SGD', lr: 0.05 }, scheduler: null } as const
 
@@ -73,6 +78,36 @@ describe('a module composed by hand trains', () => {
         nnclrLoss: new NNCLRLoss({ queueLength: 16 }),
         optim,
       }),
+    dino: () =>
+      new Module({
+        forward: forward.dino_forward,
+        backbone: new TeacherStudentWrapper(smallBackbone()),
+        projector: new TeacherStudentWrapper(new nn.DINOHead(8, head)),
+        dinoLoss: new DINOv1Loss(),
+        optim,
+      }),
+    dinov2: () => {
+      const vit = new nn.VisionTransformer({ imgSize: 16, patchSize: 4, embedDim: 8, depth: 1, numHeads: 2 })
+      return new Module({
+        forward: forward.dinov2_forward,
+        backbone: new TeacherStudentWrapper(new nn.MaskTokenEncoder(vit)),
+        projector: new TeacherStudentWrapper(new nn.DINOHead(8, head)),
+        patchProjector: new TeacherStudentWrapper(new nn.DINOHead(8, head)),
+        dinov2Loss: new DINOv2Loss(),
+        koleoWeight: 0.1,
+        optim,
+      })
+    },
+    swav: () =>
+      new Module({
+        forward: forward.swav_forward,
+        backbone: smallBackbone(),
+        projector: projector(),
+        prototypes: new nn.Linear(4, 6, { bias: false }),
+        swavLoss: new SwAVLoss(),
+        queue: new RowQueue(4),
+        optim,
+      }),
     supervised: () =>
       new Module({
         forward: forward.supervised_forward,
@@ -113,7 +148,7 @@ test('the plugin and the module composed by hand take the same steps', async () 
 })
 
 test('old and new names are one function', () => {
-  for (const name of ['simclr', 'byol', 'vicreg', 'nnclr', 'supervised', 'dino'] as const)
+  for (const name of ['simclr', 'byol', 'vicreg', 'nnclr', 'supervised', 'dino', 'dinov2', 'swav'] as const)
     expect(forward[`${name}_forward`]).toBe(forward[name])
   expect(forward.barlow_twins_forward).toBe(forward.barlowTwins)
 })
