@@ -92,25 +92,25 @@ macro_rules! unary {
     // Only the loop over what the row keeps is compiled.
     (@gradient $type:ident true true $inputs:ident $c:ident) => {
         match $inputs[0].dtype() {
-            DType::F32 => { let c = $c.map(|v| v as f32); map_same::<f32, 3, true>($inputs, move |[x, y, g]| $type::grad_f32(x, y, g, c)) }
+            DType::F32 => { let c = $c.map(|v| v as f32); map_same::<f32, 3, true>($inputs, #[inline(always)] move |[x, y, g]| $type::grad_f32(x, y, g, c)) }
             _ => map_same::<f64, 3, false>($inputs, move |[x, y, g]| $type::grad_f64(x, y, g, $c)),
         }
     };
     (@gradient $type:ident true false $inputs:ident $c:ident) => {
         match $inputs[0].dtype() {
-            DType::F32 => { let c = $c.map(|v| v as f32); map_same::<f32, 2, true>($inputs, move |[x, g]| $type::grad_f32(x, 0.0, g, c)) }
+            DType::F32 => { let c = $c.map(|v| v as f32); map_same::<f32, 2, true>($inputs, #[inline(always)] move |[x, g]| $type::grad_f32(x, 0.0, g, c)) }
             _ => map_same::<f64, 2, false>($inputs, move |[x, g]| $type::grad_f64(x, 0.0, g, $c)),
         }
     };
     (@gradient $type:ident false true $inputs:ident $c:ident) => {
         match $inputs[0].dtype() {
-            DType::F32 => { let c = $c.map(|v| v as f32); map_same::<f32, 2, true>($inputs, move |[y, g]| $type::grad_f32(0.0, y, g, c)) }
+            DType::F32 => { let c = $c.map(|v| v as f32); map_same::<f32, 2, true>($inputs, #[inline(always)] move |[y, g]| $type::grad_f32(0.0, y, g, c)) }
             _ => map_same::<f64, 2, false>($inputs, move |[y, g]| $type::grad_f64(0.0, y, g, $c)),
         }
     };
     (@gradient $type:ident false false $inputs:ident $c:ident) => {
         match $inputs[0].dtype() {
-            DType::F32 => { let c = $c.map(|v| v as f32); map_same::<f32, 1, true>($inputs, move |[g]| $type::grad_f32(0.0, 0.0, g, c)) }
+            DType::F32 => { let c = $c.map(|v| v as f32); map_same::<f32, 1, true>($inputs, #[inline(always)] move |[g]| $type::grad_f32(0.0, 0.0, g, c)) }
             _ => map_same::<f64, 1, false>($inputs, move |[g]| $type::grad_f64(0.0, 0.0, g, $c)),
         }
     };
@@ -223,7 +223,7 @@ impl<F: Unary> Op for UnaryOp<F> {
         let y = match x.dtype() {
             DType::F32 => {
                 let c = self.constants.map(|v| v as f32);
-                map_same::<f32, 1, true>(&[x], move |[x]| F::f32(x, c))?
+                map_same::<f32, 1, true>(&[x], #[inline(always)] move |[x]| F::f32(x, c))?
             }
             DType::F64 => {
                 let c = self.constants;
@@ -408,7 +408,7 @@ impl<F: Binary> Op for BinaryOp<F> {
         self.check_and_keep(a, b, context)?;
         let int = |a, b| F::i64(a, b).expect("binary() converts before");
         Ok(vec![match a.dtype() {
-            DType::F32 => map_tensors::<_, _, 2, true>([a, b], DType::F32, |[a, b]: [f32; 2]| F::f32(a, b))?,
+            DType::F32 => map_tensors::<_, _, 2, true>([a, b], DType::F32, #[inline(always)] |[a, b]: [f32; 2]| F::f32(a, b))?,
             DType::F64 => map_tensors::<_, _, 2, false>([a, b], DType::F64, |[a, b]: [f64; 2]| F::f64(a, b))?,
             DType::I64 => map_tensors::<_, _, 2, false>([a, b], DType::I64, |[a, b]: [i64; 2]| int(a, b))?,
             DType::U8 | DType::Bool => {
