@@ -9,6 +9,7 @@ use super::dispatch::{Kernel, dispatch, isa};
 use super::scratch::with_scratch;
 use super::threads::{SharedPointer, num_threads, parallel_for};
 use super::tile::{Output, Tile, split_tiles};
+use super::transpose::pack_lines;
 use super::vector::Real;
 use std::ops::Range;
 
@@ -163,7 +164,7 @@ fn batched<T: Real>(
 /// Multiply-adds below which a product is not worth a second thread.
 const SMALL_WORK: usize = 1 << 19;
 /// Longest run of k summed in registers; A and B panels of this length fit L1 together.
-const K_BLOCK: usize = 256;
+const K_BLOCK: usize = 192;
 /// Elements of A packed at a time by a thread: half of a small L2.
 const A_BLOCK: usize = 192 * K_BLOCK;
 /// Elements of B packed at a time by all threads together.
@@ -462,8 +463,15 @@ pub unsafe fn pack_panel<T: Real>(
     to: &mut [T],
 ) {
     debug_assert_eq!(to.len(), width * depth);
-    // SAFETY: passed on.
+    // SAFETY: passed on; lines of f32 are what `as_f32_mut` says they are.
     unsafe {
+        if lines == width
+            && depth_stride == 1
+            && let Some(to) = T::as_f32_mut(to)
+            && pack_lines(from.cast(), line_stride, depth, width, to)
+        {
+            return;
+        }
         match width {
             _ if lines < width => {
                 for (p, to) in to.chunks_exact_mut(width).enumerate() {

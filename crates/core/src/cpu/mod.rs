@@ -16,5 +16,6 @@ pub mod pool;
 mod scratch;
 pub mod threads;
 mod tile;
+mod transpose;
 mod vector;
 mod winograd;

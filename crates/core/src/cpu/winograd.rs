@@ -131,12 +131,13 @@ impl Winograd {
             // The last tile of a product reads whole, beyond the rows.
             let slack = tile.rows * self.channels;
             with_scratch(PLACES * input_stride + slack, |input: &mut [f32]| {
-                with_scratch(PLACES * self.channels, |patch: &mut [f32]| {
+                with_scratch(self.channels, |zeros: &mut [f32]| {
+                    zeros.fill(0.0);
                     let kernel = InputTransform {
                         winograd: self,
                         image: source,
                         tiles: tiles.clone(),
-                        patch,
+                        zeros,
                         place_stride: input_stride,
                         to: input.as_mut_ptr(),
                     };
@@ -199,12 +200,13 @@ impl Winograd {
                             };
                             // SAFETY: the instruction set is available; these tiles' lines are this task's own.
                             unsafe { with_vectors(isa, gradient) };
-                            with_scratch(PLACES * channels, |patch: &mut [f32]| {
+                            with_scratch(channels, |zeros: &mut [f32]| {
+                                zeros.fill(0.0);
                                 let input = InputTransform {
                                     winograd: self,
                                     image: source,
                                     tiles,
-                                    patch,
+                                    zeros,
                                     place_stride: input_stride,
                                     to: to[0].get().wrapping_add(at * channels),
                                 };
@@ -294,9 +296,10 @@ fn product(tile: &Tile<f32>, rows: usize, a: &[f32], depth: usize, filters: &[f3
     let parts = depth.div_ceil(K_BLOCK);
     for part in 0..parts {
         let range = depth * part / parts..depth * (part + 1) / parts;
-        for column in (0..width).step_by(tile.columns) {
-            let b = filters[column * depth + range.start * tile.columns..].as_ptr();
-            for row in (0..rows).step_by(tile.rows) {
+        // A tile of A stays in the first cache while the panels pass by.
+        for row in (0..rows).step_by(tile.rows) {
+            for column in (0..width).step_by(tile.columns) {
+                let b = filters[column * depth + range.start * tile.columns..].as_ptr();
                 let out = Output {
                     c: out[row * width + column..].as_mut_ptr(),
                     stride: width,
@@ -476,8 +479,8 @@ struct InputTransform<'a> {
     winograd: &'a Winograd,
     image: &'a [f32],
     tiles: Range<usize>,
-    /// Room for a 6×6 patch with its border of zeros.
-    patch: &'a mut [f32],
+    /// What pixels outside the image hold: `channels` zeros.
+    zeros: &'a [f32],
     place_stride: usize,
     to: *mut f32,
 }
@@ -487,36 +490,24 @@ impl VectorKernel<f32> for InputTransform<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = f32>>(self) {
         let Winograd { source: [height, width], channels, padding, .. } = *self.winograd;
-        let patch = self.patch;
+        let zeros = self.zeros.as_ptr();
         for (index, tile) in self.tiles.clone().enumerate() {
             let (image, position) = self.winograd.tile_position(tile);
             let image = &self.image[image * height * width * channels..][..height * width * channels];
-            let inside = |d: usize, size: usize| position[d] >= padding[d] && position[d] - padding[d] + IN <= size;
-            let (from, row_stride) = if inside(0, height) && inside(1, width) {
-                let pixel = (position[0] - padding[0]) * width + position[1] - padding[1];
-                (image[pixel * channels..].as_ptr(), width * channels)
-            } else {
-                for (at, pixel) in patch.chunks_exact_mut(channels).enumerate() {
-                    let y = (position[0] + at / IN).wrapping_sub(padding[0]);
-                    let x = (position[1] + at % IN).wrapping_sub(padding[1]);
-                    if y < height && x < width {
-                        pixel.copy_from_slice(&image[(y * width + x) * channels..][..channels]);
-                    } else {
-                        pixel.fill(0.0);
-                    }
+            let mut from = [zeros; PLACES];
+            for (at, from) in from.iter_mut().enumerate() {
+                let y = (position[0] + at / IN).wrapping_sub(padding[0]);
+                let x = (position[1] + at % IN).wrapping_sub(padding[1]);
+                if y < height && x < width {
+                    *from = image[(y * width + x) * channels..].as_ptr();
                 }
-                (patch.as_ptr(), IN * channels)
-            };
+            }
             let to = self.to.wrapping_add(index * channels);
             for c in (0..channels).step_by(V::LANES) {
-                // SAFETY: the patch lies in the image or its padded copy; channels are whole vectors.
+                // SAFETY: a pixel has `channels` numbers, which are whole vectors, and so have the zeros.
                 unsafe {
-                    both_axes!(
-                        6,
-                        |i, j| V::load(from.add(i * row_stride + j * channels + c)),
-                        input_line,
-                        |i, j, value| value.store(to.add((i * IN + j) * self.place_stride + c))
-                    );
+                    both_axes!(6, |i, j| V::load(from[i * IN + j].add(c)), input_line, |i, j, value| value
+                        .store(to.add((i * IN + j) * self.place_stride + c)));
                 }
             }
         }
@@ -760,9 +751,8 @@ mod tests {
         }
         let winograd = &winograd;
         compare(PLACES * 4096, |wide, to| {
-            let mut patch = vec![0.0; PLACES * conv.in_channels];
-            let (patch, to) = (&mut patch[..], to.as_mut_ptr());
-            run!(wide, InputTransform { winograd, image: &image, tiles: tiles.clone(), patch, place_stride: 4096, to });
+            let (zeros, to) = (&vec![0.0; conv.in_channels][..], to.as_mut_ptr());
+            run!(wide, InputTransform { winograd, image: &image, tiles: tiles.clone(), zeros, place_stride: 4096, to });
         });
         compare(PLACES * 4096, |wide, to| {
             let (image, panel_len, to) = (&places[..], 16 * 32, to.as_mut_ptr());

@@ -223,7 +223,11 @@ impl<F: Unary> Op for UnaryOp<F> {
         let y = match x.dtype() {
             DType::F32 => {
                 let c = self.constants.map(|v| v as f32);
-                map_same::<f32, 1, true>(&[x], #[inline(always)] move |[x]| F::f32(x, c))?
+                map_same::<f32, 1, true>(
+                    &[x],
+                    #[inline(always)]
+                    move |[x]| F::f32(x, c),
+                )?
             }
             DType::F64 => {
                 let c = self.constants;
@@ -408,7 +412,12 @@ impl<F: Binary> Op for BinaryOp<F> {
         self.check_and_keep(a, b, context)?;
         let int = |a, b| F::i64(a, b).expect("binary() converts before");
         Ok(vec![match a.dtype() {
-            DType::F32 => map_tensors::<_, _, 2, true>([a, b], DType::F32, #[inline(always)] |[a, b]: [f32; 2]| F::f32(a, b))?,
+            DType::F32 => map_tensors::<_, _, 2, true>(
+                [a, b],
+                DType::F32,
+                #[inline(always)]
+                |[a, b]: [f32; 2]| F::f32(a, b),
+            )?,
             DType::F64 => map_tensors::<_, _, 2, false>([a, b], DType::F64, |[a, b]: [f64; 2]| F::f64(a, b))?,
             DType::I64 => map_tensors::<_, _, 2, false>([a, b], DType::I64, |[a, b]: [i64; 2]| int(a, b))?,
             DType::U8 | DType::Bool => {
