@@ -133,6 +133,24 @@ describe.each(['lejepa', 'visreg'])('%s', (type) => {
     expect(embedding!.requiresGrad).toBe(false)
   })
 
+  test('its invariance is the distance of all projections to the mean of the global ones', async () => {
+    const outputs = (await (await make(small)).forward(crops(2, 1), 'fit', place)) as Record<string, Tensor>
+    const rows = await values(outputs['projection']) // [3 views * 4 images, 4]
+    const at = (view: number, image: number, column: number) => rows[(view * 4 + image) * 4 + column]!
+    let total = 0
+    for (let image = 0; image < 4; image++) {
+      for (let column = 0; column < 4; column++) {
+        const centre = (at(0, image, column) + at(1, image, column)) / 2
+        for (let view = 0; view < 3; view++) total += (at(view, image, column) - centre) ** 2
+      }
+    }
+    const [loss, invariance] = [await outputs['loss']!.item(), await outputs['invariance']!.item()]
+    expect(invariance).toBeCloseTo(total / 48, 4)
+    const other = await (outputs['sigreg'] ?? outputs['visreg'])!.item()
+    const share = type === 'visreg' ? 0.98 : 1
+    expect(loss).toBeCloseTo(share * invariance + 0.02 * other, 4)
+  })
+
   test('one crop is too few, and the recipe is named', async () => {
     const method = await make(small)
     expect(() => scope(() => method.forward(crops(1, 0) as never, 'fit', place))).toThrow(
