@@ -2,7 +2,6 @@
 export { z } from 'zod'
 export { resumeRun, startRun, type RunOptions } from './app/run.js'
 export { createModule, type CreateModuleOptions } from './app/create-module.js'
-export { resumeRun, startRun } from './app/run.js'
 export { namedReferences, reference, references, type PluginUse } from './config/reference.js'
 export { SptError, errorCode, type ErrorCode } from './errors.js'
 export * from './data/index.js'
