@@ -155,9 +155,7 @@ export abstract class Module<Output = Tensor> {
   }
 
   #moveTo(device: DeviceName): this {
-    for (const module of this.modules()) {
-      for (const value of Object.values(module)) if (value instanceof Tensor) value.moveTo_(device)
-    }
+    for (const tensor of [...this.parameters(), ...this.buffers()]) tensor.moveTo_(device)
     return this
   }
 
