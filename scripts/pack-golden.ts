@@ -10,7 +10,8 @@ import { readCases, writePack } from './golden/cases.js'
 
 const [directory, ...asked] = process.argv.slice(2)
 if (directory === undefined) throw new Error('usage: tsx scripts/pack-golden.ts DIR [GROUP …]')
-const groups = asked.length > 0 ? asked : ['ops', 'losses', 'optim', 'schedulers', 'models', 'metrics', 'train', 'transforms']
+const groups =
+  asked.length > 0 ? asked : ['ops', 'losses', 'optim', 'schedulers', 'models', 'metrics', 'train', 'transforms']
 const target = fileURLToPath(new URL('../__test__/fixtures/golden', import.meta.url))
 mkdirSync(target, { recursive: true })
 

@@ -14,13 +14,15 @@ export interface CollapseDetectorOptions {
   minSpread?: number
   /** Effective rank of the centred embeddings below which they count as lying in few directions. */
   minRank?: number
+  /** Root mean square of the components about their mean below which embeddings count as shrunken. */
+  minStd?: number
   /** Measurements in a row below a floor before it warns. */
   patience?: number
   /** Whether a collapse ends the run. */
   stop?: boolean
 }
 
-type Kind = 'complete' | 'dimensional'
+type Kind = 'complete' | 'dimensional' | 'shrunken'
 
 const causes: Record<Kind, string> = {
   complete:
@@ -29,17 +31,20 @@ const causes: Record<Kind, string> = {
   dimensional:
     'embeddings differ in a few directions only. Likely: too little weight on decorrelation or negatives, a projector that is ' +
     'too narrow, a temperature that is too high, or a batch that is too small',
+  shrunken:
+    'embeddings differ in direction and hardly in length. Likely: no variance term and no normalisation, or a weight decay ' +
+    'that is too strong',
 }
 
 export class CollapseDetector implements Callback {
   readonly name = 'collapse_detector'
   readonly #options: Required<CollapseDetectorOptions>
-  #low: Record<Kind, number> = { complete: 0, dimensional: 0 }
+  #low: Record<Kind, number> = { complete: 0, dimensional: 0, shrunken: 0 }
   #warned: Kind[] = []
   #measured = 0
 
   constructor(options: CollapseDetectorOptions = {}) {
-    const floors = { minSpread: 0.01, minRank: 2, patience: 2, stop: false }
+    const floors = { minSpread: 0.01, minRank: 2, minStd: 1e-3, patience: 2, stop: false }
     this.#options = { target: 'embedding', queueLength: 512, everyNSteps: 50, ...floors, ...options }
   }
 
@@ -53,22 +58,27 @@ export class CollapseDetector implements Callback {
   }
 
   async onTrainBatchEnd({ trainer }: BatchEvent): Promise<void> {
-    const { target, queueLength, everyNSteps, minSpread, minRank } = this.#options
+    const { target, queueLength, everyNSteps, minSpread, minRank, minStd } = this.#options
     // While gradients are accumulated the step stands still.
     if (trainer.globalStep % everyNSteps !== 0 || trainer.globalStep === this.#measured) return
     this.#measured = trainer.globalStep
     const queue = trainer.queue(target, queueLength)
     if (queue.length < 2) return
-    const { spread, rank } = await scope(async () => {
+    const { spread, rank, std } = await scope(async () => {
       const rows = queue.newest(queueLength)
-      return { spread: await embeddingSpread(rows), rank: await effectiveRank(rows.sub(rows.mean([0], true))) }
+      const centred = rows.sub(rows.mean([0], true))
+      const std = await centred.square().mean().sqrt().item()
+      return { spread: await embeddingSpread(rows), rank: await effectiveRank(centred), std }
     })
     trainer.log('collapse/spread', spread, { onStep: true, onEpoch: false })
     trainer.log('collapse/rank', rank, { onStep: true, onEpoch: false })
+    trainer.log('collapse/std', std, { onStep: true, onEpoch: false })
     // Of one point the rank says nothing: it is that of rounding errors.
     this.#judge(trainer, 'complete', spread < minSpread, `spread ${spread.toPrecision(2)}, under ${minSpread}`)
     const narrow = spread >= minSpread && rank < minRank
     this.#judge(trainer, 'dimensional', narrow, `effective rank ${rank.toFixed(1)}, under ${minRank}`)
+    const small = spread >= minSpread && std < minStd
+    this.#judge(trainer, 'shrunken', small, `deviation ${std.toPrecision(2)}, under ${minStd}`)
   }
 
   #judge(trainer: Trainer, kind: Kind, low: boolean, values: string): void {
@@ -84,7 +94,7 @@ export class CollapseDetector implements Callback {
   }
 
   loadState({ low, warned }: ReturnType<CollapseDetector['state']>): void {
-    this.#low = { ...low }
+    this.#low = { ...this.#low, ...low }
     this.#warned = [...warned]
   }
 }
@@ -100,6 +110,11 @@ export default defineCallback({
     everyNSteps: z.int().positive().default(50).describe('steps between two measurements'),
     minSpread: z.number().min(0).default(0.01).describe('floor of the spread; 1 is a ball, 0 one point'),
     minRank: z.number().min(0).default(2).describe('floor of the effective rank of the centred embeddings'),
+    minStd: z
+      .number()
+      .min(0)
+      .default(1e-3)
+      .describe('floor of the standard deviation of the components, in the embedding’s own unit'),
     patience: z.int().positive().default(2).describe('measurements in a row under a floor before it warns'),
     stop: z.boolean().default(false).describe('whether a collapse ends the run'),
   }),

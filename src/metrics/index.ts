@@ -16,7 +16,6 @@ export {
   type CurveAverage,
   type CurveOptions,
 } from './curves.js'
-export { collapseOf, spreadOf, type CollapseFloors, type Spread } from './collapse.js'
 export type { LabelOptions } from './class-labels.js'
 export { lidar, type Lidar, type LidarOptions } from './lidar.js'
 export { Metric, type MetricState } from './metric.js'

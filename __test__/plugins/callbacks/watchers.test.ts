@@ -55,7 +55,7 @@ test('the spread is 1 for directions all over the sphere, 0 for one direction, a
   expect(() => embeddingSpread(ones([1, 3]))).toThrow(/\[1, 3\]/)
 })
 
-test('embeddings that are one point, or lie on a line, are told once, with the likely cause', async () => {
+test('embeddings that are one point, or lie on a line, or shrink, are told once, with the likely cause', async () => {
   const point = await detect((rows) => ones([rows, 6]))
   expect(point.detector.found).toEqual(['complete'])
   expect(point.lines.filter((line) => line.includes('collapse'))).toHaveLength(1)
@@ -64,6 +64,9 @@ test('embeddings that are one point, or lie on a line, are told once, with the l
   const line = await detect((rows) => randn([rows, 1], { generator }).mul(tensor([1, 2, 3])))
   expect(line.detector.found).toEqual(['dimensional'])
   expect(line.lines.join()).toMatch(/decorrelation/)
+  const small = await detect((rows) => randn([rows, 6], { generator }).mul(1e-4))
+  expect(small.detector.found).toEqual(['shrunken'])
+  expect(small.lines.join()).toMatch(/no variance term/)
 })
 
 test('healthy embeddings are not, and what is logged is their spread and rank', async () => {
