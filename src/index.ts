@@ -23,7 +23,17 @@ export {
   type Nested,
   type Specification,
 } from './plugin/define.js'
-export type { Backbone, Method, Network, Services, State, StateValue } from './plugin/contracts.js'
+export type {
+  Backbone,
+  Method,
+  MethodFamily,
+  MethodNeeds,
+  MethodTraits,
+  Network,
+  Services,
+  State,
+  StateValue,
+} from './plugin/contracts.js'
 export * from './interchange/index.js'
 export * from './losses/index.js'
 export * from './metrics/index.js'

@@ -10,6 +10,7 @@ test('its networks have their names, and its teacher moves while it trains', asy
   const module = await createModule(small, { backbone, dim: 8, optim: { optimizer: 'SGD', scheduler: null } })
   const children = [...module.namedChildren()].map(([name]) => name)
   expect(children).toEqual(expect.arrayContaining(['backbone', 'projector', 'predictor']))
+  expect(module.hparams).toMatchObject({ method: 'byol', projectorDims: [8, 4], emaInterval: 'epoch' })
   const teacher = module.stateDict().get('backbone.teacher.0.weight')!
   const before = await teacher.clone().data()
   await new Trainer({ maxSteps: 2, numSanityValSteps: 0, limitValBatches: 1, logger: false }).fit(

@@ -160,6 +160,13 @@ test('methods are listed by family, with their papers and what they need', async
   expect(out).toMatch(/^supervised\n {2}supervised .*\n +needs 1 view, labels, any backbone$/m)
   const all = JSON.parse((await spt('methods', '--json')).out) as Array<{ name: string; family: string; needs: object }>
   expect(all).toContainEqual(expect.objectContaining({ name: 'byol', family: 'self-distillation', recipe: 'byol' }))
+  const silent = join(folder, 'silent.js')
+  const definition = `{ name: 'silent', description: 'Says little.', config: z.object({}), build: () => ({}) }`
+  await writeFile(
+    silent,
+    `import { defineMethod, z } from 'stable-pretraining'\nexport default defineMethod(${definition})\n`,
+  )
+  expect((await spt('methods', silent)).out).toMatch(/^other\n {2}silent .*Says little\./m)
   const plugin = join(import.meta.dirname, '../fixtures/plugins/tiny-method.ts')
   expect((await spt('methods', plugin)).out).toMatch(/^other\n {2}tiny-method .* \[.*tiny-method\.ts\]$/m)
 })

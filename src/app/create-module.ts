@@ -45,11 +45,13 @@ export async function createModule(
   const [problem] = problems
   if (problem)
     throw argumentInvalid(['createModule: method', ...problem.path].join('.'), problem.message, method, problem.hint)
-  const built = await build(output as PluginUse<'method'>, {
+  const use = output as PluginUse<'method'>
+  const built = await build(use, {
     backbone: { module: backbone, dim, name: backbone.constructor.name },
     ...(numClasses !== undefined && { numClasses }),
     totalSteps,
     seed,
   })
-  return methodModule(built, optim === undefined ? {} : { optim })
+  const hparams = { method: use.name, ...use.config }
+  return methodModule(built, optim === undefined ? { hparams } : { hparams, optim })
 }

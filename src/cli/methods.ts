@@ -3,38 +3,39 @@ import { methodFamilies, type MethodNeeds } from '../plugin/contracts.js'
 import type { Definition } from '../plugin/define.js'
 import { loadRegistry } from '../plugin/registry.js'
 
+/** A definition as it may come: one in JavaScript may have left out what it is to say of itself. */
+interface Found extends Omit<Definition<'method'>, 'family' | 'needs'> {
+  readonly family: string
+  readonly needs?: MethodNeeds
+  readonly origin: string
+}
+
 export async function methods(packages: readonly string[], { json = false }: { json?: boolean }): Promise<number> {
   const { entries } = await loadRegistry(packages)
   const found = entries
-    .flatMap(({ definition, origin }) =>
-      definition.kind === 'method' ? [{ ...(definition as Definition<'method'>), origin }] : [],
-    )
+    .filter(({ definition }) => definition.kind === 'method')
+    .map(({ definition, origin }) => ({ ...({ family: 'other', ...definition } as unknown as Found), origin }))
     .toSorted((a, b) => a.name.localeCompare(b.name))
   console.log(json ? asJson(found) : asTable(found))
   return 0
 }
 
-type Found = Definition<'method'> & { readonly origin: string }
-
 function asTable(found: readonly Found[]): string {
   const width = Math.max(...found.map(({ name }) => name.length))
-  const named = new Set<string>(methodFamilies)
-  const families = [...methodFamilies, ...new Set(found.map(({ family }) => family).filter((one) => !named.has(one)))]
+  const families = [...new Set<string>([...methodFamilies, ...found.map(({ family }) => family)])]
   return families
     .map((family) => ({ family, own: found.filter((one) => one.family === family) }))
     .filter(({ own }) => own.length > 0)
-    .map(({ family, own }) => {
-      const rows = own.flatMap(({ name, description, paper, needs, recipe, origin }) => {
-        const from = origin === 'built-in' ? '' : ` [${origin}]`
-        const views = recipe === undefined ? '' : `; transform: ${recipe}`
-        return [
-          `  ${name.padEnd(width)}  ${description}${from}`,
-          `  ${''.padEnd(width)}  ${[...(paper === undefined ? [] : [paper]), `needs ${needed(needs)}`].join('; ')}${views}`,
-        ]
-      })
-      return [family, ...rows].join('\n')
-    })
+    .map(({ family, own }) => [family, ...own.flatMap((method) => rowsOf(method, width))].join('\n'))
     .join('\n\n')
+}
+
+/** What it is; below, where it comes from and what it needs. */
+function rowsOf({ name, description, paper, needs, recipe, origin }: Found, width: number): string[] {
+  const from = origin === 'built-in' ? '' : ` [${origin}]`
+  const facts = [paper, needs && `needs ${needed(needs)}`, recipe && `transform: ${recipe}`].filter(Boolean)
+  const first = `  ${name.padEnd(width)}  ${description}${from}`
+  return facts.length === 0 ? [first] : [first, `  ${''.padEnd(width)}  ${facts.join('; ')}`]
 }
 
 function needed({ views, backbone, labels = false }: MethodNeeds): string {
