@@ -1,7 +1,8 @@
 /**
  * NNCLR: the positive of a view is the nearest neighbour of the other view among older embeddings (Dwibedi et al. 2021,
  * arXiv:2104.14548). As in the PyTorch library, and not as in the paper: the first view enters the queue before the
- * look-up, so that its own neighbour is itself, the queue begins empty, and the loss is NT-Xent over both sides.
+ * look-up, so that its own neighbour is itself (`own_view_as_neighbour: false` lets it in afterwards), the queue begins
+ * empty, and the loss is NT-Xent over both sides.
  */
 import { cat, defineMethod, embedViews, expectViews, nn, NNCLRLoss, viewsOf, z } from 'stable-pretraining'
 import type { Batch, Outputs, Stage, Tensor } from 'stable-pretraining'
@@ -48,14 +49,15 @@ export default defineMethod({
     predictorHiddenDim: z.int().positive().default(4096).describe('width of the hidden layer of the predictor'),
     queueLength: z.int().positive().default(16384).describe('embeddings among which neighbours are looked for'),
     temperature: z.number().positive().default(0.1).describe('divides the cosine similarities; smaller is sharper'),
+    ownViewAsNeighbour: z.boolean().default(true).describe('whether the first view is among its own neighbours'),
   }),
-  build({ backbone, config: { projectorDims, predictorHiddenDim, queueLength, temperature } }) {
+  build({ backbone, config: { projectorDims, predictorHiddenDim, ...loss } }) {
     const [hidden, width] = projectorDims
     const parts = {
       backbone: backbone.module,
       projector: nn.projector([backbone.dim, hidden, hidden, width], { bias: false, lastNorm: 'affine' }),
       predictor: nn.projector([width, predictorHiddenDim, width], { bias: false, lastBias: true }),
-      nnclrLoss: new NNCLRLoss({ queueLength, temperature }),
+      nnclrLoss: new NNCLRLoss(loss),
     }
     return { modules: parts, forward: (batch, stage) => nnclr.call(parts, batch, stage) }
   },

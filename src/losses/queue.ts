@@ -164,14 +164,16 @@ export function nearestNeighbour(query: Tensor, support: Tensor): Tensor {
 
 /**
  * NNCLR's loss (Dwibedi et al. 2021, arXiv:2104.14548). As upstream, the first view enters the queue before the look-up,
- * so that its nearest neighbour is itself.
+ * so that its nearest neighbour is itself; with `ownViewAsNeighbour: false` it enters afterwards, as in the paper.
  */
 export class NNCLRLoss extends Module {
+  readonly ownViewAsNeighbour: boolean
   readonly queue: RowQueue
   readonly ntxent: NTXEntLoss
 
-  constructor({ queueLength = 16384, temperature = 0.1 } = {}) {
+  constructor({ queueLength = 16384, temperature = 0.1, ownViewAsNeighbour = true } = {}) {
     super()
+    this.ownViewAsNeighbour = ownViewAsNeighbour
     this.queue = new RowQueue(queueLength, { order: 'ring' })
     this.ntxent = new NTXEntLoss({ temperature })
   }
@@ -186,10 +188,13 @@ export class NNCLRLoss extends Module {
     pairSizes('NNCLRLoss: projections', firstProjection, secondProjection)
     sameShapes('NNCLRLoss: predictions', firstPrediction, secondPrediction)
     sameShapes('NNCLRLoss: projections and predictions', firstProjection, firstPrediction)
-    const support = this.queue.append(firstProjection)
-    const many = this.queue.length > 1
-    const nearFirst = many ? nearestNeighbour(firstProjection, support) : firstProjection.detach()
-    const nearSecond = many ? nearestNeighbour(secondProjection, support) : secondProjection.detach()
+    const before = this.ownViewAsNeighbour ? null : this.queue.rows()
+    const after = this.queue.append(firstProjection)
+    const support = this.ownViewAsNeighbour ? after : before
+    // One row is everyone's neighbour; until there are more, each view is its own.
+    const near = (projection: Tensor) =>
+      support && (support.shape[0] ?? 0) > 1 ? nearestNeighbour(projection, support) : projection.detach()
+    const [nearFirst, nearSecond] = [near(firstProjection), near(secondProjection)]
     const a = this.ntxent.forward(firstPrediction, nearSecond)
     const b = this.ntxent.forward(secondPrediction, nearFirst)
     return a.add(b).mul(0.5)

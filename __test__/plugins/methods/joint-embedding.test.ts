@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { loadRegistry } from '../../../src/plugin/registry.js'
 import type { Method } from '../../../src/plugin/contracts.js'
-import { nn, noGrad, randn, scope, type Tensor, type TeacherStudentWrapper } from '../../../src/index.js'
+import { manualSeed, nn, noGrad, randn, scope, type Tensor, type TeacherStudentWrapper } from '../../../src/index.js'
 import { smallBackbone, syntheticBatch } from '../../../src/testing/synthetic.js'
 import { build } from '../build.js'
 
@@ -77,6 +77,22 @@ describe('moco-v2', () => {
     expect(await without()).toBe(0)
     expect(await without()).toBeGreaterThan(0)
   })
+})
+
+test('nnclr may look among older embeddings only: a repeated batch then finds what it found before', async () => {
+  const small = { type: 'nnclr', projector_dims: [8, 4], predictor_hidden_dim: 8, queue_length: 8, temperature: 1 }
+  const losses = async (ownView: boolean) => {
+    manualSeed(0)
+    const method = await make({ ...small, own_view_as_neighbour: ownView })
+    const given = batch()
+    const loss = async () => ((await method.forward(given, 'fit', place)) as { loss: Tensor }).loss.item()
+    return [await loss(), await loss()]
+  }
+  const [own, older] = [await losses(true), await losses(false)]
+  // Its own row is in the queue from the first time on, or from the second time on.
+  expect(own[1]).toBe(own[0])
+  expect(older[0]).not.toBe(own[0])
+  expect(older[1]).toBe(own[1])
 })
 
 test('w-mse says which batch it needs', async () => {
