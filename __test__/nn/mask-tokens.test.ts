@@ -168,5 +168,6 @@ test('a backbone beside a decoder with a tensor of the same name is found in a c
   const fresh = vit({ classToken: false, globalPool: 'avg' })
   await nn.loadPretrained(fresh, join(folder, 'run.safetensors'), {})
   expect(await numbers(fresh.forward(images()))).toEqual(await numbers(encoder.vit.forward(images())))
+  expect([nn.isPretrained(fresh), nn.isPretrained(encoder.vit)]).toEqual([true, false])
   await rm(folder, { recursive: true })
 })

@@ -1,6 +1,7 @@
 /**
  * I-JEPA: from a part of an image, predict what a teacher makes of the other parts (Assran et al. 2023, arXiv:2301.08243).
- * As in the PyTorch library the targets are predicted together, not block by block. A class token, which the paper's networks lack, may be there: predictor and embedding leave it out.
+ * As in the PyTorch library the targets are predicted together, not block by block. A class token, which the paper's
+ * networks lack, may be there: predictor and embedding leave it out.
  */
 import { defineMethod, generatorOfBatch, imagesOf, nn, onesLike, smoothL1Loss } from 'stable-pretraining'
 import { TeacherStudentWrapper, updateTeachers, z, zeros, type Batch, type Tensor } from 'stable-pretraining'
@@ -56,7 +57,8 @@ export default defineMethod({
       addMaskToken: true,
       zeroInitOutput: false,
     })
-    for (const blocks of [vit.blocks, predictor.blocks]) nn.init.scaleResiduals_(blocks)
+    nn.init.scaleResiduals_(predictor.blocks)
+    if (!nn.isPretrained(vit)) nn.init.scaleResiduals_(vit.blocks)
     const encoder = new TeacherStudentWrapper(new nn.MaskedEncoder(vit), {
       baseEmaCoefficient: config.emaDecayStart,
       finalEmaCoefficient: config.emaDecayEnd,

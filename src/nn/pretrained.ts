@@ -18,6 +18,11 @@ export interface PretrainedOptions extends WhereToLook {
   log?: ((line: string) => void) | undefined
 }
 
+const filled = new WeakSet<Module<unknown>>()
+
+/** Whether `loadPretrained` has given the module its weights: what starts from nothing must leave them alone. */
+export const isPretrained = (module: Module<unknown>): boolean => filled.has(module)
+
 /**
  * Copies weights into `module`; `undefined` as the source does nothing. The names in the file are PyTorch's. A classifier in
  * the file is left out when the module has none, and a common prefix (`backbone.` in a run's checkpoint) is taken off.
@@ -43,6 +48,7 @@ export async function loadPretrained(
         noGrad(() => own.get(key)?.copy_(value))
       })
     }
+    filled.add(module)
     const left = ignored.length > 0 ? `; left out ${ignored.join(', ')} (this backbone has no classifier)` : ''
     options.log?.(`pretrained: ${keys.size} tensors from ${paths.join(', ')}${left}`)
   } finally {

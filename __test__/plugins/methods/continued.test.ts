@@ -1,8 +1,11 @@
 /** What methods with teachers, queues, centres and masks keep: all of it is saved, and masks follow from seed and batch. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { crops, fit, list, load, make, manualSeed, place, saved, steps, transformer } from './run.js'
 import * as nn from '../../../src/nn/index.js'
-import { scope } from '../../../src/tensor/index.js'
+import { scope, writeSafetensors } from '../../../src/tensor/index.js'
 
 const head = { projector_hidden_dim: 16, projector_bottleneck_dim: 8, n_prototypes: 12 }
 
@@ -98,4 +101,21 @@ describe.each(Object.entries(methods))('%s', (type, options) => {
       })
     },
   )
+})
+
+test('ijepa damps the blocks of a network that starts from nothing, and leaves learnt weights alone', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'spt-ijepa-'))
+  const learnt = transformer()
+  await writeSafetensors(join(folder, 'weights.safetensors'), learnt.stateDict())
+  const change = async (module: nn.VisionTransformer): Promise<number> => {
+    const weight = module.stateDict().get('blocks.1.mlp.fc2.weight')!
+    const before = await weight.norm().item()
+    await make({ type: 'ijepa', ...methods.ijepa }, { module })
+    return (await weight.norm().item()) / before
+  }
+  const loaded = transformer()
+  await nn.loadPretrained(loaded, join(folder, 'weights.safetensors'))
+  expect(await change(loaded)).toBe(1)
+  expect(await change(transformer())).toBeCloseTo(1 / 2, 5)
+  await rm(folder, { recursive: true })
 })
