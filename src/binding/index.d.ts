@@ -1,5 +1,7 @@
 /* Written by `napi build` from the native core; do not edit. */
 export type DType = 'float32' | 'float64' | 'int64' | 'uint8' | 'bool'
+/** Where tensors live: the CPU, the best GPU, or one by its number or a part of its name. */
+export type DeviceName = 'cpu' | 'gpu' | `gpu:${string}`
 export type TypedArray = Float32Array | Float64Array | BigInt64Array | Uint8Array
 
 export type TypedArray =
@@ -215,8 +217,18 @@ export declare class Tensor {
    * will say so.
    */
   copy_(source: Tensor): void
-  /** The same values as another type: floats are cut to integers towards zero; bool is "not 0". */
-  to(dtype: DType): Tensor
+  /**
+   * The same values as another type (floats are cut to integers towards zero; bool is "not 0"), or on another device:
+   * "cpu", "gpu", "gpu:1". Itself where nothing changes. To the CPU it waits for the device.
+   */
+  to(target: DType | DeviceName): Tensor
+  /** Where its memory lies: "cpu" or "gpu:0". */
+  get device(): string
+  /**
+   * Moves this tensor, and its gradient, to another device in place: whoever holds it sees the new memory.
+   * ERR_AUTOGRAD for a tensor that an operation made.
+   */
+  moveTo_(device: string): void
   /** The same elements in another shape; one size may be -1. A view where the strides allow it. */
   reshape(shape: Array<number>): Tensor
   /** As `reshape`. */
@@ -528,7 +540,7 @@ export interface AdamStep {
 }
 
 /** start, start + step, … below end; float32 unless said otherwise. */
-export declare function arange(start: number, end: number, step: number, dtype?: DType): Tensor
+export declare function arange(start: number, end: number, step: number, dtype?: DType, device?: DeviceName): Tensor
 
 /** One step of averaged SGD for all parameters, with a rate and an averaging weight each. */
 export declare function asgdStep(parameters: Array<Tensor>, means: Array<Tensor>, etas: Array<number>, mus: Array<number>, lambda: number, weightDecay: number, maximize: boolean): void
@@ -624,13 +636,13 @@ export declare function exitScope(depth: number, results: Array<Tensor>): void
 export declare function forceInstructionSet(name?: string | undefined | null): void
 
 /**
- * A tensor of the values (copied). The dtype follows from the array: float32, float64, int64, uint8; a Uint8Array can
+ * A tensor of the values (copied), on the default device unless one is named. The dtype follows from the array: float32, float64, int64, uint8; a Uint8Array can
  * also be "bool".
  */
-export declare function fromData(data: Data, shape: Array<number>, dtype?: DType): Tensor
+export declare function fromData(data: Data, shape: Array<number>, dtype?: DType, device?: DeviceName): Tensor
 
-/** Every element `value`; float32 unless said otherwise. */
-export declare function full(shape: Array<number>, value: number, dtype?: DType): Tensor
+/** Every element `value`; float32 on the default device unless said otherwise. */
+export declare function full(shape: Array<number>, value: number, dtype?: DType, device?: DeviceName): Tensor
 
 /** Where a generator stands. */
 export interface GeneratorState {
@@ -640,8 +652,51 @@ export interface GeneratorState {
   position: bigint
 }
 
+/** The device on which functions such as `zeros` make tensors unless told otherwise. */
+export declare function getDefaultDevice(): string
+
 /** Threads that share an operation on the CPU; results do not depend on their number. */
 export declare function getNumThreads(): number
+
+/** A GPU that a driver offers. */
+export interface GpuAdapter {
+  /** What `to` and `device` call it: "gpu:0". */
+  device: string
+  /** The driver's name for it. */
+  name: string
+  /** vulkan, metal or dx12. */
+  backend: string
+  /** discrete, integrated, virtual, other or software. */
+  kind: string
+  /** Name and version of the driver. */
+  driver: string
+  /** Whether it runs on the CPU: for tests, slower than the device "cpu". */
+  software: boolean
+}
+
+/** Every GPU that a Vulkan, Metal or DX12 driver offers, hardware first; empty where there is none. */
+export declare function gpuAdapters(): Array<GpuAdapter>
+
+/** Memory and work of a GPU. */
+export declare function gpuStatistics(device: DeviceName): GpuStatistics
+
+/** What a GPU holds, and what it has done since it was opened. */
+export interface GpuStatistics {
+  /** Tensors' buffers in use. */
+  liveBuffers: number
+  liveBytes: number
+  peakBytes: number
+  /** Bytes that were freed and wait to be used again. */
+  pooledBytes: number
+  /** Kernels started. */
+  dispatches: number
+  /** Command buffers handed to the driver. */
+  submissions: number
+  /** Kernels compiled. */
+  pipelines: number
+  uploadedBytes: number
+  downloadedBytes: number
+}
 
 /** The 2-norm of all gradients together. */
 export declare function gradientNorm(parameters: Array<Tensor>): number
@@ -690,6 +745,9 @@ export interface LarsStep {
   excludeBiasNNorm: boolean
 }
 
+/** As `clipGradNorm`, without telling the norm: a GPU is not waited for. */
+export declare function limitGradNorm(parameters: Array<Tensor>, limit: number): void
+
 /** One step of Lion for all parameters. */
 export declare function lionStep(parameters: Array<Tensor>, means: Array<Tensor>, options: AdamStep): void
 
@@ -729,6 +787,9 @@ export interface MemoryStatistics {
 /** One step of NAdam for all parameters; `momenta` holds μ of this step, of the next, and the product up to this one. */
 export declare function nadamStep(parameters: Array<Tensor>, means: Array<Tensor>, squares: Array<Tensor>, steps: Array<number>, momenta: Array<Array<number>>, options: AdamStep): void
 
+/** Operations that have no kernel for the GPU: there they are ERR_UNSUPPORTED. */
+export declare function operationsWithoutGpu(): Array<string>
+
 /** Panics on purpose: the test that a panic of the core reaches JavaScript as an error with its code. */
 export declare function panicForTest(): void
 
@@ -754,16 +815,16 @@ export interface ProfileEntry {
 export declare function radamStep(parameters: Array<Tensor>, means: Array<Tensor>, squares: Array<Tensor>, steps: Array<number>, options: AdamStep): void
 
 /** Uniform numbers in [0, 1). */
-export declare function randFrom(generator: Generator, shape: Array<number>, dtype?: DType): Tensor
+export declare function randFrom(generator: Generator, shape: Array<number>, dtype?: DType, device?: DeviceName): Tensor
 
 /** Whole numbers in [low, high), int64. */
-export declare function randintFrom(generator: Generator, low: number, high: number, shape: Array<number>): Tensor
+export declare function randintFrom(generator: Generator, low: number, high: number, shape: Array<number>, device?: DeviceName): Tensor
 
 /** Normal numbers with mean 0 and variance 1. */
-export declare function randnFrom(generator: Generator, shape: Array<number>, dtype?: DType): Tensor
+export declare function randnFrom(generator: Generator, shape: Array<number>, dtype?: DType, device?: DeviceName): Tensor
 
 /** 0..n in a random order, int64 [n]. */
-export declare function randpermFrom(generator: Generator, n: number): Tensor
+export declare function randpermFrom(generator: Generator, n: number, device?: DeviceName): Tensor
 
 /** What a step records of each image. */
 export interface RecordedStep {
@@ -798,6 +859,9 @@ export interface RpropStep {
 
 /** Multiplies all gradients by a number, in place. */
 export declare function scaleGradients(parameters: Array<Tensor>, factor: number): void
+
+/** Sets it for this thread; opens a GPU if need be. Returns the full name, "gpu:0" for "gpu". */
+export declare function setDefaultDevice(device: DeviceName): string
 
 /** Switches the recording of operations for gradients; returns what it was before. */
 export declare function setGradEnabled(enabled: boolean): boolean
@@ -837,6 +901,9 @@ export interface SquaresStep {
 
 /** Tensors of one shape joined along a new dimension (default 0). */
 export declare function stack(tensors: Array<Tensor>, dim?: number | undefined | null): Tensor
+
+/** Waits until a device has done everything it was told: for measurements. On the CPU nothing is ever open. */
+export declare function synchronize(device: DeviceName): void
 
 /** What was counted since the last call, the longest first. */
 export declare function takeProfile(): Array<ProfileEntry>

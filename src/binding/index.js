@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, full, getNumThreads, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, lionStep, memory, nadamStep, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setGradEnabled, setNumThreads, setProfiling, sgdStep, stack, takeProfile, transformBatch, transformImages, where, zerosLike } = nativeBinding
+const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, full, getDefaultDevice, getNumThreads, gpuAdapters, gpuStatistics, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, limitGradNorm, lionStep, memory, nadamStep, operationsWithoutGpu, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setDefaultDevice, setGradEnabled, setNumThreads, setProfiling, sgdStep, stack, synchronize, takeProfile, transformBatch, transformImages, where, zerosLike } = nativeBinding
 export { Generator }
 export { Pipeline }
 export { JsPipeline }
@@ -797,15 +797,20 @@ export { exitScope }
 export { forceInstructionSet }
 export { fromData }
 export { full }
+export { getDefaultDevice }
 export { getNumThreads }
+export { gpuAdapters }
+export { gpuStatistics }
 export { gradientNorm }
 export { haveGradients }
 export { imageSize }
 export { isGradEnabled }
 export { larsStep }
+export { limitGradNorm }
 export { lionStep }
 export { memory }
 export { nadamStep }
+export { operationsWithoutGpu }
 export { panicForTest }
 export { radamStep }
 export { randFrom }
@@ -817,11 +822,13 @@ export { resetPeakMemory }
 export { rmspropStep }
 export { rpropStep }
 export { scaleGradients }
+export { setDefaultDevice }
 export { setGradEnabled }
 export { setNumThreads }
 export { setProfiling }
 export { sgdStep }
 export { stack }
+export { synchronize }
 export { takeProfile }
 export { transformBatch }
 export { transformImages }
