@@ -110,6 +110,20 @@ function commands(done: (status: number) => void): Command {
     })
 
   program
+    .command('bench')
+    .description('train several methods under one budget and write a table of what came of it')
+    .argument('<what>', 'methods')
+    .argument('[overrides...]', 'key=value, as for run; for example base.trainer.max_epochs=5')
+    .requiredOption('--suite <file>', 'a YAML file with name, base (a configuration) and rows (what differs)')
+    .option('--output <dir>', 'folder of runs and tables; a suite that was stopped is gone on with there')
+    .option('--only <rows>', 'only these rows, with commas between')
+    .action(async (what: string, overrides: string[], options: { suite: string; output?: string; only?: string }) => {
+      if (what !== 'methods') program.error(`error: unknown argument '${what}'; did you mean 'methods'?`)
+      const { benchMethods } = await import('./bench.js')
+      done(await benchMethods(overrides, options))
+    })
+
+  program
     .command('schema')
     .description('print the JSON Schema of configuration files, for editors')
     .argument('[packages...]', "third parties' packages or files to include")

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import { existsSync, readdirSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import type { DataModule } from '../data/index.js'
 import { argumentInvalid, checkpointMissing, SptError } from '../errors.js'
 import { createRunDirectory, type RunDirectory, writeJson } from '../runs/run-directory.js'
@@ -36,6 +37,21 @@ export interface RunResult {
   /** Newest value of every metric. */
   metrics: Record<string, number>
 }
+
+/** summary.json in the folder of a run: how it ended. It is there only when training came back. */
+export interface RunSummary {
+  readonly status: FitStatus
+  readonly epochs: number
+  readonly steps: number
+  /** Of training and validation, those before it was resumed included. */
+  readonly seconds: number
+  /** The most memory the process had. */
+  readonly peakProcessBytes: number
+  /** Newest value of every metric. */
+  readonly metrics: Record<string, number>
+}
+
+export const summaryFile = 'summary.json'
 
 export class Manager {
   readonly trainer: Trainer
@@ -82,6 +98,8 @@ export class Manager {
     )
 
     trainer.print(`run: ${directory.path}`)
+    const before = await secondsBefore(directory.path, ckptPath)
+    const began = performance.now()
     let signal: StopSignal | undefined
     const release = watchSignals((received) => {
       signal = received
@@ -90,6 +108,14 @@ export class Manager {
     })
     try {
       const status = await trainer.fit(this.module, this.data, ckptPath === undefined ? {} : { ckptPath })
+      await writeJson(join(directory.path, summaryFile), {
+        status,
+        epochs: trainer.currentEpoch,
+        steps: trainer.globalStep,
+        seconds: before + (performance.now() - began) / 1000,
+        peakProcessBytes: process.resourceUsage().maxRSS * 1024,
+        metrics: Object.fromEntries(trainer.latest),
+      } satisfies RunSummary)
       if (status === 'interrupted' && signal !== undefined) {
         trainer.print(`stopped after step ${trainer.globalStep}; go on with: spt run --resume ${directory.path}`)
         process.exitCode = exitStatus[signal]
@@ -118,6 +144,13 @@ export class Manager {
     this.data.setSeed(this.seed)
     return this.trainer.validate(this.module, this.data)
   }
+}
+
+/** What a run took until it was stopped; 0 where that is not known. */
+async function secondsBefore(folder: string, ckptPath: string | undefined): Promise<number> {
+  if (ckptPath === undefined) return 0
+  const text = await readFile(join(folder, summaryFile), 'utf8').catch(() => '{}')
+  return (JSON.parse(text) as Partial<RunSummary>).seconds ?? 0
 }
 
 const rootOf = ({ cacheDir }: ManagerOptions): { root?: string } => (cacheDir === undefined ? {} : { root: cacheDir })

@@ -1,0 +1,111 @@
+/** `spt bench methods`: rows in processes of their own, the table, and going on where it was stopped. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readSuite } from '../../src/app/suite.js'
+import { suiteTable, type SuiteRow } from '../../src/app/suite-table.js'
+import { fixtures, spt } from './process.js'
+
+let folder: string
+let file: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'spt-bench-'))
+  file = join(folder, 'suite.yaml')
+  await writeFile(
+    file,
+    `name: Two ways & a mistake
+base:
+  data:
+    batch_size: 4
+    train: {dataset: {type: image-folder, root: ${fixtures}/data/photos}, transform: {type: simclr, size: 16}}
+    val: {dataset: {type: image-folder, root: ${fixtures}/data/photos}, transform: {type: evaluation, size: 16}}
+  backbone: ${fixtures}/runs/small-backbone.ts
+  method: {type: simclr, projector_dims: [8, 4], temperature: 0.5}
+  optimizer: {type: SGD, lr: 0.1}
+  callbacks: [untrained-baseline, {type: online-probe, num_classes: 3}, {type: online-knn, num_classes: 3, k: 3}, rank-me]
+  trainer: {max_steps: 4, num_sanity_val_steps: 0}
+rows:
+  cold: {method: {temperature: 0.1}}
+  wrong: {method: {temperature: -1}}
+  labels: {method: {type: supervised, num_classes: 3}}
+`,
+  )
+})
+afterAll(async () => {
+  await rm(folder, { recursive: true })
+})
+
+test('a row is laid over the base; another type replaces the whole mapping; data sets are found from the suite', async () => {
+  const { rows } = await readSuite(file, ['base.trainer.max_steps=7', 'base.data.val.dataset.root=photos'])
+  expect([...rows.keys()]).toEqual(['cold', 'wrong', 'labels'])
+  expect(rows.get('cold')).toMatchObject({
+    method: { type: 'simclr', projector_dims: [8, 4], temperature: 0.1 },
+    trainer: { max_steps: 7 },
+    data: { val: { dataset: { root: join(folder, 'photos') } } },
+  })
+  expect(rows.get('labels')?.['method']).toEqual({ type: 'supervised', num_classes: 3 })
+})
+
+test('a suite that is none is refused with file and line', async () => {
+  const broken = join(folder, 'broken.yaml')
+  await writeFile(broken, 'name: x\nbase: {}\nrow: {}\n')
+  await expect(readSuite(broken)).rejects.toMatchObject({ code: 'ERR_CONFIG', message: /broken\.yaml/ })
+})
+
+describe('a suite', () => {
+  test('trains every row but one that fails, which is told, and goes on where it was stopped', async () => {
+    const output = join(folder, 'out')
+    const first = await spt(['bench', 'methods', '--suite', file, '--output', output, '--only', 'wrong,labels'])
+    expect(first.output).toMatch(/wrong: failed: .*ERR_CONFIG/)
+    expect(first.output).toMatch(/labels: done/)
+    expect(first.status).toBe(1)
+    const second = await spt(['bench', 'methods', '--suite', file, '--output', output, '--only', 'cold'])
+    // What was trained is not trained again, and stays in the table.
+    expect(second.output).not.toMatch(/labels: begins/)
+    const results = JSON.parse(await readFile(join(output, 'results.json'), 'utf8')) as {
+      rows: Array<Record<string, never>>
+    }
+    expect(results.rows.map(({ name, method, steps }) => [name, method, steps])).toEqual([
+      ['cold', 'simclr', 4],
+      ['labels', 'supervised', 4],
+    ])
+    const { metrics, seconds, peakProcessBytes } = results.rows[0]!
+    expect(metrics).toMatchObject({
+      'eval/knn_top1': expect.any(Number) as number,
+      rankme: expect.any(Number) as number,
+    })
+    expect(seconds).toBeGreaterThan(0)
+    expect(peakProcessBytes).toBeGreaterThan(2 ** 20)
+    expect(await readFile(join(output, 'results.md'), 'utf8')).toMatch(/\| cold \| simclr \| \d+\.\d %/)
+    expect(await readFile(join(output, 'results.html'), 'utf8')).toContain('<h1>Two ways &#38; a mistake</h1>')
+  })
+
+  test('an unknown row and another word than methods are told', async () => {
+    const wrong = await spt(['bench', 'methods', '--suite', file, '--output', folder, '--only', 'colt'])
+    expect(wrong.output).toMatch(/no row "colt"[\s\S]*"cold"/)
+    expect((await spt(['bench', 'method', '--suite', file])).status).toBe(2)
+  })
+})
+
+test('the table marks the best value of a column, and says why a row has none', () => {
+  const row = (name: string, knn: number, seconds: number): SuiteRow => ({
+    name,
+    method: name,
+    summary: {
+      status: 'completed',
+      epochs: 1,
+      steps: 2,
+      seconds,
+      peakProcessBytes: 2 ** 20,
+      metrics: { 'eval/knn_top1': knn },
+    },
+  })
+  const rows = [row('a', 0.5, 60), row('b', 0.25, 30), { name: 'c', method: 'c', error: 'error [ERR_X] a|b <' }]
+  const { markdown, html } = suiteTable('t', rows)
+  expect(markdown).toContain('| a | a | – | 50.0 % | – | – | 1.0 | 1 MiB |  |')
+  expect(markdown).toContain('a\\|b <')
+  expect(html.match(/<td class="best"><span style="width:100\.0%"><\/span>50\.0 %/)).not.toBeNull()
+  expect(html.match(/<td class="best"><span style="width:50\.0%"><\/span>0\.5/)).not.toBeNull()
+  expect(html).toContain('a|b &#60;')
+})
