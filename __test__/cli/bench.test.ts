@@ -47,9 +47,16 @@ test('a row is laid over the base; another type replaces the whole mapping; data
   expect(rows.get('labels')?.['method']).toEqual({ type: 'supervised', num_classes: 3 })
 })
 
+test('a row may begin from a configuration of its own, and the budget holds for all', async () => {
+  const other = join(folder, 'other.yaml')
+  await writeFile(other, `name: x\nrows:\n  a: {from: suite.yaml, method: byol}\nbudget: {trainer: {max_epochs: 3}}\n`)
+  const { rows } = await readSuite(other)
+  expect(rows.get('a')).toMatchObject({ name: 'Two ways & a mistake', method: 'byol', trainer: { max_epochs: 3 } })
+})
+
 test('a suite that is none is refused with file and line', async () => {
   const broken = join(folder, 'broken.yaml')
-  await writeFile(broken, 'name: x\nbase: {}\nrow: {}\n')
+  await writeFile(broken, 'name: x\nrow: {}\n')
   await expect(readSuite(broken)).rejects.toMatchObject({ code: 'ERR_CONFIG', message: /broken\.yaml/ })
 })
 

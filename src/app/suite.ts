@@ -17,7 +17,11 @@ import { suiteTable, type SuiteRow } from './suite-table.js'
 
 const schema = z.strictObject({
   name: z.string().min(1).describe('heading of the table'),
-  base: z.record(z.string(), z.unknown()).describe('what all rows have in common: a configuration'),
+  base: z.record(z.string(), z.unknown()).default({}).describe('what rows have in common: a configuration'),
+  budget: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe('laid over every row last, such as {trainer: {max_epochs: 10}}'),
   rows: z.record(z.string().regex(/^[\w.-]+$/, 'letters, digits, dots and dashes'), z.record(z.string(), z.unknown())),
 })
 
@@ -27,23 +31,30 @@ export interface Suite {
   readonly rows: ReadonlyMap<string, Record<string, unknown>>
 }
 
-/** Reads a suite; each row is laid over the base, mapping by mapping. @throws ERR_CONFIG with file and line. */
+/**
+ * Reads a suite. Each row is laid, mapping by mapping, over the base, or over the configuration it names as `from`; the
+ * budget comes over all of them. @throws ERR_CONFIG with file and line.
+ */
 export async function readSuite(file: string, overrides: readonly string[] = []): Promise<Suite> {
   const document = await readConfig(file, overrides)
   const { data, error } = schema.safeParse(document.values)
   if (error) throw configInvalid(error.issues.map((issue) => problem(document, issue)))
   const root = dirname(resolve(file))
-  const rows = Object.entries(data.rows).map(([name, row]): [string, Record<string, unknown>] => [
-    name,
-    rooted(merged(data.base, row), root) as Record<string, unknown>,
-  ])
-  return { name: data.name, rows: new Map(rows) }
+  const rows = new Map<string, Record<string, unknown>>()
+  for (const [name, { from, ...row }] of Object.entries(data.rows)) {
+    const base = typeof from === 'string' ? await ofFile(resolve(root, from)) : rooted(data.base, root)
+    rows.set(name, [rooted(row, root), rooted(data.budget, root)].reduce(merged, base) as Record<string, unknown>)
+  }
+  return { name: data.name, rows }
 }
+
+/** A whole configuration that a row begins from; its data sets are found from its own folder. */
+const ofFile = async (file: string): Promise<unknown> => rooted((await readConfig(file)).values, dirname(file))
 
 const problem = (document: ConfigDocument, { path, message }: z.core.$ZodIssue) => ({
   where: document.where(path as string[]),
   message,
-  hint: 'A suite has name, base (a configuration) and rows (what differs, by the name of the row).',
+  hint: 'A suite has name, base (a configuration), rows (what differs, by the name of the row) and budget.',
 })
 
 /** `over` laid over `base`: mappings key by key, unless they name another plugin; everything else replaces. */
