@@ -21,6 +21,7 @@ test.each(await readdir(suites))('%s', async (file) => {
   for (const [name, row] of rows) {
     const path = join(folder, `${name}.yaml`)
     await writeFile(path, stringify(row))
-    await expect(loadConfig(path), name).resolves.toBeDefined()
+    const { config } = await loadConfig(path)
+    expect(config.trainer.maxEpochs).toBe(10)
   }
 })
