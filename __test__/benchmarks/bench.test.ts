@@ -66,7 +66,8 @@ describe('options', () => {
     [[], /no case was given/],
     [['gemm', '--precision', 'fp16'], /--precision: expected fp32 or bf16-mixed, got "fp16"/],
     [['gemm', '--threads', '0'], /--threads: expected a whole number from 1, got "0"/],
-    [['gemm', '--device', 'tpu'], /--device: expected cpu or gpu/],
+    [['gemm', '--device', 'tpu'], /--device: expected cpu, gpu, gpu:1/],
+    [['gemm', '--device', 'gpu', '--peer'], /--peer: the peers compute on the CPU/],
     [['gemm', '--runs', 'many'], /--runs: expected a whole number/],
   ])('%j is refused', (args, message) => {
     expect(() => readOptions(args)).toThrow(message)

@@ -86,7 +86,7 @@ export function peersOf(work: Case, setting: Setting): (Contender | Error)[] {
       MKL_NUM_THREADS: String(setting.threads),
       OPENBLAS_CORETYPE: undefined,
       OPENBLAS_L2_SIZE: undefined,
-      TORCHINDUCTOR_CACHE_DIR: join(root, 'target', 'bench', 'inductor'),
+      TORCHINDUCTOR_CACHE_DIR: process.env['TORCHINDUCTOR_CACHE_DIR'] ?? join(root, 'target', 'bench', 'inductor'),
     }
     return { peer, command, args: [join(root, 'benchmarks', 'peers', file), ...args.map(String)], env }
   })

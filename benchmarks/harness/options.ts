@@ -4,7 +4,8 @@ import { availableParallelism } from 'node:os'
 import { casesOf, groups, type Case } from './cases.js'
 
 export type Precision = 'fp32' | 'bf16-mixed'
-export type Device = 'cpu' | 'gpu'
+/** As tensors name it. */
+export type Device = 'cpu' | 'gpu' | `gpu:${string}`
 
 /** How the cases are run; the same for us and for the peers. */
 export interface Setting {
@@ -32,7 +33,7 @@ cases: ${Object.keys(groups).join(', ')}; or one of theirs by its full name, suc
 
   --peer              the same work by PyTorch (JAX, albumentations, torchvision) in turns with ours, and the ratio
   --precision P       fp32 (default), bf16-mixed, or both as fp32,bf16-mixed
-  --device D          cpu (default) or gpu
+  --device D          cpu (default), gpu, gpu:1 or gpu:<part of its name>
   --batch N           images a view
   --threads N         threads of each contender (default: one a core); 1,2 runs each case with one and with two
   --runs N            timed runs of each contender
@@ -60,7 +61,11 @@ export function readOptions(args: readonly string[]): BenchOptions {
     },
   })
   if (positionals.length === 0) throw new Error(`no case was given\n\n${usage}`)
-  const device = oneOf('--device', values.device, ['cpu', 'gpu'])
+  if (!/^(cpu|gpu(:.+)?)$/.test(values.device))
+    throw new Error(`--device: expected cpu, gpu, gpu:1 or gpu:<part of a name>, got "${values.device}"`)
+  const device = values.device as Device
+  if (device !== 'cpu' && values.peer)
+    throw new Error(`--peer: the peers compute on the CPU; leave --device ${device} or --peer away`)
   const precisions = values.precision
     .split(',')
     .map((name) => oneOf<Precision>('--precision', name, ['fp32', 'bf16-mixed']))

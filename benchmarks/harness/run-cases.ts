@@ -15,10 +15,10 @@ export function measureRun(work: RunCase, setting: Setting): Promise<(Result | E
   return work.what === 'start' ? measureStart(work, setting) : measureOverhead(work, setting)
 }
 
-const sptRun = ({ images }: RunCase, { threads }: Setting, probes: boolean): Contender => ({
+const sptRun = ({ images }: RunCase, { threads, device }: Setting, probes: boolean): Contender => ({
   peer: 'ours',
   command: process.execPath,
-  args: [command, 'run', configuration({ images, threads, probes })],
+  args: [command, 'run', configuration({ images, threads, device, probes })],
 })
 
 async function measureOverhead(work: RunCase, setting: Setting): Promise<(Result | Error)[]> {

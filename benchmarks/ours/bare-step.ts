@@ -7,8 +7,8 @@ import type { Setting } from '../harness/options.js'
 import { configuration } from '../run/configuration.js'
 import type { Work } from './program.js'
 
-export async function bareStep({ images }: Case & { kind: 'run' }, { threads }: Setting): Promise<Work> {
-  const file = configuration({ images, threads, probes: false })
+export async function bareStep({ images }: Case & { kind: 'run' }, { threads, device }: Setting): Promise<Work> {
+  const file = configuration({ images, threads, device, probes: false })
   // No callbacks: the one that listens to the bench would take its words from this program.
   const run = runContainer(await loadConfig(file, ['callbacks=[]']), { path: '', id: '', lastCheckpoint: '' })
   const [module, data] = [await run.get(services.module), await run.get(services.data)]

@@ -10,7 +10,7 @@ const normal = (shape: readonly number[], scale = 1) => sp.randn(shape).mul(scal
 export function product({ sizes: [m, k, n] }: Case & { kind: 'gemm' }, _setting: Setting): Work {
   const [a, b] = [normal([m, k]), normal([k, n])]
   return {
-    run: () => sp.scope(() => void a.matmul(b)),
+    run: () => sp.scope(() => a.matmul(b)),
   }
 }
 
@@ -19,15 +19,17 @@ export function convolution({ images, channels, side, backward }: Case & { kind:
   const pictures = () => normal([images, side, side, channels]).permute([0, 3, 1, 2])
   const [x, gradient] = [pictures(), pictures()]
   const weight = normal([channels, channels, 3, 3], 0.05)
-  if (!backward) return { run: () => sp.noGrad(() => sp.scope(() => void x.conv2d(weight, null, 1, 1))) }
+  if (!backward) return { run: () => sp.noGrad(() => sp.scope(() => x.conv2d(weight, null, 1, 1))) }
   x.requiresGrad = true
   weight.requiresGrad = true
   return {
     run: () =>
       sp.scope(() => {
         x.conv2d(weight, null, 1, 1).backward(gradient)
+        const { grad } = weight
         x.setGrad(null)
         weight.setGrad(null)
+        return grad as sp.Tensor
       }),
   }
 }

@@ -4,8 +4,9 @@ import type { Case, Network } from '../harness/cases.js'
 import type { Setting } from '../harness/options.js'
 import type { Work } from './program.js'
 
-export function trainingStep({ network, images }: Case & { kind: 'step' }, _setting: Setting): Work {
+export function trainingStep({ network, images }: Case & { kind: 'step' }, { device }: Setting): Work {
   const { module, optimizer } = build(network)
+  module.to(device)
   const loss = new sp.NTXEntLoss({ temperature: 0.5 })
   const batch = sp.randn([images, 3, 32, 32]) // both views
   const losses: number[] = []

@@ -6,18 +6,17 @@ import { cache, cifarFolder } from '../ours/pictures.js'
 
 const turns = fileURLToPath(new URL('turns.js', import.meta.url))
 
+interface Where {
+  readonly images: number
+  readonly threads: number
+  readonly device: string
+  readonly probes: boolean
+}
+
 /** Writes the configuration; `images` are those of a view. */
-export function configuration({
-  images,
-  threads,
-  probes,
-}: {
-  images: number
-  threads: number
-  probes: boolean
-}): string {
+export function configuration({ images, threads, device, probes }: Where): string {
   const callbacks = probes ? ['online-probe', '{ type: online-knn, queue_length: 20000 }', turns] : [turns]
-  const file = join(cache, `run-${images}-${threads}${probes ? '-probes' : ''}.yaml`)
+  const file = join(cache, `run-${images}-${threads}-${device.replace(/\W/g, '-')}${probes ? '-probes' : ''}.yaml`)
   mkdirSync(cache, { recursive: true })
   // One file ten times: what counts is that an epoch, at whose end a checkpoint is written, is longer than the bench.
   const files = Array<string>(10).fill('data_batch_1.bin').join(', ')
@@ -25,6 +24,7 @@ export function configuration({
     file,
     `seed: 0
 threads: ${threads}
+device: ${device}
 cache_dir: ${cache}
 data:
   train:
