@@ -84,8 +84,8 @@ const head = `# Results
 Written by \`npm run bench -- <case…> --peer --write\` from \`results.jsonl\`; what each case does is in [README.md](README.md).
 Seconds are medians of runs taken in turns with the peers, each in a process of its own. **Ratio**: the peer's median over
 ours; above 1 we are faster. Memory is the most a process had resident. *Busy* are cores that other programs of the machine
-took meanwhile: above 0.2 the seconds are no fair reading, the ratio still compares like with like. GFLOP/s count the direct
-way of a convolution, whichever way was taken.`
+took meanwhile: above 0.2 neither seconds nor ratios are a fair reading, since some wait for all their threads in other ways than
+others. GFLOP/s count the direct way of a convolution, whichever way was taken.`
 
 function section(results: readonly Recorded[]): string {
   const { date, commit, machine, versions, command } = results[0]!.origin
