@@ -9,6 +9,7 @@ export {
   defineBackbone,
   defineCallback,
   defineDataset,
+  defineImageTransform,
   defineLogger,
   defineMethod,
   defineMetric,

@@ -124,4 +124,13 @@ test('a method that needs two views says so before anything is trained, with the
     message: expect.stringContaining('needs crops of several sizes') as string,
   })
   expect(await runs()).toEqual(before)
+
+test('batches are mixed by the configuration, and a transform of batches is refused among those of samples', async () => {
+  const mixed = 'data.train.batch_transform=[{type: random-mixup-cutmix, num_classes: 3}]'
+  expect((await startRun(config, [mixed, 'trainer.max_epochs=1'])).status).toBe('completed')
+  const wrong = 'data.train.transform=[{type: random-mixup-cutmix, num_classes: 3}]'
+  await expect(startRun(config, [wrong])).rejects.toMatchObject({
+    code: 'ERR_UNSUPPORTED',
+    message: expect.stringContaining('whole batches'),
+  })
 })

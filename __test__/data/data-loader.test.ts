@@ -7,7 +7,7 @@ import { type Batch, DataLoader, type DataLoaderOptions } from '../../src/data/d
 import { readIdxDataset } from '../../src/data/idx.js'
 import { ImageFolderDataset } from '../../src/data/image-folder.js'
 import type { Dataset, Sample } from '../../src/data/sample.js'
-import { MultiViewTransform, type Transform, isMultiView } from '../../src/data/transform.js'
+import { compose, MultiViewTransform, type Transform, isMultiView } from '../../src/data/transform.js'
 import { memory } from '../../src/tensor/index.js'
 import { build } from '../plugins/build.js'
 import { fixture } from './fixtures.js'
@@ -17,8 +17,9 @@ const clothes = await readIdxDataset({
   images: fixture('fashion-mnist', 't10k-images-idx3-ubyte.gz'),
   labels: fixture('fashion-mnist', 't10k-labels-idx1-ubyte'),
 })
-const simclr = await build('transform', { type: 'simclr', size: 24, blur: 0.5, statistics: 'ImageNet' }, {})
-const plain = await build('transform', { type: 'evaluation', size: 24, statistics: 'ImageNet' }, {})
+const views = async (value: object) => compose([await build('transform', value, {})])
+const simclr = await views({ type: 'simclr', size: 24, blur: 0.5, statistics: 'ImageNet' })
+const plain = await views({ type: 'evaluation', size: 24, statistics: 'ImageNet' })
 
 /** A batch as plain values, to compare. Its tensors are freed. */
 async function content(batch: Batch): Promise<unknown> {
@@ -388,7 +389,7 @@ describe('errors', () => {
 test('the event loop goes on while images are decoded and augmented', async () => {
   let ticks = 0
   const timer = setInterval(() => ticks++, 1)
-  const big = await build('transform', { type: 'simclr', size: 512, copies: 4 }, {})
+  const big = await views({ type: 'simclr', size: 512, copies: 4 })
   expect(isMultiView(big)).toBe(true)
   for await (const batch of new DataLoader({ dataset: photos, batchSize: 18, transform: big })) disposeBatch(batch)
   clearInterval(timer)

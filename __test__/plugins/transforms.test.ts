@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { type MultiView, type Transform, isMultiView } from '../../src/data/transform.js'
 import { build, problemsOf } from './build.js'
 
-const transform = (value: unknown) => build('transform', value, {})
+const transform = async (value: unknown) => (await build('transform', value, {})) as MultiView | Transform
 
 async function steps(value: unknown): Promise<Transform['steps']> {
   const built = await transform(value)

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { DataLoader, DataModule, RandomMixupCutmix, type Step } from '../../src/data/index.js'
 import { Linear } from '../../src/nn/index.js'
 import { scope, tensor, type Tensor } from '../../src/tensor/index.js'
 import type { Callback, Logger } from '../../src/train/callback.js'
@@ -225,4 +226,30 @@ describe('mistakes', () => {
       expect.objectContaining({ code: 'ERR_ARGUMENT' }),
     )
   })
+})
+
+test('a batch is transformed before the module sees it, alike when the run is repeated', async () => {
+  const seen = async () => {
+    const { train } = await flowers()
+    const { dataset } = train as DataLoader
+    const found: number[] = []
+    const mix = new RandomMixupCutmix({ numClasses: 3 })
+    const steps: Step[] = [{ type: 'resize', size: [8, 8], interpolation: 'bilinear', antialias: true }]
+    const loader = new DataLoader({ dataset, batchSize: 6, transform: { steps }, batchTransform: [mix] })
+    const module = new Module({
+      classifier: new Linear(3, 3),
+      async forward(batch) {
+        const target = batch['soft_label'] as Tensor
+        found.push(...Array.from(await target.data(), Number))
+        const loss = this.classifier.forward((batch.image as Tensor).mean([2, 3])).crossEntropy(target)
+        return { loss }
+      },
+    })
+    await new Trainer({ maxEpochs: 1, logger: false }).fit(module, new DataModule({ train: loader }))
+    return found
+  }
+  const first = await seen()
+  expect(first).toHaveLength(18 * 3)
+  for (let row = 0; row < 18; row++) expect(first.slice(row * 3, row * 3 + 3).reduce((a, b) => a + b)).toBeCloseTo(1, 5)
+  expect(await seen()).toEqual(first)
 })

@@ -1,12 +1,12 @@
 /** Supervised training with a linear classifier: the yardstick that pretraining without labels is measured against. */
-import { defineMethod, nn, noGrad, SptError, topKAccuracy, z } from 'stable-pretraining'
-import type { Batch, Outputs, Tensor } from 'stable-pretraining'
+import { defineMethod, nn, noGrad, SptError, Tensor, topKAccuracy, z } from 'stable-pretraining'
+import type { Batch, Outputs } from 'stable-pretraining'
 
 /** What the forward below finds on `this`. */
 export interface SupervisedParts {
   readonly backbone: nn.Layer
   readonly classifier: nn.Layer
-  /** Of logits [batch, classes] and class numbers [batch], such as nn's cross-entropy. */
+  /** Of logits [batch, classes] and class numbers [batch] or shares [batch, classes], such as nn's cross-entropy. */
   readonly supervisedLoss: { forward(logits: Tensor, label: Tensor): Tensor }
 }
 
@@ -18,7 +18,9 @@ export function supervised(this: SupervisedParts, batch: Batch): Outputs {
   const logits = this.classifier.forward(embedding) // [batch, classes]
   if (label === undefined) return { embedding, logits }
   const top1 = noGrad(() => topKAccuracy(logits, label, 1))
-  return { loss: this.supervisedLoss.forward(logits, label), top1, embedding, logits, label }
+  // Mixed images have shares of classes [batch, classes] instead of a class number.
+  const target = batch['soft_label'] instanceof Tensor ? batch['soft_label'] : label
+  return { loss: this.supervisedLoss.forward(logits, target), top1, embedding, logits, label }
 }
 
 export default defineMethod({

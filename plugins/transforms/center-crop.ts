@@ -1,9 +1,9 @@
 /** Cuts out the middle of an image; a side that is smaller is padded with black first, as in torchvision. */
-import { defineTransform, sizeOf, z } from 'stable-pretraining'
+import { defineImageTransform, sizeOf, z } from 'stable-pretraining'
 
 const pixels = z.int().min(1)
 
-export default defineTransform({
+export default defineImageTransform({
   name: 'center-crop',
   targets: [
     'stable_pretraining.data.transforms.CenterCrop',

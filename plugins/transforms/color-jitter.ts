@@ -1,5 +1,5 @@
 /** Changes brightness, contrast, saturation and hue of an image by random amounts, in random order. */
-import { defineTransform, z } from 'stable-pretraining'
+import { defineImageTransform, z } from 'stable-pretraining'
 
 const factor = (what: string) =>
   z
@@ -8,9 +8,10 @@ const factor = (what: string) =>
     .default(null)
     .describe(`${what} is multiplied by a factor in 1 - x .. 1 + x (from 0), or in [low, high]`)
 
-export default defineTransform({
+export default defineImageTransform({
   name: 'color-jitter',
   targets: [
+    'stable_pretraining.data.gpu_transforms.GPUColorJitter',
     'stable_pretraining.data.transforms.ColorJitter',
     'torchvision.transforms.v2.ColorJitter',
     'torchvision.transforms.ColorJitter',

@@ -1,12 +1,12 @@
 /** Blurs an image with a Gaussian of random width, by chance. */
-import { defineTransform, z } from 'stable-pretraining'
+import { defineImageTransform, z } from 'stable-pretraining'
 
 const odd = z
   .int()
   .min(1)
   .refine((size) => size % 2 === 1, 'expected an odd number')
 
-export default defineTransform({
+export default defineImageTransform({
   name: 'gaussian-blur',
   targets: [
     'stable_pretraining.data.transforms.GaussianBlur',

@@ -1,9 +1,13 @@
 /** Subtracts a mean from each channel and divides by a deviation; comes last. */
-import { SptError, defineTransform, normalizeSteps, z } from 'stable-pretraining'
+import { SptError, defineImageTransform, normalizeSteps, z } from 'stable-pretraining'
 
-export default defineTransform({
+export default defineImageTransform({
   name: 'normalize',
-  targets: ['torchvision.transforms.v2.Normalize', 'torchvision.transforms.Normalize'],
+  targets: [
+    'stable_pretraining.data.gpu_transforms.GPUNormalize',
+    'torchvision.transforms.v2.Normalize',
+    'torchvision.transforms.Normalize',
+  ],
   description: 'Channels with mean 0 and deviation 1.',
   config: z.object({
     mean: z.array(z.number()).min(1).optional().describe('a value a channel, of images scaled to [0, 1]'),

@@ -1,10 +1,10 @@
 /** Cuts a window of fixed size out of an image at a random place, after padding. */
-import { defineTransform, sizeOf, z } from 'stable-pretraining'
+import { defineImageTransform, sizeOf, z } from 'stable-pretraining'
 
 const pixels = z.int().min(1)
 const border = z.int().min(0)
 
-export default defineTransform({
+export default defineImageTransform({
   name: 'random-crop',
   targets: [
     'stable_pretraining.data.transforms.RandomCrop',

@@ -1,7 +1,7 @@
 /** Takes the colour out of an image, by chance; it keeps its three channels. */
-import { defineTransform, z } from 'stable-pretraining'
+import { defineImageTransform, z } from 'stable-pretraining'
 
-export default defineTransform({
+export default defineImageTransform({
   name: 'random-grayscale',
   targets: [
     'stable_pretraining.data.transforms.RandomGrayscale',

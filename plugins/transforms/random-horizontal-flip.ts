@@ -1,9 +1,10 @@
 /** Mirrors an image left to right, by chance. */
-import { defineTransform, z } from 'stable-pretraining'
+import { defineImageTransform, z } from 'stable-pretraining'
 
-export default defineTransform({
+export default defineImageTransform({
   name: 'random-horizontal-flip',
   targets: [
+    'stable_pretraining.data.gpu_transforms.GPURandomHorizontalFlip',
     'stable_pretraining.data.transforms.RandomHorizontalFlip',
     'torchvision.transforms.v2.RandomHorizontalFlip',
     'torchvision.transforms.RandomHorizontalFlip',

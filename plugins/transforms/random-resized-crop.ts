@@ -1,9 +1,9 @@
 /** Cuts out a random part of an image and brings it to a fixed size: the strongest augmentation of contrastive learning. */
-import { defineTransform, interpolationOf, sizeOf, z } from 'stable-pretraining'
+import { defineImageTransform, interpolationOf, sizeOf, z } from 'stable-pretraining'
 
 const pixels = z.int().min(1)
 
-export default defineTransform({
+export default defineImageTransform({
   name: 'random-resized-crop',
   targets: [
     'stable_pretraining.data.transforms.RandomResizedCrop',
@@ -23,9 +23,9 @@ export default defineTransform({
       .default([3 / 4, 4 / 3])
       .describe('range of width over height, its logarithm drawn evenly'),
     interpolation: z
-      .union([z.enum(['nearest', 'bilinear', 'bicubic']), z.literal([0, 2, 3])])
+      .union([z.enum(['nearest', 'nearest-exact', 'bilinear', 'bicubic']), z.literal([0, 2, 3])])
       .default('bilinear')
-      .describe('nearest (0), bilinear (2) or bicubic (3)'),
+      .describe('nearest (0), nearest-exact, bilinear (2) or bicubic (3)'),
     antialias: z.boolean().default(true).describe('averages over the pixels that shrink to one'),
   }),
   build({ config }) {

@@ -1,7 +1,7 @@
 /** Inverts the bright pixels of an image, by chance. */
-import { defineTransform, z } from 'stable-pretraining'
+import { defineImageTransform, z } from 'stable-pretraining'
 
-export default defineTransform({
+export default defineImageTransform({
   name: 'random-solarize',
   targets: [
     'stable_pretraining.data.transforms.RandomSolarize',

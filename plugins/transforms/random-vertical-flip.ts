@@ -1,7 +1,7 @@
 /** Turns an image upside down as in water, by chance. */
-import { defineTransform, z } from 'stable-pretraining'
+import { defineImageTransform, z } from 'stable-pretraining'
 
-export default defineTransform({
+export default defineImageTransform({
   name: 'random-vertical-flip',
   targets: [
     'stable_pretraining.data.transforms.RandomVerticalFlip',

@@ -1,9 +1,9 @@
 /** Makes an image smaller or larger; with antialiasing, as PIL and torchvision do it. */
-import { defineTransform, interpolationOf, z } from 'stable-pretraining'
+import { defineImageTransform, interpolationOf, z } from 'stable-pretraining'
 
 const pixels = z.int().min(1)
 
-export default defineTransform({
+export default defineImageTransform({
   name: 'resize',
   targets: [
     'stable_pretraining.data.transforms.Resize',
@@ -16,9 +16,9 @@ export default defineTransform({
       .union([pixels, z.tuple([pixels]), z.tuple([pixels, pixels])])
       .describe('length of the shorter side (the ratio is kept), or [height, width], in pixels'),
     interpolation: z
-      .union([z.enum(['nearest', 'bilinear', 'bicubic']), z.literal([0, 2, 3])])
+      .union([z.enum(['nearest', 'nearest-exact', 'bilinear', 'bicubic']), z.literal([0, 2, 3])])
       .default('bilinear')
-      .describe('nearest (0), bilinear (2) or bicubic (3)'),
+      .describe('nearest (0), nearest-exact, bilinear (2) or bicubic (3)'),
     maxSize: pixels.nullable().default(null).describe('the longer side is never larger than this, in pixels'),
     antialias: z.boolean().default(true).describe('averages over the pixels that shrink to one'),
   }),

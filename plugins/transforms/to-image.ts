@@ -1,7 +1,7 @@
 /** Makes an image a float32 tensor [channel, height, width] in 0..1, and normalises it where mean and std are given; comes last. */
-import { defineTransform, normalizeSteps, z } from 'stable-pretraining'
+import { defineImageTransform, normalizeSteps, z } from 'stable-pretraining'
 
-export default defineTransform({
+export default defineImageTransform({
   name: 'to-image',
   targets: [
     'stable_pretraining.data.transforms.ToImage',

@@ -17,6 +17,11 @@ import { loadRegistry, type Registry } from '../plugin/registry.js'
 const loader = z.object({
   dataset: reference('dataset').optional().describe('images to read; default: data.dataset'),
   transform: references('transform').optional().describe('what is done to each image; default: data.transform'),
+  batchTransform: references('transform')
+    .optional()
+    .describe(
+      'what is done to each batch where it is used: mixing, or transforms on its tensors; default: data.batch_transform',
+    ),
   batchSize: z.int().min(1).optional().describe('images a batch; default: data.batch_size, else 1'),
   shuffle: z.boolean().optional().describe('a new random order each epoch; default: true for train'),
   dropLast: z.boolean().optional().describe('leave out a last, smaller batch; default: true for train'),

@@ -7,7 +7,11 @@ import { join, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { plain } from '../config/plain.js'
 import type { PluginUse } from '../config/reference.js'
+<<<<<<< HEAD
 import { compose, DataLoader, DataModule, type DataLoaderOptions } from '../data/index.js'
+=======
+import { batchTransform, compose, DataModule, type DataLoaderOptions } from '../data/index.js'
+>>>>>>> 1130ae0 (Transforms of stable-pretraining as plugins with sources and targets; masks, conditions, routes, multi-crop, functions in worker threads; batch transforms through the trainer, mixup and cutmix)
 import { dataMoved, errorCode, pluginBuildFailed, unsupported } from '../errors.js'
 import { type DeviceName, setNumThreads, manualSeed } from '../tensor/index.js'
 import type { Callback, Logger, Services } from '../plugin/contracts.js'
@@ -189,7 +193,7 @@ async function buildData({ data, ...config }: RunConfig, folder: string): Promis
     training: boolean,
   ): Promise<DataLoaderOptions | undefined> => {
     if (options === undefined) return undefined
-    const { dataset, transform, ...given } = { ...common, ...options }
+    const { dataset, transform, batchTransform: onBatch, ...given } = { ...common, ...options }
     if (dataset === undefined)
       throw unsupported('data', 'a part names no dataset', 'Write dataset: beside it or in it.')
     return {
@@ -198,7 +202,10 @@ async function buildData({ data, ...config }: RunConfig, folder: string): Promis
       ...given,
       dataset: (await build(dataset, { root: folder })) as DataLoaderOptions['dataset'],
       ...(transform !== undefined && {
-        transform: compose((await Promise.all(transform.map((use) => build(use, {})))) as never),
+        transform: compose(await Promise.all(transform.map((use) => build(use, {})))),
+      }),
+      ...(onBatch !== undefined && {
+        batchTransform: (await Promise.all(onBatch.map((use) => build(use, {})))).map(batchTransform),
       }),
     } as DataLoaderOptions
   }

@@ -4,6 +4,7 @@
  */
 import { SptError, argumentInvalid, reason, errorCode } from '../errors.js'
 import type { Tensor } from '../tensor/index.js'
+import type { BatchTransform } from './batch-transform.js'
 import { disposeBatch } from './collate.js'
 import { type Pipelines, makePipelines } from './pipeline.js'
 import { type Dataset, type Sample } from './sample.js'
@@ -25,6 +26,8 @@ export interface DataLoaderOptions {
   readonly prefetch?: number
   /** What is done to the images; by default they are only scaled to [0, 1]. */
   readonly transform?: Transform | MultiView
+  /** What is done to each batch where it is used, after `transform` made it: the trainer does so. */
+  readonly batchTransform?: readonly BatchTransform[]
   /** Decides order and augmentation, 0 unless `setSeed` gives another. */
   readonly seed?: number
 }
@@ -57,6 +60,9 @@ export interface LoaderState {
 
 /** What the trainer needs of a source of batches; `DataLoader` is one. */
 export interface BatchSource extends AsyncIterable<Batch> {
+  /** What the trainer does to each batch, with random numbers by `seed`. */
+  readonly batchTransform?: readonly BatchTransform[] | undefined
+  readonly seed?: number
   /** Batches in an epoch. */
   readonly length: number
   setEpoch(epoch: number): void
@@ -71,6 +77,7 @@ export class DataLoader implements BatchSource {
   readonly numWorkers: number
   readonly prefetch: number
   readonly transform: Transform | MultiView | undefined
+  readonly batchTransform: readonly BatchTransform[]
   readonly #sampler: Sampler | undefined
   readonly #shuffle: boolean
   readonly #pipelines: Pipelines
@@ -109,6 +116,7 @@ export class DataLoader implements BatchSource {
     this.#seed = seed ?? 0
     this.#seedGiven = seed !== undefined
     this.transform = options.transform
+    this.batchTransform = options.batchTransform ?? []
     this.#pipelines = makePipelines(options.transform)
   }
 

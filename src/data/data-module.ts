@@ -62,6 +62,7 @@ const loaderKeys: { readonly [key in keyof Required<DataLoaderOptions>]: true } 
   numWorkers: true,
   prefetch: true,
   transform: true,
+  batchTransform: true,
   seed: true,
 }
 

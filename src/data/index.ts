@@ -4,6 +4,15 @@ export { ImageFolderDataset } from './image-folder.js'
 export { InMemoryDataset, type InMemoryOptions } from './in-memory.js'
 export { RandomSampler, SequentialSampler, type Sampler } from './samplers.js'
 export {
+  StackedMultiView,
+  applyBatchTransforms,
+  batchTransform,
+  isBatchTransform,
+  type BatchContext,
+  type BatchTransform,
+} from './batch-transform.js'
+export { RandomMixupCutmix, type MixupCutmixOptions } from './mixup-cutmix.js'
+export {
   Compose,
   Conditional,
   ControlledTransform,
@@ -33,6 +42,8 @@ export {
 export * as functional from './functional.js'
 export { blurAt, localSizeOf, viewSteps, type ViewRecipe } from './recipes.js'
 export { twoViewOptions, twoViews, type TwoViewRecipe } from './two-view-recipe.js'
+export { paddingSides } from './functional.js'
+export { isImageStep } from './image-steps.js'
 export { datasetStatistics, statisticsOf, type Statistics } from './statistics.js'
 export { existingFile } from './file.js'
 export { readCifar, type CifarOptions } from './cifar.js'

@@ -2,7 +2,7 @@
  * Transforms that are more than a list of native steps: other places of a sample, conditions, routes, functions, masks.
  * All samples of a batch go through a step together; runs of steps on images are one native call off the event loop.
  */
-import { SptError, argumentInvalid, show } from '../errors.js'
+import { SptError, argumentInvalid, errorCode, reason, show } from '../errors.js'
 import { transformImages } from '../native.js'
 import { Generator } from '../tensor/index.js'
 import type { Batch } from './data-loader.js'
@@ -15,11 +15,12 @@ import {
   isFloatImage,
   sampleFailed,
   type BatchPlace,
+  type BuiltPipeline,
   type FloatImage,
 } from './native-pipeline.js'
 import { isDrawn, layout, uniqueKey, zeroDrawn } from './records.js'
 import type { Sample } from './sample.js'
-import type { Drawn, MultiView, SampleValues, Step, Transform } from './transform.js'
+import type { Drawn, MultiView, SampleValues, Step, StepContext, Transform } from './transform.js'
 import { runInWorkers } from './transform-workers.js'
 
 /** A sample on its way: what it holds, and its place in the batch. */
@@ -94,11 +95,13 @@ function compileImages(steps: readonly ImageStep[], segment: number): Runner {
     throw argumentInvalid('transform target', `as many paths as sources (${sources.join(', ')})`, targets)
   }
   const bytes = buildPipeline(steps, { floats: false })
-  const floats = buildPipeline(withoutToImage(steps), { floats: false, fromFloats: true })
+  // Built when floats are met: a threshold for bytes may be none for floats.
+  let floats: BuiltPipeline | undefined
+  const forFloats = () => (floats ??= buildPipeline(withoutToImage(steps), { floats: false, fromFloats: true }))
   return async (travellers, course) => {
     for (const [which, source] of sources.entries()) {
       const images = travellers.map(({ values, sample }) => valueAt(values, source, sample.index))
-      const { pipeline, keys } = isFloatImage(images[0]) ? floats : bytes
+      const { pipeline, keys } = isFloatImage(images[0]) ? forFloats() : bytes
       const { images: made, failure } = await transformImages(
         images.map((image, i) => batchImage(image, travellers[i]?.sample.index ?? 0)),
         pipeline,
@@ -282,10 +285,23 @@ function compileLambda(step: Extract<Step, { type: 'lambda' }>, segment: number)
       const { values, sample } = traveller
       const context = { index: sample.index, epoch: course.epoch, generator: generatorOf(traveller, course, segment) }
       const value = source === undefined ? values : valueAt(values, source, sample.index)
-      const result = await step.apply(value, context)
+      const result = await applied(step, value, context)
       if (target !== undefined) setPath(values, target, result)
       else if (result !== values) replace(values, result, sample.index)
     }
+  }
+}
+
+async function applied(
+  step: Extract<Step, { type: 'lambda' }>,
+  value: unknown,
+  context: StepContext,
+): Promise<unknown> {
+  try {
+    return await step.apply(value, context)
+  } catch (cause) {
+    const code = errorCode(cause) ?? 'ERR_DATA'
+    throw new SptError(code, `sample ${context.index}: a Lambda failed: ${reason(cause)}`, { cause })
   }
 }
 

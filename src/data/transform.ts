@@ -3,8 +3,9 @@
  * the others in JavaScript. A transform has no random state: the same steps with the same (seed, epoch, index, view) give the
  * same pixels.
  */
-import { argumentInvalid } from '../errors.js'
+import { argumentInvalid, unsupported } from '../errors.js'
 import type { Generator } from '../tensor/index.js'
+import type { BatchTransform } from './batch-transform.js'
 import type { ImageStep, Interpolation, Size } from './image-steps.js'
 import { statisticsOf } from './statistics.js'
 
@@ -92,18 +93,26 @@ export function isMultiView(transform: Transform | MultiView): transform is Mult
 }
 
 /** Transforms one after another as one; what follows a multi-view transform finds its views by paths such as `views.0.image`. */
-export function compose(transforms: readonly (Transform | MultiView)[]): Transform | MultiView {
+export function compose(transforms: readonly (Transform | MultiView | BatchTransform)[]): Transform | MultiView {
   const [first] = transforms
-  if (first !== undefined && transforms.length === 1) return first
+  if (first !== undefined && transforms.length === 1) return ofSamples(first)
   return chain(transforms)
 }
 
-/** Like `compose`, always a list of steps. */
-export function chain(transforms: readonly (Transform | MultiView)[]): Transform {
-  const steps = transforms.flatMap((transform): readonly Step[] =>
-    isMultiView(transform) ? [{ type: 'views', views: transform.views }] : transform.steps,
-  )
+/** Like `compose`, always a list of steps. ERR_UNSUPPORTED where one works on whole batches. */
+export function chain(transforms: readonly (Transform | MultiView | BatchTransform)[]): Transform {
+  const steps = transforms
+    .map(ofSamples)
+    .flatMap((transform): readonly Step[] =>
+      isMultiView(transform) ? [{ type: 'views', views: transform.views }] : transform.steps,
+    )
   return { steps }
+}
+
+function ofSamples(transform: Transform | MultiView | BatchTransform): Transform | MultiView {
+  if (!('applyBatch' in transform)) return transform
+  const hint = 'Write it under batch_transform, or as batchTransform of a loader.'
+  throw unsupported('transform', 'one of them works on whole batches', hint)
 }
 
 /** Several views of each image, as stable-pretraining's MultiViewTransform; each view has random numbers of its own. */

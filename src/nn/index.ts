@@ -2,6 +2,7 @@
 export * from './activation.js'
 export * from './attention.js'
 export * from './block-masking.js'
+export { multiBlockMask } from './multi-block-mask.js'
 export * from './containers.js'
 export * from './convmixer.js'
 export * from './convnext.js'

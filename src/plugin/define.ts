@@ -6,10 +6,11 @@
  */
 import type { z } from 'zod'
 import type { PluginUse } from '../config/reference.js'
-import type { Dataset, MultiView, Transform } from '../data/index.js'
+import type { BatchTransform, Dataset, MultiView, Transform } from '../data/index.js'
 import type { Metric } from '../metrics/index.js'
 import type { Optimizer, ParamGroupInput, ScheduledOptimizer, Scheduler } from '../optim/index.js'
 import type { Backbone, Callback, Logger, Method, MethodTraits, Services } from './contracts.js'
+import { atPlaces, withPlaces } from './image-transform.js'
 import { applyOptimizerOptions, withOptimizerOptions } from './optimizer-options.js'
 
 /** The kinds of plugins and the folder of each kind's built-in ones. */
@@ -69,7 +70,7 @@ export interface Built {
   method: Method
   backbone: Backbone
   dataset: Dataset
-  transform: Transform | MultiView
+  transform: Transform | MultiView | BatchTransform
   callback: Callback
   metric: Metric
   logger: Logger
@@ -126,6 +127,21 @@ export const defineMethod = defineKind('method')
 export const defineBackbone = defineKind('backbone')
 export const defineDataset = defineKind('dataset')
 export const defineTransform = defineKind('transform')
+
+/** A transform of images; it also takes `source` and `target`, where in a sample the image is and where it goes. */
+export function defineImageTransform<Schema extends z.ZodObject>(
+  specification: Specification<'transform', Schema> & {
+    build(context: { readonly config: z.output<Schema> }): Transform
+  },
+): Definition<'transform'> {
+  return defineKind('transform')<Schema>({
+    ...specification,
+    config: withPlaces(specification.config),
+    build: (context) =>
+      atPlaces(context.config, (config) => specification.build({ ...context, config } as never) as Transform),
+  })
+}
+
 export const defineCallback = defineKind('callback')
 export const defineMetric = defineKind('metric')
 export const defineLogger = defineKind('logger')

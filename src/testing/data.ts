@@ -2,8 +2,11 @@
 import {
   DataLoader,
   InMemoryDataset,
+  applyBatchTransforms,
   compose,
   disposeBatch,
+  isBatchTransform,
+  type BatchTransform,
   type Dataset,
   type MultiView,
   type Transform,
@@ -44,15 +47,17 @@ export function datasetRules(build: Builder, { root = process.cwd() }: Conforman
 
 export function transformRules(build: Builder, { side = 32 }: ConformanceOptions): Rule[] {
   const batch = async (seed: number): Promise<number[][]> => {
-    const transform = compose([(await build({})) as Transform | MultiView])
-    const loader = new DataLoader({ dataset: colours(8, side), batchSize: 8, transform, seed })
-    for await (const loaded of loader) {
+    const built = (await build({})) as Transform | MultiView | BatchTransform
+    const how = isBatchTransform(built) ? { batchTransform: [built] } : { transform: compose([built]) }
+    const loader = new DataLoader({ dataset: colours(8, side), batchSize: 8, seed, ...how })
+    for await (const made of loader) {
+      const loaded = await applyBatchTransforms(loader, made, { epoch: 0, batch: 0 })
       const images = imagesIn(loaded)
       require(images.length > 0, () => 'the batch holds no image')
       const shapes = images.filter(({ ndim, dtype }) => ndim !== 4 || dtype !== 'float32')
       require(shapes.length === 0, () => `an image is ${shapes[0]?.dtype} [${shapes[0]?.shape.join(', ')}]`)
       const found = await Promise.all(images.map(numbers))
-      disposeBatch(loaded)
+      disposeBatch([loaded, made])
       return found
     }
     return []

@@ -1,5 +1,5 @@
 /** The batches of an epoch and of a validation, one after the other. Epochs, and what follows them, are the trainer's. */
-import { type Batch, disposeBatch } from '../data/index.js'
+import { applyBatchTransforms, type Batch, type BatchSource, disposeBatch } from '../data/index.js'
 import { noGrad, scope } from '../tensor/index.js'
 import { type BatchProgress, callHook, type Outputs, type Stage } from './callback.js'
 import { moveBatch } from './device.js'
@@ -20,8 +20,9 @@ export async function trainBatches(trainer: Trainer): Promise<void> {
     trainer.waitingSeconds += (performance.now() - asked) / 1000
     const before = trainer.globalStep
     const images = imageCount(batch)
+    const place = { epoch: trainer.currentEpoch, batch: trainer.batchIdx }
     // Everything a step makes and nobody keeps is freed here.
-    await scope(() => trainStep(trainer, moveBatch(batch, trainer.device)))
+    await withBatch(trainer, data.train, batch, place, (made) => trainStep(trainer, made))
     disposeBatch(batch)
     trainer.batchIdx++
     const stepped = trainer.globalStep > before
@@ -47,11 +48,10 @@ export async function validateBatches(trainer: Trainer, batches: number): Promis
   let batchIdx = 0
   for await (const batch of data.val ?? []) {
     const images = imageCount(batch)
-    await scope(() =>
+    await withBatch(trainer, data.val, batch, { epoch: 0, batch: batchIdx }, (made) =>
       noGrad(async () => {
-        const moved = moveBatch(batch, trainer.device)
-        const outputs = await forward(trainer, moved, 'validate')
-        await callHook(callbacks, 'onValidationBatchEnd', { trainer, outputs, batch: moved, batchIdx })
+        const outputs = await forward(trainer, made, 'validate')
+        await callHook(callbacks, 'onValidationBatchEnd', { trainer, outputs, batch: made, batchIdx })
       }),
     )
     disposeBatch(batch)
@@ -68,6 +68,25 @@ export async function validateBatches(trainer: Trainer, batches: number): Promis
   trainer.stage = 'fit'
   module.train()
   return trainer.interrupted ? undefined : metrics
+}
+
+/** Does what the data says is done to its batches, moves the batch to the device, then `step`, in a scope; frees what was made. */
+async function withBatch(
+  trainer: Trainer,
+  source: BatchSource | undefined,
+  batch: Batch,
+  place: { epoch: number; batch: number },
+  step: (batch: Batch) => Promise<void>,
+): Promise<void> {
+  await scope(async () => {
+    const made = await applyBatchTransforms(source, batch, place)
+    try {
+      await step(moveBatch(made, trainer.device))
+    } finally {
+      // Tensors that the core made for it outlive a scope.
+      if (made !== batch) disposeBatch(made)
+    }
+  })
 }
 
 /** Forward, one backward, the optimizers that are due, queues. */

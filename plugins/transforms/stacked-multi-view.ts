@@ -1,0 +1,16 @@
+/** Several views of the images of a batch that is already made, each by the same steps; stands under batch_transform. */
+import { StackedMultiView, chain, defineTransform, references, z, type Transform } from 'stable-pretraining'
+
+export default defineTransform({
+  name: 'stacked-multi-view',
+  targets: ['stable_pretraining.data.gpu_transforms.StackedMultiView'],
+  description: 'Several views of each image of a batch.',
+  config: z.object({
+    chain: references('transform').describe('the transforms of every view, on tensors of floats'),
+    nViews: z.int().min(1).default(2).describe('views of each image'),
+  }),
+  async build({ config, build }) {
+    const view = chain(await Promise.all(config.chain.map((use) => build(use, {}))))
+    return new StackedMultiView(Array<Transform>(config.nViews).fill(view))
+  },
+})

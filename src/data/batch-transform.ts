@@ -1,0 +1,133 @@
+/**
+ * What is done to a batch after it is made, where it is used: images mixed with each other, tensors augmented sample by sample,
+ * views stacked. Its random numbers follow from (seed, epoch, number of the batch) alone, so a resumed run draws the same.
+ */
+import { SptError, unsupported } from '../errors.js'
+import { transformBatch } from '../native.js'
+import { Generator, noGrad, type Tensor } from '../tensor/index.js'
+import type { Batch, BatchSource, View } from './data-loader.js'
+import { isImageStep, type ImageStep } from './image-steps.js'
+import { buildPipeline, sampleFailed, type BuiltPipeline } from './native-pipeline.js'
+import { recordColumns } from './records.js'
+import { isMultiView, type MultiView, type Transform } from './transform.js'
+
+/** The place of a batch in a run. */
+export interface BatchContext {
+  readonly epoch: number
+  /** Its number in the epoch. */
+  readonly batch: number
+  /** Random numbers of this batch alone. */
+  readonly generator: Generator
+}
+
+export interface BatchTransform {
+  /** The batch that takes its place; entries it does not change may be shared. */
+  applyBatch(batch: Batch, context: BatchContext): Batch | Promise<Batch>
+}
+
+export function isBatchTransform(value: object): value is BatchTransform {
+  return 'applyBatch' in value
+}
+
+/**
+ * Any transform as one of batches: steps on images are done to the float tensors of `image`, or of every view, each sample
+ * with numbers of its own; several views make `views` of one image. ERR_UNSUPPORTED for steps on whole samples.
+ */
+export function batchTransform(transform: Transform | MultiView | BatchTransform): BatchTransform {
+  if (isBatchTransform(transform)) return transform
+  if (!isMultiView(transform)) return new AugmentBatch(imageSteps(transform))
+  if (!Array.isArray(transform.views)) {
+    throw unsupported('batch_transform', 'views of a batch have no names', 'Give multi-view a list of views.')
+  }
+  return new StackedMultiView(transform.views as readonly Transform[])
+}
+
+function imageSteps({ steps }: Transform): ImageStep[] {
+  return steps.map((step) => {
+    const elsewhere =
+      !isImageStep(step) || [step.source, step.target].some((path) => path !== undefined && path !== 'image')
+    if (elsewhere) {
+      throw unsupported(
+        'batch_transform',
+        `${step.type} works on single samples, or away from image`,
+        'Put it under transform.',
+      )
+    }
+    return step
+  })
+}
+
+/** What a source of batches says is done to them, one after the other. */
+export async function applyBatchTransforms(
+  source: BatchSource | undefined,
+  batch: Batch,
+  { epoch, batch: number }: { epoch: number; batch: number },
+): Promise<Batch> {
+  const transforms = source?.batchTransform ?? []
+  if (transforms.length === 0) return batch
+  const seed = source?.seed ?? 0
+  const generator = new Generator(0)
+  const stream = (BigInt(epoch) << 32n) | BigInt(number)
+  // A seed that no loader has, since the loader's own streams start from the plain one.
+  generator.setState({ seed: BigInt.asUintN(64, BigInt(seed) ^ 0xb5ad4eceda1ce2a9n), stream, position: 0n })
+  return noGrad(async () => {
+    let made = batch
+    for (const transform of transforms) made = await transform.applyBatch(made, { epoch, batch: number, generator })
+    return made
+  })
+}
+
+/** Native steps on tensors of floats, sample by sample. */
+class AugmentBatch implements BatchTransform {
+  readonly #built: BuiltPipeline
+
+  constructor(steps: readonly ImageStep[]) {
+    this.#built = buildPipeline(withoutToImage(steps), { floats: true, fromFloats: true })
+  }
+
+  async applyBatch(batch: Batch, { generator }: BatchContext): Promise<Batch> {
+    const { image, views } = batch
+    if (image !== undefined) return { ...batch, ...(await augment(image, this.#built, generator)) }
+    if (views === undefined) throw new SptError('ERR_DATA', 'batch_transform: the batch has neither image nor views')
+    const made: View[] = []
+    for (const view of views) made.push({ ...view, ...(await augment(view.image, this.#built, generator)) })
+    return { ...batch, views: made }
+  }
+}
+
+/** Views of the image of a batch, each by steps of its own; `image` itself is left out of the batch. */
+export class StackedMultiView implements BatchTransform {
+  readonly #built: readonly BuiltPipeline[]
+
+  /** A transform for each view. */
+  constructor(views: readonly Transform[]) {
+    this.#built = views.map((view) =>
+      buildPipeline(withoutToImage(imageSteps(view)), { floats: true, fromFloats: true }),
+    )
+  }
+
+  async applyBatch({ image, ...batch }: Batch, { generator }: BatchContext): Promise<Batch> {
+    if (image === undefined)
+      throw new SptError('ERR_DATA', 'batch_transform: views are made of image, which the batch lacks')
+    const labels = batch.label === undefined ? {} : { label: batch.label }
+    const views: View[] = []
+    for (const built of this.#built) views.push({ ...labels, ...(await augment(image, built, generator)) })
+    return { ...batch, views } as Batch
+  }
+}
+
+const withoutToImage = (steps: readonly ImageStep[]) => steps.filter(({ type }) => type !== 'to-image')
+
+/** [batch, channel, height, width] by a pipeline, and what was drawn. Each call takes numbers that no other takes. */
+async function augment(image: Tensor, { pipeline, keys }: BuiltPipeline, generator: Generator): Promise<View> {
+  const [count = 0, channels = 0, height = 0, width = 0] = image.shape
+  const data = (await image.permute([0, 2, 3, 1]).data()) as Float32Array
+  const numbers = Array.from({ length: count }, (_, i) => i)
+  const images = numbers.map((i) => ({ data, offset: i * height * width * channels, width, height, channels }))
+  const [seed, stream] = [generator.integer(words), generator.integer(words)]
+  const { views, records, recorded, failure } = await transformBatch(images, [pipeline], seed, stream, numbers)
+  if (failure) throw sampleFailed(failure, [])
+  return { image: views[0] as Tensor, ...recordColumns(records[0] as Float64Array, recorded[0] ?? [], keys, count) }
+}
+
+const words = 2 ** 32 - 1
