@@ -124,6 +124,7 @@ test('a method that needs two views says so before anything is trained, with the
     message: expect.stringContaining('needs crops of several sizes') as string,
   })
   expect(await runs()).toEqual(before)
+})
 
 test('batches are mixed by the configuration, and a transform of batches is refused among those of samples', async () => {
   const mixed = 'data.train.batch_transform=[{type: random-mixup-cutmix, num_classes: 3}]'
