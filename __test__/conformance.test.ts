@@ -49,7 +49,6 @@ const given: Record<string, ConformanceOptions> = {
   'transform patch-masking': { config: { patch_size: 8 } },
   'transform random-mask': { config: { patch_size: 8 } },
   'transform context-targets-multi-block-mask': { config: { patch_size: 4 } },
-  'transform multi-crop': { config: { global_size: 16, local_size: 8, local_crops: 2 } },
   'transform compose': { config: { transforms: ['random-invert', 'random-grayscale'] } },
   'transform conditional': { config: { transform: 'random-invert', condition_key: 'label' } },
   'transform controlled': { config: { transform: { type: 'random-resized-crop', size: 16 } } },

@@ -264,13 +264,6 @@ describe('masks', () => {
   })
 })
 
-test('multi-crop: global views first, local views of another size', async () => {
-  const { views } = await batchOf(
-    await transform({ type: 'multi-crop', global_size: 12, local_size: 6, local_crops: 3 }),
-  )
-  expect(views!.map(({ image }) => image.shape.at(-1))).toEqual([12, 12, 6, 6, 6])
-})
-
 test('a transform of whole batches is refused among those of samples', async () => {
   await expect(transform({ type: 'random-mixup-cutmix', num_classes: 2 })).rejects.toMatchObject({
     code: 'ERR_UNSUPPORTED',

@@ -7,11 +7,7 @@ import { join, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { plain } from '../config/plain.js'
 import type { PluginUse } from '../config/reference.js'
-<<<<<<< HEAD
-import { compose, DataLoader, DataModule, type DataLoaderOptions } from '../data/index.js'
-=======
-import { batchTransform, compose, DataModule, type DataLoaderOptions } from '../data/index.js'
->>>>>>> 1130ae0 (Transforms of stable-pretraining as plugins with sources and targets; masks, conditions, routes, multi-crop, functions in worker threads; batch transforms through the trainer, mixup and cutmix)
+import { batchTransform, compose, DataLoader, DataModule, type DataLoaderOptions } from '../data/index.js'
 import { dataMoved, errorCode, pluginBuildFailed, unsupported } from '../errors.js'
 import { type DeviceName, setNumThreads, manualSeed } from '../tensor/index.js'
 import type { Callback, Logger, Services } from '../plugin/contracts.js'
@@ -226,7 +222,7 @@ async function buildData({ data, ...config }: RunConfig, folder: string): Promis
 async function buildModule(run: Container): Promise<TrainingModule> {
   const config = run.get(services.config)
   const [backbone, data] = [await run.get(services.backbone), await run.get(services.data)]
-  checkViews(config.method.definition, data.train instanceof DataLoader ? data.train.transform : undefined)
+  if (data.train instanceof DataLoader) checkViews(config.method.definition, data.train)
   const method = await build(config.method, {
     backbone,
     ...classesOf(config, data),

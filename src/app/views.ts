@@ -1,15 +1,16 @@
 /** Whether the training data has the views that its method needs, said before anything is trained. */
-import { isMultiView, type MultiView, type Transform } from '../data/index.js'
+import { viewCount, type DataLoader } from '../data/index.js'
 import { SptError } from '../errors.js'
 import type { MethodTraits } from '../plugin/contracts.js'
 
 /** @throws ERR_CONFIG with the transform that makes the method's views. */
 export function checkViews(
   { name, needs, recipe }: Partial<MethodTraits> & { name: string },
-  transform: Transform | MultiView | undefined,
+  { transform = { steps: [] }, batchTransform = [] }: Pick<DataLoader, 'transform' | 'batchTransform'>,
 ): void {
   if (needs === undefined) return
-  const given = transform !== undefined && isMultiView(transform) ? Object.keys(transform.views).length : 1
+  const given = batchTransform.find((of) => of.views !== undefined)?.views ?? viewCount(transform)
+  if (given === undefined) return
   const { views } = needs
   const enough = given >= (views === 'multi-crop' ? 2 : views)
   if (enough) return

@@ -21,6 +21,8 @@ export interface BatchContext {
 }
 
 export interface BatchTransform {
+  /** How many views it makes of an image that has one; absent: it makes none. */
+  readonly views?: number
   /** The batch that takes its place; entries it does not change may be shared. */
   applyBatch(batch: Batch, context: BatchContext): Batch | Promise<Batch>
 }
@@ -97,10 +99,12 @@ class AugmentBatch implements BatchTransform {
 
 /** Views of the image of a batch, each by steps of its own; `image` itself is left out of the batch. */
 export class StackedMultiView implements BatchTransform {
+  readonly views: number
   readonly #built: readonly BuiltPipeline[]
 
   /** A transform for each view. */
   constructor(views: readonly Transform[]) {
+    this.views = views.length
     this.#built = views.map((view) =>
       buildPipeline(withoutToImage(imageSteps(view)), { floats: true, fromFloats: true }),
     )

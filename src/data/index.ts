@@ -30,6 +30,7 @@ export {
   isMultiView,
   normalizeSteps,
   sizeOf,
+  viewCount,
   type Drawn,
   type ImageStep,
   type MultiView,

@@ -92,6 +92,14 @@ export function isMultiView(transform: Transform | MultiView): transform is Mult
   return 'views' in transform
 }
 
+/** How many views are made of an image; undefined where functions decide, which may make any number. */
+export function viewCount(transform: Transform | MultiView): number | undefined {
+  if (isMultiView(transform)) return Object.keys(transform.views).length
+  if (transform.steps.some(({ type }) => type === 'lambda' || type === 'worker')) return undefined
+  const views = transform.steps.find((step) => step.type === 'views')
+  return views === undefined ? 1 : Object.keys(views.views).length
+}
+
 /** Transforms one after another as one; what follows a multi-view transform finds its views by paths such as `views.0.image`. */
 export function compose(transforms: readonly (Transform | MultiView | BatchTransform)[]): Transform | MultiView {
   const [first] = transforms

@@ -186,7 +186,8 @@ fn box_line(line: &mut [u8], radius: f32, before: &mut [u8]) {
     let (count, whole) = (line.len(), radius as usize);
     let before = &mut before[..count];
     before.copy_from_slice(line);
-    let inner = (f64::from(1u32 << 24) / f64::from(radius * 2.0 + 1.0)) as u32;
+    // Pillow divides in float32.
+    let inner = ((1u32 << 24) as f32 / (radius * 2.0 + 1.0)) as u32;
     let outer = ((1u32 << 24) - (whole as u32 * 2 + 1) * inner) / 2;
     let at = |place: usize, shift: isize| {
         let place = place as isize + shift;
