@@ -107,6 +107,24 @@ describe('augmentation of tensors', () => {
     expect(red).toEqual(green)
   })
 
+  test('nothing is left of what one transform made and the next replaced', async () => {
+    const chain = ['random-horizontal-flip', 'random-invert', 'random-grayscale']
+    const transforms = await Promise.all(
+      chain.map(async (type) => sp.batchTransform(await build('transform', type, {}))),
+    )
+    const source = { batchTransform: transforms, seed: 0 } as unknown as sp.BatchSource
+    const live = async () => {
+      await sp.scope(async () => {
+        const given = batch()
+        const made = await sp.applyBatchTransforms(source, given, { epoch: 0, batch: 0 })
+        sp.disposeBatch(made)
+      })
+      return sp.memory().liveBuffers
+    }
+    await live()
+    expect(await live()).toBe(await live())
+  })
+
   test('what works on single samples is refused', async () => {
     await expect(transformed({ type: 'random-mask' })).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED' })
   })

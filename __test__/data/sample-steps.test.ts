@@ -264,6 +264,13 @@ describe('masks', () => {
   })
 })
 
+test('views are counted wherever they are made', async () => {
+  const two = { type: 'multi-view', copies: 2, steps: ['random-invert'] }
+  expect(sp.viewCount(await transform('rgb', two))).toBe(2)
+  expect(sp.viewCount(await transform('rgb'))).toBe(1)
+  expect(sp.viewCount(new sp.Lambda((sample) => sample))).toBeUndefined()
+})
+
 test('a transform of whole batches is refused among those of samples', async () => {
   await expect(transform({ type: 'random-mixup-cutmix', num_classes: 2 })).rejects.toMatchObject({
     code: 'ERR_UNSUPPORTED',

@@ -57,6 +57,58 @@ describe('options become steps, with the defaults of torchvision and stable-pret
       { brightness: [0.75, 1.25], contrast: [0, 2.5], saturation: [0.5, 0.75], hue: [-0.1, 0.1], p: 0.8 },
     ],
     [{ type: 'color-jitter', contrast: 0 }, none],
+    [{ type: 'random-invert' }, { p: 0.5 }],
+    [{ type: 'random-equalize' }, { p: 0.5 }],
+    [{ type: 'random-autocontrast', p: 0.1 }, { p: 0.1 }],
+    [
+      { type: 'random-posterize', bits: 4 },
+      { bits: 4, p: 0.5 },
+    ],
+    [
+      { type: 'random-adjust-sharpness', sharpness_factor: 2 },
+      { sharpnessFactor: 2, p: 0.5 },
+    ],
+    [{ type: 'pil-gaussian-blur' }, { sigma: [0.1, 2], p: 1 }],
+    [{ type: 'gaussian-noise' }, { mean: 0, sigma: 0.1, clip: true, p: 0.5 }],
+    [
+      { type: 'additive-gaussian', sigma: 0.2 },
+      { sigma: 0.2, p: 1 },
+    ],
+    [{ type: 'random-erasing' }, { scale: [0.02, 0.33], ratio: [0.3, 3.3], value: [0], p: 0.5 }],
+    [
+      { type: 'random-erasing', value: 'random' },
+      { scale: [0.02, 0.33], ratio: [0.3, 3.3], value: null, p: 0.5 },
+    ],
+    [
+      { type: 'random-rotation', degrees: 30 },
+      { degrees: [-30, 30], interpolation: 'nearest', expand: false, center: null, fill: [0] },
+    ],
+    [
+      { type: 'random-affine', degrees: 5, shear: [1, 2], fill: [1, 2, 3], interpolation: 2 },
+      {
+        degrees: [-5, 5],
+        translate: null,
+        scale: null,
+        shear: [1, 2, 0, 0],
+        interpolation: 'bilinear',
+        fill: [1, 2, 3],
+        center: null,
+      },
+    ],
+    [{ type: 'random-perspective' }, { distortionScale: 0.5, interpolation: 'bilinear', fill: [0], p: 0.5 }],
+    [{ type: 'random-channel-permutation' }, {}],
+    [
+      { type: 'pad', padding: [1, 2] },
+      { padding: [1, 2, 1, 2], fill: 0, paddingMode: 'constant' },
+    ],
+    [
+      { type: 'random-invert', source: 'views.0.image' },
+      { p: 0.5, source: 'views.0.image', target: 'views.0.image' },
+    ],
+    [
+      { type: 'random-invert', source: ['a', 'b'], target: ['c', 'd'] },
+      { p: 0.5, source: ['a', 'b'], target: ['c', 'd'] },
+    ],
     [
       { type: 'normalize', mean: [0.5], std: [0.25] },
       { mean: [0.5], std: [0.25] },
@@ -65,9 +117,9 @@ describe('options become steps, with the defaults of torchvision and stable-pret
     expect(await steps(value)).toEqual([{ type: value.type, ...step }])
   })
 
-  test('to-image alone adds nothing: a batch is float32 in 0..1 in any case', async () => {
-    expect(await steps('to-image')).toEqual([])
-    const [normalize] = await steps({ type: 'to-image', statistics: 'fashion-mnist' })
+  test('to-image makes floats for what follows', async () => {
+    expect(await steps('to-image')).toEqual([{ type: 'to-image' }])
+    const [, normalize] = await steps({ type: 'to-image', statistics: 'fashion-mnist' })
     expect(normalize).toEqual({ type: 'normalize', mean: [0.286], std: [0.353] })
   })
 

@@ -1,4 +1,4 @@
-/** Makes an image a float32 tensor [channel, height, width] in 0..1, and normalises it where mean and std are given; comes last. */
+/** Makes an image floats in 0..1, and normalises it where mean and std are given; what follows works on floats. */
 import { defineImageTransform, normalizeSteps, z } from 'stable-pretraining'
 
 export default defineImageTransform({
@@ -22,6 +22,6 @@ export default defineImageTransform({
   }),
   build({ config }) {
     const rgb = config.rgb ? [{ type: 'rgb' } as const] : []
-    return { steps: [...rgb, ...normalizeSteps('to-image', config)] }
+    return { steps: [...rgb, { type: 'to-image' }, ...normalizeSteps('to-image', config)] }
   },
 })

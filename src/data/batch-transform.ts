@@ -4,7 +4,7 @@
  */
 import { SptError, unsupported } from '../errors.js'
 import { transformBatch } from '../native.js'
-import { Generator, noGrad, type Tensor } from '../tensor/index.js'
+import { Generator, noGrad, Tensor } from '../tensor/index.js'
 import type { Batch, BatchSource, View } from './data-loader.js'
 import { isImageStep, type ImageStep } from './image-steps.js'
 import { buildPipeline, sampleFailed, type BuiltPipeline } from './native-pipeline.js'
@@ -73,10 +73,23 @@ export async function applyBatchTransforms(
   // A seed that no loader has, since the loader's own streams start from the plain one.
   generator.setState({ seed: BigInt.asUintN(64, BigInt(seed) ^ 0xb5ad4eceda1ce2a9n), stream, position: 0n })
   return noGrad(async () => {
+    const given = tensorsIn(batch)
     let made = batch
-    for (const transform of transforms) made = await transform.applyBatch(made, { epoch, batch: number, generator })
+    for (const transform of transforms) {
+      const next = await transform.applyBatch(made, { epoch, batch: number, generator })
+      // What one transform made and the next has replaced is in nobody's hands any more.
+      const [before, after] = [tensorsIn(made), tensorsIn(next)]
+      for (const value of before) if (!given.has(value) && !after.has(value)) value.dispose()
+      made = next
+    }
     return made
   })
+}
+
+function tensorsIn(value: unknown, found = new Set<Tensor>()): Set<Tensor> {
+  if (value instanceof Tensor) found.add(value)
+  else if (typeof value === 'object' && value !== null) for (const item of Object.values(value)) tensorsIn(item, found)
+  return found
 }
 
 /** Native steps on tensors of floats, sample by sample. */
