@@ -48,11 +48,22 @@ export function nearestNeighbourScores(
   }
   return noGrad(() => {
     const nearest = Math.min(k, embedding.shape[0] ?? 0)
-    const [values, indices] = pairwiseDistance(queries, embedding, distance).topk(nearest, 1, false) // [rows, k] each
+    const [values, indices] = nearestRows(queries, embedding, nearest, distance) // [rows, k] each
     const weight = values.add(temperature).reciprocal()
     const votes = label.indexSelect(0, indices.flatten()).reshape(indices.shape).oneHot(classes).to('float32') // [rows, k, classes]
     return votes.mul(weight.unsqueeze(2)).sum(1)
   })
+}
+
+/** Distances and places of the k nearest rows of `set` [others, dim] to each query [rows, dim]: [rows, k] each. */
+function nearestRows(queries: Tensor, set: Tensor, k: number, distance: Distance): [Tensor, Tensor] {
+  if (distance !== 'euclidean' && distance !== 'squared_euclidean')
+    return pairwiseDistance(queries, set, distance).topk(k, 1, false) as [Tensor, Tensor]
+  // |q − s|² = |q|² + (|s|² − 2 q·s). The query's own part changes no order: it is added to the few that are left.
+  const parts = queries.mul(-2).matmul(set.t()).add(set.square().sum(1)) // [rows, others]
+  const [values, indices] = parts.topk(k, 1, false) as [Tensor, Tensor]
+  const squared = values.add(queries.square().sum(1, true)).clamp(0)
+  return [distance === 'euclidean' ? squared.sqrt() : squared, indices]
 }
 
 const unit = (rows: Tensor): Tensor => rows.div(rows.norm(2, 1, true).clamp(1e-12))
