@@ -45,6 +45,7 @@ test('a configuration becomes a run with a folder of its own', async () => {
     'environment.json',
     'metrics.csv',
     'run.json',
+    'summary.json',
   ])
   expect(checkpoint).toBe(join(runDirectory, 'checkpoints', 'last.ckpt'))
   expect(metrics['fit/loss']).toEqual(expect.any(Number))

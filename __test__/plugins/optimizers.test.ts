@@ -80,5 +80,5 @@ test('a probe’s optimizer knows the names of its parameters', async () => {
   )
   await probe.setup?.({} as never)
   const [entry] = Object.values(probe.optimizers ?? {}) as Array<{ optimizer: SGD }>
-  expect(entry?.optimizer.groups.map(({ names }) => names)).toEqual([['weight'], ['bias']])
+  expect(entry?.optimizer.groups.map(({ names }) => names)).toEqual([['fc.weight'], ['fc.bias']])
 })

@@ -171,7 +171,7 @@ test('a callback with a misspelt hook, one that keeps more with each epoch, one 
     config: nothing,
     build: () => ({
       name: 'hoarder',
-      onTrainBatchStart: () => undefined,
+      onTrainBatchBegin: () => undefined,
       onTrainBatchEnd: () => void kept.push(randn([1]).keep()),
       state: () => ({ kept: kept.length }),
       loadState: () => void kept.push(randn([1]).keep()),
