@@ -6,7 +6,13 @@ manualSeed(0) // decides the weights
 const flowers = (split: string) => ImageFolderDataset.open(new URL(`data/flowers/${split}`, import.meta.url).pathname)
 const look = { size: 32, statistics: 'ImageNet' }
 const data = new DataModule({
-  train: { dataset: await flowers('train'), batchSize: 128, shuffle: true, dropLast: true, transform: swavViews(look) },
+  train: {
+    dataset: await flowers('train'),
+    batchSize: 64,
+    shuffle: true,
+    dropLast: true,
+    transform: swavViews({ ...look, localCrops: 4 }),
+  },
   val: { dataset: await flowers('val'), batchSize: 125, transform: evaluationView(look) },
 })
 const module = await createModule(
