@@ -19,6 +19,10 @@ const options = read()
 const origin = originOf(process.argv.slice(2))
 for (const work of options.cases) {
   for (const setting of options.settings) {
+    if (setting.precision !== 'fp32' && !['gemm', 'conv', 'step'].includes(work.kind)) {
+      console.error(`${work.name}: it has no ${setting.precision}, only fp32; left out`)
+      continue
+    }
     const results = await measure(work, setting)
     for (const result of results) console.log(options.json ? JSON.stringify(result) : lineOf(result))
     // Each case as it is done: a table that was stopped half-way keeps what it has.

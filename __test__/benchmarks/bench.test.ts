@@ -115,6 +115,12 @@ describe('the command', () => {
     expect(status).toBe(1)
   })
 
+  test('a case without another precision is not measured under its name', () => {
+    const { stdout, stderr, status } = bench(['knn-16x4', '--precision', 'bf16-mixed'])
+    expect(stderr).toContain('knn-16x4: it has no bf16-mixed, only fp32; left out')
+    expect([stdout, status]).toEqual(['', 0])
+  })
+
   test('what was typed wrongly ends with status 2', () => {
     const { stderr, status } = bench(['conw'])
     expect(stderr).toContain('did you mean "conv"?')
