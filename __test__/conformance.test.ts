@@ -11,6 +11,8 @@ const fixtures = fileURLToPath(new URL('fixtures/data', import.meta.url))
 const smallVit = { config: { image_size: 32, patch_size: 8, depth: 2 } }
 const oneBlock = { config: { ...smallVit.config, depth: 1 } }
 
+const clothes = { type: 'fashion-mnist', root: 'fashion-mnist', split: 'test' }
+
 /** Options that have no default, what a plugin needs to be tried, and sizes at which it is tried in seconds. */
 const given: Record<string, ConformanceOptions> = {
   ...smallMethods,
@@ -22,6 +24,15 @@ const given: Record<string, ConformanceOptions> = {
   'dataset fashion-mnist': { config: { root: 'fashion-mnist', split: 'test' }, root: fixtures },
   'dataset idx': { config: { images: 'fashion-mnist/t10k-images-idx3-ubyte.gz' }, root: fixtures },
   'dataset cifar10': { config: { root: '.', files: ['photos-cifar10-layout.bin'] }, root: fixtures },
+  'dataset manifest': { config: { path: 'containers/list.csv' }, root: fixtures },
+  'dataset npz': { config: { path: 'containers/photos.npz' }, root: fixtures },
+  'dataset parquet': { config: { files: 'containers/hub.parquet' }, root: fixtures },
+  'dataset hugging-face': { config: { path: 'containers/repository' }, root: fixtures },
+  'dataset webdataset': { config: { shards: 'containers/shard-{000..002}.tar' }, root: fixtures },
+  'dataset concat': { config: { datasets: [clothes, clothes] }, root: fixtures },
+  'dataset columns': { config: { dataset: clothes }, root: fixtures },
+  'dataset subset': { config: { dataset: clothes, stop: 7 }, root: fixtures },
+  'dataset random-split': { config: { dataset: clothes, lengths: [0.5, 0.5], part: 1 }, root: fixtures },
   'callback checkpoint': { config: { monitor: 'fit/loss' } },
   'callback early-stop': { config: { monitor: 'fit/loss' } },
   'callback epoch-milestones': { config: { milestones: { 0: 1e9 }, monitor: 'fit/loss', direction: 'min' } },

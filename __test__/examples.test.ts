@@ -21,6 +21,10 @@ const cifar = ['train', 'val'].map(
   (part) => `data.${part}.dataset={type: cifar10, root: ${fixtures}/data, files: [photos-cifar10-layout.bin]}`,
 )
 
+/** Excerpts that lie in this repository. */
+const hub = `{type: parquet, files: ${fixtures}/data/containers/hub.parquet}`
+const clothes = `{type: fashion-mnist, root: ${fixtures}/data/fashion-mnist, split: test}`
+
 function expectTrained({ status, output }: Finished): void {
   expect({ status, output }).toEqual({
     status: 0,
@@ -33,7 +37,16 @@ describe('examples', () => {
     'byol-photos.yaml': few,
     'mae-photos.yaml': few,
     'simclr-cifar10.yaml': [...few, ...smallBaseline, ...cifar],
+    'simclr-parquet.yaml': [
+      ...few.filter((change) => !change.includes('val.batch')),
+      `data.train.dataset.dataset={type: concat, datasets: [${Array(3).fill(hub).join(', ')}]}`,
+      `data.val.dataset.dataset=${hub}`,
+    ],
     'simclr-photos.yaml': [...few, ...smallBaseline],
+    'supervised-fashion-mnist.yaml': [
+      ...few,
+      ...['train', 'val'].map((part) => `data.${part}.dataset=${clothes}`),
+    ],
     'supervised-photos.yaml': few,
     'swav-photos.yaml': few,
     'vicreg-photos.yaml': few,

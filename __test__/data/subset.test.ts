@@ -11,13 +11,13 @@ const labels = fixture('fashion-mnist', 't10k-labels-idx1-ubyte')
 const clothes = await readIdxDataset({ images, labels, name: 'clothes' })
 const photos = await ImageFolderDataset.open(fixture('photos'))
 
-test('a subset hands on the samples of its indices, with their own index', async () => {
+test('a subset hands on the samples of its indices; their index is their place among them', async () => {
   const subset = new Subset(photos, [17, 0, 7])
   expect(subset.length).toBe(3)
   expect(subset.classes).toEqual(photos.classes)
-  expect(await subset.get(0)).toEqual(await photos.get(17))
-  expect((await subset.get(2)).index).toBe(7)
-  expect(() => subset.get(3)).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
+  expect(await subset.get(0)).toEqual({ ...(await photos.get(17)), index: 0 })
+  expect(await subset.get(2)).toEqual({ ...(await photos.get(7)), index: 2 })
+  await expect(subset.get(3)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
   expect(() => new Subset(photos, [18])).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
 })
 
@@ -60,4 +60,18 @@ test('an array of bytes has to fit its labels and its size', () => {
   expect(new InMemoryDataset({ ...options, labels: [4, 5] }).get(1)).toMatchObject({ label: 5, image: { offset: 12 } })
   expect(() => new InMemoryDataset({ ...options, labels: [1] })).toThrow('2 images but 1 labels')
   expect(() => new InMemoryDataset({ ...options, width: 3 })).toThrow('24 bytes are not a whole number of 2x3x3 images')
+})
+
+test('a subset of a data set with an order of its own follows that order', async () => {
+  const whole = {
+    name: 'ordered',
+    length: 6,
+    get: (index: number) => clothes.get(index),
+    shuffled: () => [3, 1, 5, 0, 4, 2],
+  }
+  const subset = new Subset(whole, [0, 5, 2, 5])
+  expect(Array.from(subset.shuffled(0, 0))).toEqual([3, 1, 0, 2])
+  const plain = new Subset(clothes, [4, 2, 9])
+  expect(Array.from(plain.shuffled(1, 2)).toSorted()).toEqual([0, 1, 2])
+  expect(plain.shuffled(1, 2)).toEqual(plain.shuffled(1, 2))
 })

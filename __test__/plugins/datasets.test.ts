@@ -68,6 +68,56 @@ test('image-folder', async () => {
   })
 })
 
+test('manifest, npz, parquet, webdataset: paths are relative to the configuration', async () => {
+  const inside = (value: object) => dataset(value, fixture('containers'))
+  const classes = ['daisy', 'roses', 'tulips']
+  expect(await inside({ type: 'manifest', path: 'list.csv' })).toMatchObject({ length: 6, classes })
+  expect(await inside({ type: 'npz', path: 'photos.npz', images: 'grey' })).toMatchObject({ length: 9, channels: 1 })
+  expect(await inside({ type: 'parquet', files: ['hub.parquet', 'none.parquet'] })).toMatchObject({
+    length: 8,
+    classes,
+  })
+  const shards = await inside({ type: 'webdataset', shards: 'shard-{000..002}.tar', label: 'json.label', classes })
+  expect(await shards.get(3)).toMatchObject({ label: 1 })
+})
+
+test('hugging-face: a folder, a split, columns renamed and removed', async () => {
+  const flowers = (more: object) => dataset({ type: 'hugging-face', path: 'containers/repository', ...more })
+  expect(await flowers({})).toMatchObject({ length: 2, name: 'containers/repository train' })
+  const target = { _target_: 'stable_pretraining.data.HFDataset', path: 'containers/repository', split: 'validation' }
+  const renamed = await dataset({ ...target, rename_columns: { weight: 'importance' }, remove_columns: ['label'] })
+  expect(await renamed.get(0)).toEqual({ image: expect.anything(), index: 0, importance: 3 })
+  await expect(flowers({ split: 'test' })).rejects.toMatchObject({ hint: 'There are: train, validation.' })
+  await expect(dataset({ type: 'hugging-face', path: 'owner/not-here', cache_dir: folder })).rejects.toMatchObject({
+    code: 'ERR_DATA',
+    hint: expect.stringContaining('hf download owner/not-here'),
+  })
+})
+
+test('concat, subset, random-split and columns take any other data set', async () => {
+  const clothes = { type: 'fashion-mnist', root: 'fashion-mnist', split: 'test' }
+  expect(await dataset({ type: 'concat', datasets: [clothes, clothes] })).toMatchObject({ length: 128 })
+  expect(await dataset({ type: 'subset', dataset: clothes, start: 10, stop: 30 })).toMatchObject({ length: 20 })
+  const few = await dataset({ _target_: 'torch.utils.data.Subset', dataset: clothes, indices: [5, 3] })
+  const whole = await dataset(clothes)
+  expect((await few.get(1)).label).toBe((await whole.get(3)).label)
+  const parts = [0, 1].map((part) =>
+    dataset({ type: 'random-split', dataset: clothes, lengths: [0.8, 0.2], part, seed: 4 }),
+  )
+  const indices = (await Promise.all(parts)).flatMap((part) =>
+    Array.from((part as unknown as { indices: Uint32Array }).indices),
+  )
+  expect(indices.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 64 }, (_, i) => i))
+  const renamed = await dataset({ type: 'columns', dataset: clothes, rename: { label: 'fine' } })
+  expect(await renamed.get(0)).toMatchObject({ fine: 9 })
+  for (const wrong of [
+    { type: 'subset', dataset: clothes, start: 64 },
+    { type: 'subset', dataset: clothes, indices: [0], start: 1 },
+    { type: 'random-split', dataset: clothes, lengths: [0.5, 0.5], part: 2 },
+  ])
+    await expect(dataset(wrong)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+})
+
 test('bad options are refused', () => {
   expect(problemsOf('dataset', { type: 'cifar10', root: '.', split: 'val' }).join()).toMatch(/^split: /)
   expect(problemsOf('dataset', { type: 'image-folder' }).join()).toMatch(/^root: /)

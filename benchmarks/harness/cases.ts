@@ -14,6 +14,7 @@ export type Case =
     }
   | { readonly kind: 'step'; readonly name: string; readonly network: Network; readonly images: number }
   | { readonly kind: 'augment'; readonly name: string; readonly pictures: Pictures }
+  | { readonly kind: 'decode' | 'parquet'; readonly name: string }
   | {
       readonly kind: 'knn'
       readonly name: string
@@ -44,10 +45,11 @@ export const groups: Readonly<Record<string, readonly string[]>> = {
   'simclr-r18': ['simclr-r18-128', 'simclr-r18-256'],
   'vit-tiny': ['vit-tiny-128'],
   augment: ['augment-cifar', 'augment-photo'],
+  reading: ['decode', 'parquet'],
   knn: ['knn-20000x512'],
   run: ['run-start', 'run-overhead'],
   scaling: [32, 64, 128, 256, 512].map((images) => `simclr-r18-${images}`),
-  all: ['gemm', 'conv', 'simclr-r18', 'vit-tiny', 'augment', 'knn', 'run'],
+  all: ['gemm', 'conv', 'simclr-r18', 'vit-tiny', 'augment', 'reading', 'knn', 'run'],
 }
 
 /**
@@ -90,6 +92,7 @@ function parse(name: string, batch: number | undefined): Case {
   }
   found = numbers(/^augment-(cifar|photo)$/)
   if (found !== undefined) return { kind: 'augment', name, pictures: found[0] as Pictures }
+  if (name === 'decode' || name === 'parquet') return { kind: name, name }
   found = numbers(/^knn-(\d+)x(\d+)$/)
   if (found !== undefined)
     return { kind: 'knn', name, rows: Number(found[0]), dim: Number(found[1]), queries: batch ?? 256 }
@@ -121,6 +124,10 @@ export function imagesOf(work: Case): number | undefined {
       return work.images
     case 'augment':
       return work.pictures === 'cifar' ? 4096 : 1024
+    case 'decode':
+      return 1024
+    case 'parquet':
+      return 1200
     case 'run':
       return 2 * work.images
     default:

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { spawnSync } from 'node:child_process'
 import type { Order } from '../ours/program.js'
 import { photosPlace, smallPictures } from '../ours/pictures.js'
+import { parquetFile } from '../ours/parquet-place.js'
 import { imagesOf, type Case } from './cases.js'
 import type { Setting } from './options.js'
 import type { Contender } from './turns.js'
@@ -60,6 +61,13 @@ function programs(work: Case, { precision }: Setting): PeerProgram[] {
     }
     case 'run':
       return []
+    case 'decode':
+      return [
+        reader('opencv', ['cv2'], 'decode', photosPlace(), imagesOf(work) ?? 0),
+        reader('pillow', ['PIL'], 'decode', photosPlace(), imagesOf(work) ?? 0),
+      ]
+    case 'parquet':
+      return [reader('pyarrow', ['pyarrow', 'PIL'], 'parquet', parquetFile, imagesOf(work) ?? 0)]
     case 'augment': {
       const [place, side] = work.pictures === 'cifar' ? [smallPictures().file, 32] : [photosPlace(), 224]
       return ['albumentations', 'torchvision'].map((library) => ({
@@ -70,6 +78,10 @@ function programs(work: Case, { precision }: Setting): PeerProgram[] {
       }))
     }
   }
+}
+
+function reader(peer: string, packages: readonly string[], ...args: (string | number)[]): PeerProgram {
+  return { peer, packages: ['torch', ...packages], file: 'reading.py', args: [peer, ...args] }
 }
 
 /**

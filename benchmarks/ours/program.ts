@@ -11,6 +11,7 @@ import { augmentation } from './augment.js'
 import { bareStep } from './bare-step.js'
 import { convolution, product } from './kernels.js'
 import { neighbours } from './neighbours.js'
+import { reading } from './reading.js'
 import { trainingStep } from './steps.js'
 
 /** One run of a case, and what else is worth saying. */
@@ -78,6 +79,9 @@ function prepare(work: Case, setting: Setting): Work | Promise<Work> {
       return trainingStep(work, setting)
     case 'augment':
       return augmentation(work, setting)
+    case 'decode':
+    case 'parquet':
+      return reading(work, setting)
     case 'knn':
       return neighbours(work)
     case 'run':

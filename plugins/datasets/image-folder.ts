@@ -5,7 +5,7 @@ import { ImageFolderDataset, defineDataset, z } from 'stable-pretraining'
 export default defineDataset({
   name: 'image-folder',
   targets: ['torchvision.datasets.ImageFolder'],
-  description: 'JPEG, PNG and WebP files in one folder a class.',
+  description: 'JPEG, PNG, WebP, GIF and BMP files in one folder a class.',
   config: z.object({
     root: z.string().describe('folder of the class folders'),
   }),

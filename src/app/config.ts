@@ -27,6 +27,12 @@ const loader = z.object({
   dropLast: z.boolean().optional().describe('leave out a last, smaller batch; default: true for train'),
   numWorkers: z.int().min(0).optional().describe('batches in the making at once; changes the speed and nothing else'),
   prefetch: z.int().min(0).optional().describe('batches ready ahead of the one in use'),
+  prefetchBytes: z.int().min(0).optional().describe('memory that batches ahead may take; default 1 GiB'),
+  onError: z
+    .enum(['raise', 'skip'])
+    .optional()
+    .describe('a sample that cannot be read: raise ends the run, skip takes another and lists it in the run directory'),
+  maxErrors: z.int().min(0).optional().describe('with skip: different samples that may fail; default 100'),
   seed: z.int().min(0).optional().describe('of order and augmentation; default: the seed of the run'),
 })
 

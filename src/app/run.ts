@@ -130,7 +130,7 @@ export function runContainer({ config, folder }: LoadedConfig, directory: RunDir
     .register(services.directory, () => directory)
     .register(
       services.data,
-      () => buildData(config, folder),
+      () => buildData(config, folder, (line) => print(line)),
       // A data set that could not be built has told so already.
       (data) => data.then((built) => built.dispose()).catch(() => undefined),
     )
@@ -182,7 +182,11 @@ async function prepare(run: Container, ckptPath: string | undefined): Promise<Ma
   })
 }
 
-async function buildData({ data, ...config }: RunConfig, folder: string): Promise<DataModule> {
+async function buildData(
+  { data, ...config }: RunConfig,
+  folder: string,
+  log: (line: string) => void,
+): Promise<DataModule> {
   const { train, val, test, predict, ...common } = data
   const part = async (
     options: typeof common | undefined,
@@ -196,7 +200,7 @@ async function buildData({ data, ...config }: RunConfig, folder: string): Promis
       shuffle: training,
       dropLast: training,
       ...given,
-      dataset: (await build(dataset, { root: folder })) as DataLoaderOptions['dataset'],
+      dataset: (await build(dataset, { root: folder, log })) as DataLoaderOptions['dataset'],
       ...(transform !== undefined && {
         transform: compose(await Promise.all(transform.map((use) => build(use, {})))),
       }),

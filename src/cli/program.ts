@@ -96,6 +96,33 @@ function commands(done: (status: number) => void): Command {
       done(await summary(config, overrides, options))
     })
 
+  const data = program.command('data').description('look at the images of a configuration before training on them')
+  data
+    .command('stats')
+    .description('print mean and standard deviation of the images, as the normalize line to paste')
+    .argument('<config>', 'a YAML file')
+    .argument('[overrides...]', 'key=value, as for run')
+    .option('--part <part>', 'train, val, test or predict', 'train')
+    .option('--limit <images>', 'only so many, spread evenly')
+    .option('--json', 'as JSON')
+    .action(async (config: string, overrides: string[], options: { part: string; limit?: string; json?: boolean }) => {
+      const { dataStats } = await import('./data.js')
+      done(await dataStats(config, overrides, options))
+    })
+  data
+    .command('show')
+    .description('write a picture of images after their transforms: what the network sees')
+    .argument('<config>', 'a YAML file')
+    .argument('[overrides...]', 'key=value, as for run')
+    .option('--part <part>', 'train, val, test or predict', 'train')
+    .option('--images <count>', 'how many, a row each', '8')
+    .option('--output <file>', 'a PNG file', 'views.png')
+    .action(async (config: string, overrides: string[], options: { part: string; images: string; output: string }) => {
+      const { dataShow } = await import('./data.js')
+      done(await dataShow(config, overrides, options))
+    })
+  for (const command of data.commands) command.exitOverride().showSuggestionAfterError()
+
   program
     .command('export')
     .description('write the backbone of a run as an ONNX model or as PyTorch weights')

@@ -4,7 +4,7 @@ import { resumeRun, startRun } from '../app/run.js'
 import { suggest } from '../config/suggest.js'
 import { SptError, configFileMissing, notACommand } from '../errors.js'
 
-const commands = ['run', 'bench', 'doctor', 'export', 'methods', 'plugins', 'schema', 'summary']
+const commands = ['run', 'data', 'bench', 'doctor', 'export', 'methods', 'plugins', 'schema', 'summary']
 
 export async function run(
   config: string | undefined,

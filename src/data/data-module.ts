@@ -58,11 +58,16 @@ const loaderKeys: { readonly [key in keyof Required<DataLoaderOptions>]: true } 
   batchSize: true,
   shuffle: true,
   sampler: true,
+  batchSampler: true,
   dropLast: true,
   numWorkers: true,
   prefetch: true,
+  prefetchBytes: true,
   transform: true,
   batchTransform: true,
+  collate: true,
+  onError: true,
+  maxErrors: true,
   seed: true,
 }
 

@@ -7,7 +7,7 @@ import { checkIndex } from './in-memory.js'
 import type { Dataset, Sample } from './sample.js'
 
 /** Endings taken for images, in any case. */
-export const imageExtensions = ['.jpg', '.jpeg', '.png', '.webp'] as const
+export const imageExtensions = ['.jpg', '.jpeg', '.png', '.webp', '.gif', '.bmp'] as const
 
 export class ImageFolderDataset implements Dataset {
   readonly name: string

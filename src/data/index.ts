@@ -1,8 +1,27 @@
 /** Data: what samples are, where they are read from, how they become batches. */
 export { Concat, Subset, randomSplit } from './subset.js'
+export { DictFormat, withColumns, type ColumnChanges, type Indexable } from './columns.js'
+export { ManifestDataset, type ManifestOptions } from './manifest.js'
+export { readNpzDataset, type NpzOptions } from './npz.js'
+export { ParquetDataset, type ParquetOptions } from './parquet.js'
+export { hubParquetFiles, splitInFolder, type HubOptions } from './hub.js'
+export { type SplitChoice } from './hub-splits.js'
+export { download, type DownloadOptions } from './download.js'
+export { WebDataset, type WebDatasetOptions } from './webdataset.js'
 export { ImageFolderDataset } from './image-folder.js'
 export { InMemoryDataset, type InMemoryOptions } from './in-memory.js'
-export { RandomSampler, SequentialSampler, type Sampler } from './samplers.js'
+export {
+  RandomBatchSampler,
+  RandomSampler,
+  RepeatedRandomSampler,
+  SequentialSampler,
+  SupervisedBatchSampler,
+  type BatchSampler,
+  type RepeatedRandomSamplerOptions,
+  type Sampler,
+} from './samplers.js'
+export { Collator, applyMasks, foldViews, type BatchChange, type CollatorOptions } from './collator.js'
+export { type SkippedSample } from './batch-maker.js'
 export {
   StackedMultiView,
   applyBatchTransforms,
@@ -45,8 +64,9 @@ export { blurAt, localSizeOf, viewSteps, type ViewRecipe } from './recipes.js'
 export { twoViewOptions, twoViews, type TwoViewRecipe } from './two-view-recipe.js'
 export { paddingSides } from './functional.js'
 export { isImageStep } from './image-steps.js'
+export { measureStatistics, type MeasureOptions, type MeasuredStatistics } from './measure.js'
 export { datasetStatistics, statisticsOf, type Statistics } from './statistics.js'
-export { existingFile } from './file.js'
+export { existingFile, fileSource, memorySource, type ByteSource } from './file.js'
 export { readCifar, type CifarOptions } from './cifar.js'
 export { readIdx, readIdxDataset, type IdxArray, type IdxOptions } from './idx.js'
 export { type Dataset, type EncodedImage, type ImageSource, type RawImage, type Sample } from './sample.js'

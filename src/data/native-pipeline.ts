@@ -9,6 +9,8 @@ export interface BatchPlace {
   readonly seed: number
   readonly epoch: number
   readonly start: number
+  /** What decides, beside seed and epoch, what is drawn for each sample; default: its index. */
+  readonly numbers?: readonly number[] | undefined
 }
 
 /** An image in memory between two steps: bytes, or floats after `to-image`; rows from the top, channels interleaved. */
@@ -53,11 +55,22 @@ export function buildPipeline(
   return { pipeline, keys }
 }
 
-export function sampleFailed({ place, code, message }: BatchFailure, samples: readonly Sample[]): SptError {
+/** What went wrong with one sample of a batch. */
+export class SampleFailure extends SptError {
+  /** As it was handed in. */
+  readonly sample: Sample | undefined
+
+  constructor(sample: Sample | undefined, code: ErrorCode, message: string) {
+    super(code, message)
+    this.sample = sample
+  }
+}
+
+export function sampleFailed({ place, code, message }: BatchFailure, samples: readonly Sample[]): SampleFailure {
   const sample = samples[place]
   const image = sample?.image
   const path = image !== undefined && isEncoded(image) && image.path !== undefined ? ` (${image.path})` : ''
-  return new SptError(code as ErrorCode, `sample ${sample?.index}${path}: ${message}`)
+  return new SampleFailure(sample, code as ErrorCode, `sample ${sample?.index}${path}: ${message}`)
 }
 
 /** An image as the core takes it. ERR_DATA where it is none: a data set of the user's own may give anything. */

@@ -14,7 +14,7 @@ import { runSteps } from './sample-steps.js'
 import { chain, isMultiView, type MultiView, type Step, type Transform } from './transform.js'
 
 export interface Pipelines {
-  /** Decodes, transforms and collates the samples off the event loop. ERR_DATA names the sample that could not be. */
+  /** Decodes, transforms and collates the samples off the event loop. A `SampleFailure` tells the sample that could not be. */
   makeBatch(samples: readonly Sample[], place: BatchPlace): Promise<Batch>
 }
 
@@ -44,14 +44,14 @@ async function transformed(
   samples: readonly Sample[],
   built: readonly BuiltPipeline[],
   transform: Transform | MultiView,
-  { seed, epoch }: BatchPlace,
+  { seed, epoch, numbers }: BatchPlace,
 ): Promise<Images> {
   const { views, records, recorded, failure } = await transformBatch(
     samples.map(({ image, index }) => batchImage(image, index)),
     built.map(({ pipeline }) => pipeline),
     seed,
     epoch,
-    samples.map(({ index }) => index),
+    [...(numbers ?? samples.map(({ index }) => index))],
   )
   if (failure) throw sampleFailed(failure, samples)
   const made = views.map((image, i) => {

@@ -62,6 +62,29 @@ export function permutation(length: number, seed: number, epoch = 0): Uint32Arra
   return Philox.derived(seed, 0, epoch, orderDomain).shuffle(Uint32Array.from({ length }, (_, i) => i))
 }
 
+/**
+ * The numbers of consecutive blocks (rows of files) in a random order that a reader of whole blocks serves well: blocks in
+ * random order, and within windows of as many blocks as hold at most `window` numbers (one at least) any order.
+ */
+export function blockPermutation(lengths: ArrayLike<number>, window: number, seed: number, epoch = 0): Uint32Array {
+  const starts = new Float64Array(lengths.length + 1)
+  for (let i = 0; i < lengths.length; i++) starts[i + 1] = (starts[i] as number) + (lengths[i] as number)
+  const blocks = Uint32Array.from({ length: lengths.length }, (_, i) => i)
+  Philox.derived(seed, 1, epoch, orderDomain).shuffle(blocks)
+  const order = new Uint32Array(starts[lengths.length] as number)
+  let [begin, end, number] = [0, 0, 2]
+  for (const block of blocks) {
+    const length = lengths[block] as number
+    if (end > begin && end - begin + length > window) {
+      Philox.derived(seed, number++, epoch, orderDomain).shuffle(order.subarray(begin, end))
+      begin = end
+    }
+    for (let i = 0; i < length; i++) order[end++] = (starts[block] as number) + i
+  }
+  Philox.derived(seed, number, epoch, orderDomain).shuffle(order.subarray(begin, end))
+  return order
+}
+
 // Where augmentation uses the view's number: orders never share a sequence with the augmentation of sample 0.
 const orderDomain = 0xffff_ffff
 

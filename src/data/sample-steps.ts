@@ -29,6 +29,8 @@ interface Traveller {
   readonly values: SampleValues
   /** Number among the samples of the epoch. */
   readonly position: number
+  /** What decides, beside seed and epoch, what is drawn for it. */
+  readonly number: number
 }
 
 /** Which random numbers steps take: those of the batch, or under ControlledTransform of the sample alone. */
@@ -44,7 +46,12 @@ type Runner = (travellers: readonly Traveller[], course: Course) => Promise<void
 export function runSteps(steps: readonly Step[]): (samples: readonly Sample[], place: BatchPlace) => Promise<Batch> {
   const run = compile(steps, { segments: 0 })
   return async (samples, place) => {
-    const travellers = samples.map((sample, i) => ({ sample, values: { ...sample }, position: place.start + i }))
+    const travellers = samples.map((sample, i) => ({
+      sample,
+      values: { ...sample },
+      position: place.start + i,
+      number: place.numbers?.[i] ?? sample.index,
+    }))
     await run(travellers, { ...place, view: 0 })
     return (await gather(travellers.map(({ values }) => values))) as Batch
   }
@@ -145,7 +152,7 @@ function streamOf(
 ): [seed: number, epoch: number, samples: number[], view: number] {
   // The first steps of a view take the numbers that they would take without the others.
   const stream = view + segment * viewLimit
-  if (controlled === undefined) return [seed, epoch, travellers.map(({ sample }) => sample.index), stream]
+  if (controlled === undefined) return [seed, epoch, travellers.map(({ number }) => number), stream]
   const numbers = travellers.map(({ values, sample }) => numberAt(values, controlled.key, sample.index))
   return [controlled.seedOffset, fixedEpoch, numbers, segment * viewLimit]
 }

@@ -3,7 +3,7 @@
  * It is not how samples become batches; see data-loader.ts.
  */
 
-/** The bytes of an image file (JPEG, PNG or WebP), decoded when its batch is made. */
+/** The bytes of an image file (JPEG, PNG, WebP, GIF or BMP), decoded when its batch is made. */
 export interface EncodedImage {
   readonly encoded: Uint8Array
   /** Named in errors. */
@@ -44,6 +44,8 @@ export interface Dataset {
   readonly classes?: readonly string[]
   /** The sample at 0 <= index < length. */
   get(index: number): Sample | Promise<Sample>
+  /** Every index once in a random order that this data set reads fast, by (seed, epoch) alone; what `shuffle` then uses. */
+  shuffled?(seed: number, epoch: number): ArrayLike<number>
 }
 
 export function isEncoded(image: ImageSource): image is EncodedImage {

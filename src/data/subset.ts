@@ -4,7 +4,7 @@ import { checkIndex } from './in-memory.js'
 import { permutation } from './random-order.js'
 import type { Dataset, Sample } from './sample.js'
 
-/** Some samples of a data set, in the order of `indices`. A sample keeps its own `index`, that of the whole set. */
+/** Some samples of a data set, in the order of `indices`; a sample's `index` is its place among them. */
 export class Subset implements Dataset {
   readonly name: string
   readonly length: number
@@ -21,9 +21,29 @@ export class Subset implements Dataset {
     this.indices = indices
   }
 
-  get(index: number): Sample | Promise<Sample> {
+  async get(index: number): Promise<Sample> {
     checkIndex(this, index)
-    return this.dataset.get(this.indices[index] as number)
+    return { ...(await this.dataset.get(this.indices[index] as number)), index }
+  }
+
+  /** The order of the whole set where that has one of its own, without the samples that are not here. */
+  shuffled(seed: number, epoch: number): ArrayLike<number> {
+    const whole = this.dataset.shuffled?.(seed, epoch)
+    if (whole === undefined) return permutation(this.length, seed, epoch)
+    // The places of an index as a chain: the last of them, and the one before each; 0 ends it, so that all are one higher.
+    const last = new Uint32Array(this.dataset.length)
+    const before = new Uint32Array(this.length)
+    for (let place = 0; place < this.length; place++) {
+      const index = this.indices[place] as number
+      before[place] = last[index] as number
+      last[index] = place + 1
+    }
+    const order = new Uint32Array(this.length)
+    let count = 0
+    for (let i = 0; i < whole.length; i++)
+      for (let next = last[whole[i] as number] as number; next > 0; next = before[next - 1] as number)
+        order[count++] = next - 1
+    return order
   }
 }
 

@@ -3,9 +3,9 @@
  * It never goes to the network: what is not there is refused with the command that fetches it.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { checkpointCorrupt, checkpointMissing, reason } from '../errors.js'
+import { fromHome, hubCacheFolder, hubRepositoryFolder, hubSnapshotFolder } from '../interchange/hub-cache.js'
 
 export interface WhereToLook {
   /** Relative paths are taken from here; the working directory by default. */
@@ -21,8 +21,7 @@ export interface WhereToLook {
  * @throws ERR_CHECKPOINT saying where it looked and how to put the file there.
  */
 export function locateWeights(source: string, { root = process.cwd(), environment = process.env }: WhereToLook = {}) {
-  const home = (path: string) => (path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path)
-  const path = resolve(root, home(source))
+  const path = resolve(root, fromHome(source))
   if (existsSync(path)) return statSync(path).isDirectory() ? filesIn(path, source) : [path]
   const hub = /^(?:hf[-_]hub:)?([\w.-]+\/[\w.-]+?)(?:@([\w./-]+))?$/.exec(source)
   if (looksLikePath(source) || hub === null) {
@@ -31,23 +30,12 @@ export function locateWeights(source: string, { root = process.cwd(), environmen
       'Give the path of a safetensors file, or the name of a model in the Hugging Face cache such as timm/resnet18.a1_in1k.',
     )
   }
-  return cached(hub[1] ?? '', hub[2] ?? 'main', hubCache(environment, home))
+  return cached(hub[1] ?? '', hub[2] ?? 'main', hubCacheFolder(environment))
 }
 
-/** The folder of the hub's cache, by the rules of huggingface_hub. */
-function hubCache(environment: NodeJS.ProcessEnv, home: (path: string) => string): string {
-  const { HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME, XDG_CACHE_HOME } = environment
-  const direct = HF_HUB_CACHE || HUGGINGFACE_HUB_CACHE
-  if (direct) return resolve(home(direct))
-  return join(resolve(home(HF_HOME || join(XDG_CACHE_HOME || '~/.cache', 'huggingface'))), 'hub')
-}
-
-/** `models--org--name/refs/<revision>` holds the commit whose files are in `snapshots/<commit>`. */
 function cached(name: string, revision: string, cache: string): string[] {
-  const folder = join(cache, `models--${name.replaceAll('/', '--')}`)
-  const ref = join(folder, 'refs', revision)
-  const commit = existsSync(ref) ? readFileSync(ref, 'utf8').trim() : revision
-  const snapshot = join(folder, 'snapshots', commit)
+  const folder = hubRepositoryFolder(cache, 'model', name)
+  const snapshot = hubSnapshotFolder(folder, revision)
   if (existsSync(snapshot)) return filesIn(snapshot, name)
   const only = readFolder(join(folder, 'snapshots'))
   const at = revision === 'main' ? '' : ` --revision ${revision}`

@@ -52,7 +52,12 @@ export interface BuildContexts {
     /** One line to the person at the terminal. */
     log?(line: string): void
   }
-  dataset: { /** Relative paths are taken from here: the folder of the configuration. */ readonly root: string }
+  dataset: {
+    /** Relative paths are taken from here: the folder of the configuration. */
+    readonly root: string
+    /** One line to the person at the terminal. */
+    log?(line: string): void
+  }
   transform: object
   callback: {
     readonly services: Services

@@ -11,6 +11,7 @@ import { createRunDirectory, type RunDirectory, writeJson } from '../runs/run-di
 import { manualSeed } from '../tensor/index.js'
 import { environment } from './environment.js'
 import type { TrainingModule } from './module.js'
+import { listSkipped } from './skipped-samples.js'
 import { exitStatus, type StopSignal, watchSignals } from './signals.js'
 import type { FitStatus, Trainer } from './trainer.js'
 
@@ -106,6 +107,7 @@ export class Manager {
       trainer.print(`${received}: finishing this step and saving; once more ends at once`)
       trainer.interrupt()
     })
+    const skipped = listSkipped(this.data, directory.path, (line) => trainer.print(line))
     try {
       const status = await trainer.fit(this.module, this.data, ckptPath === undefined ? {} : { ckptPath })
       await writeJson(join(directory.path, summaryFile), {
@@ -135,6 +137,7 @@ export class Manager {
     } finally {
       release()
       await this.data.dispose()
+      await skipped.done()
     }
   }
 

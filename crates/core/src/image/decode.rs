@@ -1,8 +1,8 @@
-//! Bytes of a JPEG, PNG or WebP file → 8-bit RGB pixels. Neither file access nor resizing.
+//! Bytes of a JPEG, PNG, WebP, GIF or BMP file → 8-bit RGB pixels. Neither file access nor resizing.
 //!
 //! Conversions follow `PIL.Image.convert("RGB")`: grey and palette are expanded, alpha is dropped (not composited), of
 //! 16-bit channels the upper byte is kept, CMYK as Adobe stores it becomes R = C·K/255. Of an animation the first frame
-//! is taken. The format is told from the first bytes, never from a name.
+//! is taken; what it leaves of a GIF's screen has the transparent colour, else the first. The format is told from the first bytes, never from a name.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -14,6 +14,7 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use super::Image;
+use super::bmp::Bmp;
 use super::exif::{Orientation, orientation};
 use crate::error::{Error, Result};
 use crate::{bail, ensure};
@@ -39,6 +40,8 @@ pub enum Format {
     Jpeg,
     Png,
     WebP,
+    Gif,
+    Bmp,
 }
 
 impl Format {
@@ -50,6 +53,10 @@ impl Format {
             Some(Self::Png)
         } else if bytes.len() >= 12 && bytes.starts_with(b"RIFF") && &bytes[8..12] == b"WEBP" {
             Some(Self::WebP)
+        } else if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") {
+            Some(Self::Gif)
+        } else if bytes.starts_with(b"BM") {
+            Some(Self::Bmp)
         } else {
             None
         }
@@ -60,17 +67,19 @@ impl Format {
             Self::Jpeg => "JPEG",
             Self::Png => "PNG",
             Self::WebP => "WebP",
+            Self::Gif => "GIF",
+            Self::Bmp => "BMP",
         }
     }
 
     /// Pixels that one byte of a file can stand for at most, where the format has such a bound: a baseline or DC scan
     /// spends a bit a block of 64 (times 4 where chroma is the only plane left), deflate expands 1032-fold with 8 pixels
-    /// in a byte. A lossless WebP of one colour has no bound.
+    /// in a byte. A lossless WebP of one colour has no bound, nor has a GIF's screen around a small frame or a BMP of runs.
     fn pixels_per_byte(self) -> Option<usize> {
         match self {
             Self::Jpeg => Some(64 * 8 * 4),
             Self::Png => Some(1032 * 8),
-            Self::WebP => None,
+            Self::WebP | Self::Gif | Self::Bmp => None,
         }
     }
 }
@@ -92,6 +101,8 @@ pub fn decode_into(bytes: &[u8], options: &DecodeOptions, image: &mut Image) -> 
         Format::Jpeg => decode_jpeg(bytes, options, image),
         Format::Png => decode_png(bytes, options, image),
         Format::WebP => decode_webp(bytes, options, image),
+        Format::Gif => decode_gif(bytes, options, image),
+        Format::Bmp => decode_bmp(bytes, options, image),
     })?;
     if options.upright {
         turn.apply(image);
@@ -106,6 +117,8 @@ pub fn image_size(bytes: &[u8], options: &DecodeOptions) -> Result<(usize, usize
         Format::Jpeg => jpeg_headers(bytes, options).map(|(_, size)| size),
         Format::Png => png_headers(bytes, options).map(|(_, size)| size),
         Format::WebP => webp_headers(bytes, options).map(|(_, size)| size),
+        Format::Gif => gif_headers(bytes, options).map(|(_, size)| size),
+        Format::Bmp => bmp_headers(bytes, options).map(|bmp| (bmp.width, bmp.height, Orientation::UPRIGHT)),
     })?;
     Ok(if options.upright && turn.swaps_sides() { (height, width) } else { (width, height) })
 }
@@ -117,7 +130,7 @@ fn known_format(bytes: &[u8]) -> Result<Format> {
     Format::of(bytes).ok_or_else(|| {
         let start: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Error::Data(format!(
-            "image of unknown format: {} bytes that begin with [{}]; JPEG, PNG and WebP are read",
+            "image of unknown format: {} bytes that begin with [{}]; JPEG, PNG, WebP, GIF and BMP are read",
             bytes.len(),
             start.join(" ")
         ))
@@ -276,6 +289,60 @@ fn decode_webp(bytes: &[u8], options: &DecodeOptions, image: &mut Image) -> Resu
         decoder.read_image(&mut image.data).map_err(|cause| broken(Format::WebP, cause))?;
     }
     Ok(turn)
+}
+
+type GifDecoder<'a> = gif::Decoder<&'a [u8]>;
+
+/// The first frame, announced and not yet read.
+fn gif_headers<'a>(bytes: &'a [u8], options: &DecodeOptions) -> Result<(GifDecoder<'a>, Header)> {
+    let mut settings = gif::DecodeOptions::new();
+    settings.set_color_output(gif::ColorOutput::Indexed);
+    let mut decoder = settings.read_info(bytes).map_err(|cause| broken(Format::Gif, cause))?;
+    let screen = (usize::from(decoder.width()), usize::from(decoder.height()));
+    let frame = decoder.next_frame_info().map_err(|cause| broken(Format::Gif, cause))?;
+    let frame = frame.ok_or_else(|| broken(Format::Gif, "it has no frame"))?;
+    ensure!(frame.width > 0 && frame.height > 0, Data, "GIF image: its frame is {}x{}", frame.width, frame.height);
+    // A frame that reaches beyond the screen widens it, as in Pillow.
+    let width = screen.0.max(usize::from(frame.left) + usize::from(frame.width));
+    let height = screen.1.max(usize::from(frame.top) + usize::from(frame.height));
+    check_size(Format::Gif, width, height, bytes.len(), options)?;
+    Ok((decoder, (width, height, Orientation::UPRIGHT)))
+}
+
+fn decode_gif(bytes: &[u8], options: &DecodeOptions, image: &mut Image) -> Result<Orientation> {
+    let (mut decoder, (width, height, turn)) = gif_headers(bytes, options)?;
+    let mut indices = vec![0; decoder.buffer_size()];
+    decoder.read_into_buffer(&mut indices).map_err(|cause| broken(Format::Gif, cause))?;
+    let palette = decoder.palette().map_err(|cause| broken(Format::Gif, cause))?.to_vec();
+    // Black where the palette is too short.
+    let color = |index: u8| palette.chunks_exact(3).nth(usize::from(index)).map_or([0; 3], |c| [c[0], c[1], c[2]]);
+    let colors: Vec<[u8; 3]> = (0..=255).map(color).collect();
+    let frame = decoder.current_frame_info().ok_or_else(|| broken(Format::Gif, "its frame is not whole"))?;
+    image.resize(width, height);
+    for pixel in image.data.chunks_exact_mut(3) {
+        pixel.copy_from_slice(&colors[usize::from(frame.transparent.unwrap_or(0))]);
+    }
+    let (left, top, columns) = (usize::from(frame.left), usize::from(frame.top), usize::from(frame.width));
+    for (y, line) in indices.chunks_exact(columns).enumerate() {
+        let start = 3 * ((top + y) * width + left);
+        for (pixel, &index) in image.data[start..start + 3 * columns].chunks_exact_mut(3).zip(line) {
+            pixel.copy_from_slice(&colors[usize::from(index)]);
+        }
+    }
+    Ok(turn)
+}
+
+fn bmp_headers<'a>(bytes: &'a [u8], options: &DecodeOptions) -> Result<Bmp<'a>> {
+    let bmp = Bmp::read(bytes)?;
+    check_size(Format::Bmp, bmp.width, bmp.height, bytes.len(), options)?;
+    Ok(bmp)
+}
+
+fn decode_bmp(bytes: &[u8], options: &DecodeOptions, image: &mut Image) -> Result<Orientation> {
+    let bmp = bmp_headers(bytes, options)?;
+    image.resize(bmp.width, bmp.height);
+    bmp.decode(&mut image.data)?;
+    Ok(Orientation::UPRIGHT)
 }
 
 fn drop_alpha(samples: &[u8], rgb: &mut [u8]) {

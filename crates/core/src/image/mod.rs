@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod blur;
+mod bmp;
 pub mod color;
 pub mod decode;
 pub mod draw;

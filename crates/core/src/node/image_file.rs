@@ -31,13 +31,13 @@ impl Task for Decode {
     }
 }
 
-/// The pixels of a JPEG, PNG or WebP file, upright, as RGB. Rejects with a message that begins with ERR_DATA.
+/// The pixels of a JPEG, PNG, WebP, GIF or BMP file, upright, as RGB. Rejects with a message that begins with ERR_DATA.
 #[napi(ts_return_type = "Promise<DecodedImage>", js_name = "decodeImage")]
 pub fn js_decode_image(bytes: Uint8Array) -> AsyncTask<Decode> {
     AsyncTask::new(Decode(bytes))
 }
 
-/// [width, height] from the header of a JPEG, PNG or WebP file, upright. ERR_DATA where there is none.
+/// [width, height] from the header of a JPEG, PNG, WebP, GIF or BMP file, upright. ERR_DATA where there is none.
 #[napi(js_name = "imageSize")]
 pub fn js_image_size(bytes: Uint8Array) -> Result<Vec<u32>> {
     let (width, height) = image_size(&bytes, &DecodeOptions::default())?;

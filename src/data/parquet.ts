@@ -1,0 +1,174 @@
+/**
+ * Images in Parquet files as the Hugging Face Hub keeps them: bytes of image files, or `{bytes, path}` structures, and labels.
+ * Pages are read when a row of theirs is needed and held within a limit; no file is in memory whole.
+ */
+import { basename } from 'node:path'
+import { SptError, dataCorrupt, dataMissing } from '../errors.js'
+import { fileSource, type ByteSource } from './file.js'
+import { checkIndex } from './in-memory.js'
+import { labelOf } from './labels.js'
+import { ParquetFile } from './parquet-file.js'
+import type { Value } from './parquet-pages.js'
+import { blockPermutation } from './random-order.js'
+import { RecentlyUsed } from './recently-used.js'
+import type { Dataset, Sample } from './sample.js'
+
+export interface ParquetOptions {
+  /** Files of equal columns, in this order: paths, or bytes at hand. */
+  readonly files: readonly (string | ByteSource)[]
+  /** The column of images; default: the one that is noted as such or holds `{bytes}`, `image` first. */
+  readonly image?: string | undefined
+  /** The column of labels; default: the one noted as such, else `label`, else none; null: none. */
+  readonly label?: string | null | undefined
+  /** Further columns that samples hand on. */
+  readonly keep?: readonly string[] | undefined
+  /** Class 0 first; default: as noted in the files. */
+  readonly classes?: readonly string[] | undefined
+  /** Bytes of unpacked pages held at most; a random order mixes as many rows as fill half of it. */
+  readonly cacheBytes?: number | undefined
+  readonly name?: string | undefined
+}
+
+interface Columns {
+  /** Path of the leaf with the bytes. */
+  readonly image: readonly string[]
+  readonly label: string | null
+  readonly keep: readonly string[]
+}
+
+export class ParquetDataset implements Dataset {
+  readonly name: string
+  readonly length: number
+  readonly classes?: readonly string[]
+  readonly columns: Columns
+  readonly #files: readonly ParquetFile[]
+  /** First row of each row group, over all files, and where it is. */
+  readonly #starts: Float64Array
+  readonly #places: readonly (readonly [file: number, group: number])[]
+  readonly #window: number
+
+  private constructor(
+    files: readonly ParquetFile[],
+    columns: Columns,
+    classes: readonly string[] | undefined,
+    name: string,
+    cacheBytes: number,
+  ) {
+    this.name = name
+    if (classes !== undefined) this.classes = classes
+    this.columns = columns
+    this.#files = files
+    this.#places = files.flatMap(({ groups }, file) => groups.map((_, group) => [file, group] as const))
+    this.#starts = new Float64Array(this.#places.length + 1)
+    this.#places.forEach(([file, group], i) => {
+      this.#starts[i + 1] = (this.#starts[i] as number) + (files[file]?.groups[group] ?? 0)
+    })
+    this.length = this.#starts.at(-1) as number
+    const bytes = files.reduce((sum, file) => sum + file.unpackedBytes(columns.image), 0)
+    this.#window = Math.max(1, Math.floor(cacheBytes / 2 / Math.max(1, bytes / this.length)))
+  }
+
+  /** Reads the footers. ERR_DATA where a file is missing or damaged, columns are not there or differ. */
+  static async open(options: ParquetOptions): Promise<ParquetDataset> {
+    const { files, classes, cacheBytes = 2 ** 28, name } = options
+    const pages = new RecentlyUsed<unknown>(cacheBytes)
+    const open: ParquetFile[] = []
+    for (const file of files) {
+      open.push(await ParquetFile.open(typeof file === 'string' ? await fileSource(file) : file, pages))
+    }
+    const [first] = open
+    if (first === undefined) throw dataMissing(name ?? 'parquet', 'file', 'Give one Parquet file at least.')
+    const features = featuresOf(first)
+    const columns = columnsOf(first, features, options)
+    for (const file of open) {
+      const lacking = [columns.image[0] as string, ...columns.keep, ...(columns.label === null ? [] : [columns.label])]
+      const missing = lacking.find((column) => !file.columns.has(column))
+      if (missing !== undefined) throw noColumn(file, missing)
+    }
+    if (open.every(({ rows }) => rows === 0)) throw dataCorrupt(first.source.path, 'it has no rows')
+    const noted = columns.label === null ? undefined : features[columns.label]?.names
+    return new ParquetDataset(open, columns, classes ?? noted, name ?? basename(first.source.path), cacheBytes)
+  }
+
+  /** Row groups in random order; within as many as fill half of `cacheBytes`, any order. */
+  shuffled(seed: number, epoch: number): Uint32Array {
+    const lengths = this.#places.map(([file, group]) => this.#files[file]?.groups[group] ?? 0)
+    return blockPermutation(lengths, this.#window, seed, epoch)
+  }
+
+  async get(index: number): Promise<Sample> {
+    checkIndex(this, index)
+    let low = 0
+    for (let high = this.#places.length - 1; low < high;) {
+      const middle = (low + high + 1) >>> 1
+      if ((this.#starts[middle] as number) <= index) low = middle
+      else high = middle - 1
+    }
+    const [number, group] = this.#places[low] as readonly [number, number]
+    const file = this.#files[number] as ParquetFile
+    const row = index - (this.#starts[low] as number)
+    const { image, label, keep } = this.columns
+    const read = (path: readonly string[]) => file.value(path, group, row)
+    const where = `${file.source.path}, row ${index}`
+    const [encoded, classNumber, ...rest] = await Promise.all([
+      read(image),
+      label === null ? undefined : read([label]),
+      ...keep.map((name) => read([name])),
+    ])
+    if (!(encoded instanceof Uint8Array)) {
+      const hint = 'Rows that name a path only are not read: embed the bytes, or use a manifest of the files.'
+      throw dataCorrupt(where, `column ${image.join('.')} holds no bytes`, hint)
+    }
+    return {
+      ...Object.fromEntries(keep.map((name, i) => [name, rest[i] as Value])),
+      image: { encoded, path: where },
+      ...(label !== null && { label: labelOf(classNumber, this.classes, where) }),
+      index,
+    }
+  }
+}
+
+interface Feature {
+  readonly _type?: string
+  readonly names?: readonly string[]
+}
+
+/** What the `datasets` library noted of the columns. */
+function featuresOf(file: ParquetFile): Record<string, Feature | undefined> {
+  try {
+    const noted = JSON.parse(file.note('huggingface') ?? '{}') as { info?: { features?: Record<string, Feature> } }
+    return noted.info?.features ?? {}
+  } catch {
+    return {}
+  }
+}
+
+function columnsOf(
+  file: ParquetFile,
+  features: Record<string, Feature | undefined>,
+  { image, label, keep = [] }: ParquetOptions,
+): Columns {
+  const names = [...file.columns.keys()]
+  const holdsBytes = (name: string) => {
+    const column = file.columns.get(name)
+    const children = column?.children.map((child) => child.element.name) ?? []
+    const text = column?.element.converted_type === 'UTF8' || column?.element.logical_type?.type === 'STRING'
+    return children.includes('bytes') || (column?.element.type === 'BYTE_ARRAY' && !text)
+  }
+  const found =
+    image ??
+    names.find((name) => features[name]?._type === 'Image') ??
+    ['image', 'img', ...names].find((name) => file.columns.has(name) && holdsBytes(name))
+  if (found === undefined || !file.columns.has(found)) throw noColumn(file, found ?? 'image')
+  if (!holdsBytes(found)) throw dataCorrupt(file.source.path, `column "${found}" holds no bytes of images`)
+  const noted = names.find((name) => features[name]?._type === 'ClassLabel')
+  const labels = label === undefined ? (noted ?? (file.columns.has('label') ? 'label' : null)) : label
+  const nested = (file.columns.get(found)?.children.length ?? 0) > 0
+  return { image: nested ? [found, 'bytes'] : [found], label: labels, keep }
+}
+
+function noColumn(file: ParquetFile, name: string): SptError {
+  return new SptError('ERR_DATA', `${file.source.path}: there is no column "${name}"`, {
+    hint: `It has ${[...file.columns.keys()].slice(0, 20).join(', ')}.`,
+  })
+}

@@ -1,0 +1,214 @@
+/**
+ * WebDataset shards: tar archives in which the files of a sample stand together and share their name up to the first dot.
+ * Opening reads the members' headers only; a sample is one reading of the disk. A random order visits the shards one after
+ * the other and mixes within a buffer, as streaming does, but each sample has a place, so that a run finds back to its own.
+ */
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SptError, dataCorrupt, dataMissing, reason } from '../errors.js'
+import { fileSource, isMissing, memorySource, withOpenSource, type ByteSource } from './file.js'
+import { imageExtensions } from './image-folder.js'
+import { checkIndex } from './in-memory.js'
+import { labelOf } from './labels.js'
+import { blockPermutation } from './random-order.js'
+import type { Dataset, Sample } from './sample.js'
+import { tarMembers } from './tar.js'
+
+export interface WebDatasetOptions {
+  /** Tar files: paths, a pattern such as `train-{000..012}.tar`, a folder of them, or bytes at hand. */
+  readonly shards: readonly (string | ByteSource)[]
+  /** Endings of images, the first that a sample has; default: those of an image folder. */
+  readonly image?: readonly string[] | undefined
+  /** The ending of the file with the label, or `json.<field>`; default: `cls` where the first sample has one; null: none. */
+  readonly label?: string | null | undefined
+  /** Further endings that samples hand on: .json parsed, .txt and .cls as text, others as bytes. */
+  readonly keep?: readonly string[] | undefined
+  /** Class 0 first; without, labels are whole numbers. */
+  readonly classes?: readonly string[] | undefined
+  /** Samples that a random order mixes; a shard is mixed whole at least. */
+  readonly shuffleBuffer?: number | undefined
+  readonly name?: string | undefined
+}
+
+/** A sample of more bytes than this is taken for a lie. */
+const largestSample = 2 ** 30
+
+/** Shards whose headers are read at once. */
+const together = 8
+
+interface Shard {
+  readonly source: ByteSource
+  /** Where each sample's first header begins, and where the last one ends: 8 bytes a sample are held. */
+  readonly begins: Float64Array
+}
+
+export class WebDataset implements Dataset {
+  readonly name: string
+  readonly length: number
+  readonly classes?: readonly string[]
+  readonly label: string | null
+  readonly #options: WebDatasetOptions
+  readonly #shards: readonly Shard[]
+  readonly #starts: readonly number[]
+
+  private constructor(shards: readonly Shard[], label: string | null, options: WebDatasetOptions) {
+    this.name = options.name ?? 'webdataset'
+    this.#shards = shards
+    this.#options = options
+    this.label = label
+    let length = 0
+    this.#starts = shards.map(({ begins }) => (length += begins.length - 1) - begins.length + 1)
+    this.length = length
+    if (options.classes !== undefined) this.classes = options.classes
+  }
+
+  /** Lists the members of each shard. ERR_DATA where one is missing, cut off, damaged, or holds a sample twice. */
+  static async open(options: WebDatasetOptions): Promise<WebDataset> {
+    const places = await Promise.all(
+      options.shards.map((shard) => (typeof shard === 'string' ? shardPaths(shard) : [shard])),
+    )
+    const shards: Shard[] = []
+    // Several at once, as a disk or a file server likes it.
+    for (let rest: (string | ByteSource)[] = places.flat(); rest.length > 0; rest = rest.slice(together))
+      shards.push(...(await Promise.all(rest.slice(0, together).map(openShard))))
+    const first = shards.find(({ begins }) => begins.length > 1)
+    if (first === undefined) throw dataMissing(options.name ?? 'webdataset', 'sample in its shards')
+    const { files } = await readSample(first, 0)
+    return new WebDataset(
+      shards,
+      options.label === undefined ? (files.has('cls') ? 'cls' : null) : options.label,
+      options,
+    )
+  }
+
+  /** Shards in random order, mixed within as many whole ones as the buffer holds. */
+  shuffled(seed: number, epoch: number): Uint32Array {
+    const lengths = this.#shards.map(({ begins }) => begins.length - 1)
+    return blockPermutation(lengths, this.#options.shuffleBuffer ?? 10_000, seed, epoch)
+  }
+
+  async get(index: number): Promise<Sample> {
+    checkIndex(this, index)
+    const number = this.#starts.findLastIndex((start) => start <= index)
+    const shard = this.#shards[number] as Shard
+    const { key, files } = await readSample(shard, index - (this.#starts[number] as number))
+    const where = `${shard.source.path}, ${key}`
+    const { image = imageExtensions.map((ending) => ending.slice(1)), keep = [], classes } = this.#options
+    const ending = image.find((name) => files.has(name))
+    if (ending === undefined) throw lacking(where, image.join(', '), files)
+    const [labelEnding = '', ...field] = this.label?.split('.') ?? []
+    const bytesOf = (name: string): Uint8Array => {
+      const found = files.get(name)
+      if (found === undefined) throw lacking(where, name, files)
+      return found
+    }
+    const handed = keep.map((name) => [name, valueOf(name, bytesOf(name), where)])
+    const sample = {
+      ...Object.fromEntries(handed),
+      key,
+      image: { encoded: bytesOf(ending), path: where },
+      index,
+    } as Sample
+    if (this.label === null) return sample
+    const value = field.reduce<unknown>(
+      (object, name) => (object as Record<string, unknown> | null | undefined)?.[name],
+      valueOf(labelEnding, bytesOf(labelEnding), where),
+    )
+    return { ...sample, label: labelOf(typeof value === 'string' ? value.trim() : value, classes, where) }
+  }
+}
+
+async function openShard(shard: string | ByteSource): Promise<Shard> {
+  if (typeof shard !== 'string') return { source: shard, begins: await samplesOf(shard) }
+  return { source: await fileSource(shard), begins: await withOpenSource(shard, samplesOf) }
+}
+
+/** Where the samples of a shard are. */
+async function samplesOf(source: ByteSource): Promise<Float64Array> {
+  const keys = new Set<string>()
+  const begins: number[] = []
+  let [current, end] = ['', 0]
+  for await (const { name, header, next } of tarMembers(source)) {
+    const { key } = partsOf(name)
+    if (key === undefined) continue
+    if (key !== current) {
+      if (keys.has(key))
+        throw dataCorrupt(
+          source.path,
+          `the files of ${key} do not stand together`,
+          'Sort the names when writing the tar.',
+        )
+      keys.add(key)
+      begins.push(header)
+      current = key
+    }
+    end = next
+  }
+  begins.push(end)
+  return Float64Array.from(begins)
+}
+
+/** The bytes of a sample's files by ending. */
+async function readSample(
+  { source, begins }: Shard,
+  place: number,
+): Promise<{ key: string; files: Map<string, Uint8Array> }> {
+  const begin = begins[place] as number
+  const size = (begins[place + 1] as number) - begin
+  if (size > largestSample) throw dataCorrupt(source.path, `a sample of ${size} bytes at byte ${begin}`)
+  const bytes = await source.read(begin, size)
+  const files = new Map<string, Uint8Array>()
+  let sample: string | undefined
+  for await (const { name, offset, size: length } of tarMembers(memorySource(source.path, bytes), { part: true })) {
+    const { key, ending } = partsOf(name)
+    sample ??= key
+    if (key === undefined || key !== sample) continue
+    if (files.has(ending)) throw dataCorrupt(source.path, `it holds ${name} twice`)
+    files.set(ending, bytes.subarray(offset, offset + length))
+  }
+  return { key: sample ?? '', files }
+}
+
+/** `a/b.seg.PNG` is the file `seg.png` of the sample `a/b`. Files without an ending, and hidden ones, belong to no sample. */
+function partsOf(name: string): { key?: string; ending: string } {
+  const cut = /^((?:.*\/)?[^/.]+)\.([^/]+)$/.exec(name)
+  return cut === null ? { ending: '' } : { key: cut[1] as string, ending: (cut[2] as string).toLowerCase() }
+}
+
+/** The tar files of a folder, the paths that a pattern stands for, or the path itself. */
+async function shardPaths(pattern: string): Promise<string[]> {
+  const braces = /\{(\d+)\.\.(\d+)\}/.exec(pattern)
+  if (braces !== null) {
+    const [whole, from = '', to = ''] = braces
+    const count = Number(to) - Number(from) + 1
+    if (count < 1 || count > 1e6) throw dataMissing(pattern, 'range of shards')
+    const numbers = Array.from({ length: count }, (_, i) => `${Number(from) + i}`.padStart(from.length, '0'))
+    return (await Promise.all(numbers.map((number) => shardPaths(pattern.replace(whole, number))))).flat()
+  }
+  try {
+    if (!(await stat(pattern)).isDirectory()) return [pattern]
+    const names = (await readdir(pattern)).filter((name) => name.endsWith('.tar')).sort()
+    if (names.length === 0) throw dataMissing(join(pattern, '*.tar'), 'file')
+    return names.map((name) => join(pattern, name))
+  } catch (cause) {
+    if (isMissing(cause)) throw dataMissing(pattern, 'shard')
+    if (cause instanceof SptError) throw cause
+    throw dataCorrupt(pattern, `cannot be read (${reason(cause)})`)
+  }
+}
+
+function valueOf(ending: string, bytes: Uint8Array, where: string): unknown {
+  const kind = ending.split('.').at(-1)
+  if (kind !== 'json' && kind !== 'txt' && kind !== 'cls') return bytes
+  const text = new TextDecoder().decode(bytes)
+  if (kind !== 'json') return text
+  try {
+    return JSON.parse(text) as unknown
+  } catch (cause) {
+    throw dataCorrupt(where, `its .${ending} is no JSON (${reason(cause)})`)
+  }
+}
+
+function lacking(where: string, what: string, files: ReadonlyMap<string, unknown>): SptError {
+  return dataCorrupt(where, `expected a file .${what}, found ${[...files.keys()].map((name) => `.${name}`).join(', ')}`)
+}
