@@ -43,10 +43,7 @@ describe('examples', () => {
       `data.val.dataset.dataset=${hub}`,
     ],
     'simclr-photos.yaml': [...few, ...smallBaseline],
-    'supervised-fashion-mnist.yaml': [
-      ...few,
-      ...['train', 'val'].map((part) => `data.${part}.dataset=${clothes}`),
-    ],
+    'supervised-fashion-mnist.yaml': [...few, ...['train', 'val'].map((part) => `data.${part}.dataset=${clothes}`)],
     'supervised-photos.yaml': few,
     'swav-photos.yaml': few,
     'vicreg-photos.yaml': few,

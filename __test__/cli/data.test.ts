@@ -13,14 +13,23 @@ afterAll(() => rm(folder, { recursive: true }))
 test('stats prints the normalize line of YAML', { timeout: 60_000 }, async () => {
   const clothes = `{type: fashion-mnist, root: ${fixtures}/data/fashion-mnist, split: test}`
   const { status, output } = await spt(['data', 'stats', tiny, `data.train.dataset=${clothes}`])
-  expect({ status, output }).toMatchObject({ status: 0, output: expect.stringContaining('# fashion-mnist test, train: 64 images, 28 wide, 28 high') })
-  const [line] = parse(output.split('\n').filter((text) => !text.startsWith('#')).join('\n')) as { type: string; mean: number[] }[]
+  expect({ status, output }).toMatchObject({
+    status: 0,
+    output: expect.stringContaining('# fashion-mnist test, train: 64 images, 28 wide, 28 high'),
+  })
+  const [line] = parse(
+    output
+      .split('\n')
+      .filter((text) => !text.startsWith('#'))
+      .join('\n'),
+  ) as { type: string; mean: number[] }[]
   expect(line).toMatchObject({ type: 'normalize', mean: [expect.closeTo(0.29, 1)], std: [expect.closeTo(0.35, 1)] })
 })
 
 test('show writes a row an image and a column a view', { timeout: 60_000 }, async () => {
   const file = join(folder, 'views.png')
-  const views = 'data.train.transform={type: multi-view, copies: 2, steps: [{type: random-resized-crop, size: 20}, {type: normalize, statistics: ImageNet}]}'
+  const views =
+    'data.train.transform={type: multi-view, copies: 2, steps: [{type: random-resized-crop, size: 20}, {type: normalize, statistics: ImageNet}]}'
   const { status, output } = await spt(['data', 'show', tiny, '--images', '3', '--output', file, views])
   expect({ status, output }).toEqual({ status: 0, output: `${file}: 3 images in rows, 2 views of each\n` })
   const { width, height, data } = await decodeImage(await readFile(file))
@@ -41,11 +50,23 @@ test('a run with damaged photos goes on, and lists them in its folder', { timeou
   await writeFile(bad, (await readFile(bad)).subarray(0, 1500))
   const arguments_ = ['run', tiny, `cache_dir=${folder}`, `data.train.dataset.root=${photos}`]
   const stopped = await spt(arguments_)
-  expect({ status: stopped.status, output: stopped.output }).toEqual({ status: 1, output: expect.stringContaining(bad) })
+  expect({ status: stopped.status, output: stopped.output }).toEqual({
+    status: 1,
+    output: expect.stringContaining(bad),
+  })
   const { status, output, directory } = await spt([...arguments_, 'data.on_error=skip'])
-  expect({ status, output }).toEqual({ status: 0, output: expect.stringContaining('skipped 1 sample that could not be read') })
+  expect({ status, output }).toEqual({
+    status: 0,
+    output: expect.stringContaining('skipped 1 sample that could not be read'),
+  })
   const lines = (await readFile(join(directory, 'skipped-samples.jsonl'), 'utf8')).trimEnd().split('\n')
   expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
-    { part: 'train', index: expect.any(Number), path: bad, message: expect.stringContaining('JPEG image'), epoch: expect.any(Number) },
+    {
+      part: 'train',
+      index: expect.any(Number),
+      path: bad,
+      message: expect.stringContaining('JPEG image'),
+      epoch: expect.any(Number),
+    },
   ])
 })

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { disposeBatch } from '../../src/data/collate.js'
 import { type Batch, DataLoader, type LoaderState } from '../../src/data/data-loader.js'
 import { WebDataset } from '../../src/data/webdataset.js'
+import type { Tensor } from '../../src/tensor/index.js'
 
 export const epochs = 6
 
@@ -39,8 +40,8 @@ export async function makeLoader(numWorkers: number): Promise<DataLoader> {
 /** What a batch holds, as one word. Its tensors are freed. */
 export async function checksum(batch: Batch): Promise<string> {
   const hash = createHash('sha256')
-  for (const tensor of [batch.index, batch.label, ...(batch.views ?? []).map((view) => view.image)])
-    hash.update(new Uint8Array(((await tensor?.data()) as Float32Array).buffer))
+  const tensors = [batch.index, batch.label as Tensor, ...(batch.views ?? []).map((view) => view.image)]
+  for (const tensor of tensors) hash.update(new Uint8Array(((await tensor.data()) as Float32Array).buffer))
   disposeBatch(batch)
   return hash.digest('hex').slice(0, 16)
 }

@@ -11,7 +11,11 @@ export async function reading(work: Case & { kind: 'decode' | 'parquet' }, { thr
   const files = photos()
   const dataset =
     work.kind === 'decode'
-      ? { name: work.name, length, get: (index: number) => ({ image: { encoded: files[index % files.length]! }, index }) }
+      ? {
+          name: work.name,
+          length,
+          get: (index: number) => ({ image: { encoded: files[index % files.length]! }, index }),
+        }
       : await sp.ParquetDataset.open({
           // The file stands for as many shards as are needed.
           files: Array<string>(length / rowsOfParquetFile).fill(parquetFile),

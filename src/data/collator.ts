@@ -31,15 +31,15 @@ export class Collator {
     if (!(from instanceof Tensor) || (!integers && from.ndim !== 2)) {
       disposeBatch(flat)
       const what = from instanceof Tensor ? `${from.dtype} [${from.shape.join(', ')}]` : 'none'
-      throw new SptError('ERR_DATA', `Collator: G needs integers [batch] or vectors [batch, dim] in "${this.gFrom}", got ${what}`, {
-        hint: `The batch has ${Object.keys(flat).join(', ')}.`,
-      })
+      throw new SptError(
+        'ERR_DATA',
+        `Collator: G needs integers [batch] or vectors [batch, dim] in "${this.gFrom}", got ${what}`,
+        {
+          hint: `The batch has ${Object.keys(flat).join(', ')}.`,
+        },
+      )
     }
-    const g = scope(() =>
-      integers
-        ? from.unsqueeze(1).eq(from.unsqueeze(0))
-        : from.matmul(from.transpose(0, 1)),
-    )
+    const g = scope(() => (integers ? from.unsqueeze(1).eq(from.unsqueeze(0)) : from.matmul(from.transpose(0, 1))))
     return { ...flat, G: g.keep() }
   }
 }

@@ -91,7 +91,12 @@ export function withOpenSource<T>(path: string, use: (source: ByteSource) => Pro
   )
 }
 
-async function readFrom(file: FileHandle, path: string, begin: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+async function readFrom(
+  file: FileHandle,
+  path: string,
+  begin: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(length)
   for (let done = 0; done < length;) {
     const { bytesRead } = await file.read(bytes, done, length - done, begin + done)
