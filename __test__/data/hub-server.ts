@@ -64,7 +64,10 @@ function answer(
     response.end(JSON.stringify({ sha: commit, siblings }))
     return
   }
-  const name = path.replace(`/datasets/owner/flowers/resolve/${commit}/`, '').replace('/storage/', '')
+  const name = path
+    .replace(`/datasets/owner/flowers/resolve/${commit}/`, '')
+    .replace('/storage/', '')
+    .replace('/api/resolve-cache/', '')
   const bytes = files[name]
   if (bytes === undefined) {
     response.writeHead(404).end()
@@ -72,9 +75,13 @@ function answer(
   }
   const digest = createHash('sha256').update(bytes).digest('hex')
   if (name.endsWith('.parquet') && !path.startsWith('/storage/')) {
-    response
-      .writeHead(302, { location: `/storage/${name}`, 'x-linked-etag': `"${digest}"`, 'x-linked-size': bytes.length })
-      .end()
+    // Storage is another host; a token must not go there.
+    const location = `${hub.url.replace('127.0.0.1', 'localhost')}/storage/${name}`
+    response.writeHead(302, { location, 'x-linked-etag': `"${digest}"`, 'x-linked-size': bytes.length }).end()
+    return
+  }
+  if (path.startsWith('/datasets/')) {
+    response.writeHead(307, { location: `/api/resolve-cache/${name}` }).end()
     return
   }
   send(hub, bytes, request, response)

@@ -3,7 +3,7 @@
  * cache when it is asked for and never otherwise. The cache is laid out as huggingface_hub does, so that both share it.
  */
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, readdir, symlink, copyFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, readdir, rm, symlink } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
 import { SptError, dataMissing, reason } from '../errors.js'
 import { hubCacheFolder, hubRepositoryFolder, hubSnapshotFolder } from '../interchange/hub-cache.js'
@@ -78,7 +78,6 @@ async function fetchSplit(options: HubOptions, folder: string): Promise<string> 
     if (cause instanceof SyntaxError) throw new SptError('ERR_DATA', `${listUrl}: no JSON (${reason(cause)})`)
     throw cause
   } finally {
-    const { rm } = await import('node:fs/promises')
     await rm(listing, { force: true })
   }
   const names = info.siblings?.map(({ rfilename }) => rfilename) ?? []
@@ -116,11 +115,19 @@ async function describeFile(
   url: string,
   headers: Record<string, string>,
 ): Promise<{ etag: string; size: number | undefined }> {
-  const ask = () =>
-    fetch(url, { method: 'HEAD', headers: { ...headers, 'Accept-Encoding': 'identity' }, redirect: 'manual' })
+  const ask = (at: string) =>
+    fetch(at, { method: 'HEAD', headers: { ...headers, 'Accept-Encoding': 'identity' }, redirect: 'manual' })
   let answer: Response
   try {
-    answer = await ask().catch(ask)
+    answer = await ask(url).catch(() => ask(url))
+    // Small files are on the hub itself under another path; large ones elsewhere, and the hub says what they are.
+    for (let hops = 0; hops < 3 && !answer.headers.has('x-linked-etag'); hops++) {
+      const location = answer.headers.get('location')
+      if (answer.status < 300 || answer.status >= 400 || location === null) break
+      const next = new URL(location, url)
+      if (next.origin !== new URL(url).origin) break
+      answer = await ask(next.href)
+    }
   } catch (cause) {
     throw new SptError('ERR_DATA', `${url}: could not be fetched (${reason(cause)})`, { cause })
   }
