@@ -53,8 +53,8 @@ const replacementDomain = 0xffff_fffd
 /** Drawing is given up when so many in a row cannot be read. */
 const mostDraws = 1000
 
-/** Numbers of samples stay below this, so that a view and a sample share one number below 2⁵³. */
-const viewStride = 2 ** 40
+/** Orders hold 32-bit numbers, so that a view and a sample share one; of views there are fewer than 256. */
+const viewStride = 2 ** 32
 
 export class BatchMaker {
   /** Samples left out so far, by their place. */
