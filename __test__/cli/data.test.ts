@@ -17,12 +17,7 @@ test('stats prints the normalize line of YAML', { timeout: 60_000 }, async () =>
     status: 0,
     output: expect.stringContaining('# fashion-mnist test, train: 64 images, 28 wide, 28 high'),
   })
-  const [line] = parse(
-    output
-      .split('\n')
-      .filter((text) => !text.startsWith('#'))
-      .join('\n'),
-  ) as { type: string; mean: number[] }[]
+  const [line] = parse(/^- .*$/m.exec(output)?.[0] ?? '') as { type: string; mean: number[] }[]
   expect(line).toMatchObject({ type: 'normalize', mean: [expect.closeTo(0.29, 1)], std: [expect.closeTo(0.35, 1)] })
 })
 
