@@ -228,8 +228,10 @@ def main() -> None:
                 views = [np.asarray(augment(pictures[i])) for _ in range(2) for i in pick.tolist()]
                 labels = train_labels[pick].repeat(2)
 
-                embedding = backbone(normalise(np.stack(views)))
-                loss = nt_xent(projector(embedding))
+                # One pass a view: batch norm sees one view at a time.
+                seen = [backbone(view) for view in normalise(np.stack(views)).chunk(2)]
+                embedding = torch.cat(seen)
+                loss = nt_xent(torch.cat([projector(features) for features in seen]))
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
