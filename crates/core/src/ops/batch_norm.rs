@@ -6,6 +6,8 @@ use crate::cpu::norm::{Channels, channel_apply, channel_gradient, channel_gradie
 use crate::dtype::Float;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply};
+#[cfg(feature = "gpu")]
+use crate::ops::batch_norm_gpu;
 use crate::ops::elementwise::mul;
 use crate::ops::movement::{self, reshape_to};
 use crate::ops::norm::{Statistics, check_parameter, differentiable, vector};
@@ -67,6 +69,12 @@ pub fn batch_norm(x: &Tensor, options: BatchNormOptions) -> Result<Tensor> {
     {
         let unbiased = count as f64 / (count - 1) as f64;
         for (running, batch, factor) in [(mean, &batch_mean, 1.0), (variance, &batch_variance, unbiased)] {
+            #[cfg(feature = "gpu")]
+            if !running.is_host() {
+                let (keep, take) = (1.0 - options.momentum, options.momentum * factor);
+                crate::op::guard("batchNorm", || batch_norm_gpu::update_running(running, batch, keep, take))?;
+                continue;
+            }
             dispatch_float!(running.dtype(), "batchNorm", T => running.update(|running: &mut [T]| {
                 let (keep, take) = ((1.0 - options.momentum) as T, (options.momentum * factor) as T);
                 for (running, batch) in running.iter_mut().zip(batch.slice::<T>()) {
@@ -168,6 +176,34 @@ impl Op for BatchNorm {
         })
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        if x.dtype() != crate::dtype::DType::F32 {
+            return Err(crate::ops::elementwise::not_float("batchNorm", x.dtype()));
+        }
+        let part = |there: bool, i: usize| there.then(|| movement::contiguous(&inputs[i].detach()?)).transpose();
+        let (weight, bias) = (part(self.has[0], 1)?, part(self.has[1], inputs.len() - 1)?);
+        let device = x.device()?;
+        let empty = |value: f64| Tensor::full_on(&device, &x.shape()[1..2], value, x.dtype());
+        // Statistics of nothing.
+        let none = if x.numel() == 0 { Some((empty(0.0)?, empty(1.0)?)) } else { None };
+        let given = self.statistics.as_ref().or(none.as_ref()).map(|(mean, variance)| (mean, variance));
+        if let Some((mean, variance)) = given {
+            crate::op::common_device("batchNorm", &[x, mean, variance])?;
+        }
+        let done = batch_norm_gpu::forward(x, given, weight.as_ref(), bias.as_ref(), self.epsilon)?;
+        context.mark_constant(1);
+        context.mark_constant(2);
+        context.save(x)?;
+        context.save(&done.mean.detach()?)?;
+        context.save(&done.inverse)?;
+        if self.has[0] {
+            context.save(inputs[1])?;
+        }
+        Ok(vec![done.y, done.mean, done.variance])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [x, mean, inverse] = [&pass.saved[0], &pass.saved[1], &pass.saved[2]];
         let weight = pass.saved.get(3);
@@ -189,20 +225,31 @@ impl Op for BatchNorm {
             [Some(dx), Some(flat(&mul(gradient, &normalized)?)?), Some(flat(gradient)?)]
         } else {
             let gradient = arranged_as(gradient, x)?;
+            #[cfg(feature = "gpu")]
+            if !x.is_host() && x.numel() > 0 {
+                let weight = weight.map(|w| movement::contiguous(&w.detach()?)).transpose()?;
+                let own = self.statistics.is_none();
+                let found = batch_norm_gpu::gradient(x, &gradient, [mean, inverse], weight.as_ref(), own, needs)?;
+                return Ok(self.listed(found, needs));
+            }
             dispatch_float!(x.dtype(), "batchNorm", T => {
                 let weight = weight.map(movement::contiguous).transpose()?;
                 self.kernels::<T>(x, &gradient, [mean, inverse], weight.as_ref(), needs)?
             })
         };
-        let [x, weight, bias] = results;
-        let mut gradients = vec![x.filter(|_| needs[0])];
-        gradients.extend(self.has[0].then(|| weight.filter(|_| needs[1])));
-        gradients.extend(self.has[1].then(|| bias.filter(|_| needs[2])));
-        Ok(gradients)
+        Ok(self.listed(results, needs))
     }
 }
 
 impl BatchNorm {
+    /// Gradients of x, weight and bias as those of the inputs.
+    fn listed(&self, [x, weight, bias]: [Option<Tensor>; 3], needs: [bool; 3]) -> Vec<Option<Tensor>> {
+        let mut gradients = vec![x.filter(|_| needs[0])];
+        gradients.extend(self.has[0].then(|| weight.filter(|_| needs[1])));
+        gradients.extend(self.has[1].then(|| bias.filter(|_| needs[2])));
+        gradients
+    }
+
     fn kernels<T: Float>(
         &self,
         x: &Tensor,
@@ -212,7 +259,7 @@ impl BatchNorm {
         needs: [bool; 3],
     ) -> Result<[Option<Tensor>; 3]> {
         if x.numel() == 0 {
-            let zeros = || Tensor::zeros(&x.shape()[1..2], x.dtype()).map(Some);
+            let zeros = || Tensor::full_on(&x.device()?, &x.shape()[1..2], 0.0, x.dtype()).map(Some);
             return Ok([Some(x.zeros_like()?), zeros()?, zeros()?]);
         }
         let (shape, _) = channels_of(x);

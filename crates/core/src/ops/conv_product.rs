@@ -7,6 +7,8 @@ use crate::dispatch_float;
 use crate::dtype::Element;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
+#[cfg(feature = "gpu")]
+use crate::ops::conv_gpu;
 use crate::ops::{movement, reduce};
 use crate::profile::product_operations;
 use crate::storage::Buffer;
@@ -52,6 +54,14 @@ fn save_pair(inputs: &[&Tensor], context: &mut Context) -> Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "gpu")]
+fn float32(x: &Tensor) -> Result<()> {
+    if x.dtype() != crate::dtype::DType::F32 {
+        return Err(crate::ops::elementwise::not_float("conv2d", x.dtype()));
+    }
+    Ok(())
+}
+
 fn image(buffer: Buffer<impl Element>, shape: [usize; 4], like: &Tensor) -> Tensor {
     Tensor::from_buffer_strided(buffer, &shape, Tensor::strides_for(&shape, true), like.dtype())
 }
@@ -78,6 +88,13 @@ impl Op for Convolution {
             sizes.forward(x.slice::<T>(), weight.slice::<T>(), bias.as_ref().map(|b| b.slice::<T>()), &mut y);
             image(y, [sizes.batch, sizes.out_channels, height, width], x)
         })])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        float32(inputs[0])?;
+        save_pair(inputs, context)?;
+        Ok(vec![conv_gpu::forward(self.filter, inputs[0], inputs[1], inputs.get(2).copied())?])
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
@@ -123,6 +140,13 @@ impl Op for TransposedConvolution {
         })])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        float32(inputs[0])?;
+        save_pair(inputs, context)?;
+        Ok(vec![conv_gpu::image_gradient(self.filter, inputs[0], inputs[1], self.size)?])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [dy, weight] = [&pass.saved[0], &pass.saved[1]];
         let gradient = movement::channels_last(pass.grad())?;
@@ -162,6 +186,13 @@ impl Op for FilterGradient {
             sizes.weight_gradient(x.slice::<T>(), dy.slice::<T>(), &mut dw);
             Tensor::from_buffer(dw, &self.shape)
         })])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        float32(inputs[0])?;
+        save_pair(inputs, context)?;
+        Ok(vec![conv_gpu::filter_gradient(self.filter, inputs[0], inputs[1], self.shape)?])
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

@@ -36,6 +36,13 @@ pub fn output_of(gpu: &Arc<Gpu>, shape: &[usize], dtype: DType) -> Result<Tensor
     output(gpu, Layout::contiguous(shape), dtype)
 }
 
+/// Words that a kernel reads as `array<u32>`: sizes that do not fit among the parameters.
+pub fn table(gpu: &Arc<Gpu>, words: &[u32]) -> Result<Tensor> {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let storage = Storage::on_gpu(gpu.upload(&bytes, op::running())?);
+    Ok(Tensor::new(Arc::new(storage), Layout::contiguous(&[words.len()]), DType::F32))
+}
+
 /// float32, int64, uint8 and bool live on a GPU.
 pub fn supported(dtype: DType) -> Result<()> {
     ensure!(

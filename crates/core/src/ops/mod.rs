@@ -3,8 +3,12 @@
 
 pub mod attention;
 pub mod batch_norm;
+#[cfg(feature = "gpu")]
+pub(crate) mod batch_norm_gpu;
 pub mod choose;
 pub mod conv;
+#[cfg(feature = "gpu")]
+pub(crate) mod conv_gpu;
 mod conv_product;
 pub mod diagonal;
 pub mod distance;
@@ -27,6 +31,10 @@ pub(crate) mod movement_gpu;
 pub mod norm;
 pub mod pad;
 pub mod pool;
+#[cfg(feature = "gpu")]
+pub(crate) mod pool_gpu;
+#[cfg(feature = "gpu")]
+pub(crate) mod product_gpu;
 pub mod random;
 pub mod reduce;
 #[cfg(feature = "gpu")]

@@ -5,6 +5,8 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply, apply_one};
 use crate::ops::movement;
+#[cfg(feature = "gpu")]
+use crate::ops::pool_gpu;
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
 use crate::{dispatch_float, ensure};
@@ -149,6 +151,14 @@ fn dividing(op: &str, x: &Tensor, outputs: [usize; 2]) -> Result<Windows> {
     Ok(Windows { size, spans, step: [1, 1], divisor: None })
 }
 
+#[cfg(feature = "gpu")]
+fn float32(op: &str, x: &Tensor) -> Result<()> {
+    if x.dtype() != DType::F32 {
+        return Err(crate::ops::elementwise::not_float(op, x.dtype()));
+    }
+    Ok(())
+}
+
 /// An image [B, C, H, W], channels last.
 fn image<T: crate::dtype::Element>(buffer: Buffer<T>, shape: [usize; 4], dtype: DType) -> Tensor {
     Tensor::from_buffer_strided(buffer, &shape, Tensor::strides_for(&shape, true), dtype)
@@ -187,14 +197,23 @@ impl Op for Max {
         })
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        float32("maxPool2d", inputs[0])?;
+        let [y, places] = pool_gpu::max_forward(inputs[0], output_shape(inputs[0], &self.windows), &self.windows)?;
+        context.save(&places.detach()?)?;
+        Ok(vec![y, places])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![Some(apply_one(Scatter { size: self.windows.size }, &[pass.grad(), &pass.saved[0]])?)])
+        let scatter = Scatter { windows: self.windows.clone() };
+        Ok(vec![Some(apply_one(scatter, &[pass.grad(), &pass.saved[0]])?)])
     }
 }
 
 /// Inputs: values and their places. Result: images with each value at its place, zero elsewhere.
 struct Scatter {
-    size: [usize; 2],
+    windows: Windows,
 }
 
 impl Op for Scatter {
@@ -205,7 +224,7 @@ impl Op for Scatter {
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let (values, places) = (movement::channels_last(&inputs[0].detach()?)?, inputs[1]);
         context.save(places)?;
-        let shape = input_shape(&values, self.size);
+        let shape = input_shape(&values, self.windows.size);
         Ok(vec![dispatch_float!(values.dtype(), "maxPool2d", T => {
             let mut out = Buffer::<T>::new(shape.iter().product())?;
             if !out.is_empty() {
@@ -215,13 +234,23 @@ impl Op for Scatter {
         })])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let (values, places) = (movement::channels_last(&inputs[0].detach()?)?, inputs[1]);
+        context.save(places)?;
+        let shape = input_shape(&values, self.windows.size);
+        Ok(vec![pool_gpu::max_backward(&values, places, shape, &self.windows)?])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![Some(apply_one(Gather, &[pass.grad(), &pass.saved[0]])?), None])
+        Ok(vec![Some(apply_one(Gather { windows: self.windows.clone() }, &[pass.grad(), &pass.saved[0]])?), None])
     }
 }
 
 /// Inputs: images and places in them. Result: the values there.
-struct Gather;
+struct Gather {
+    windows: Windows,
+}
 
 impl Op for Gather {
     fn name(&self) -> &'static str {
@@ -231,7 +260,6 @@ impl Op for Gather {
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let (x, places) = (movement::channels_last(&inputs[0].detach()?)?, inputs[1]);
         context.save(places)?;
-        movement::save_shape(&x, context)?;
         let shape: [usize; 4] = places.shape().try_into().expect("places of images");
         Ok(vec![dispatch_float!(x.dtype(), "maxPool2d", T => {
             let mut out = Buffer::<T>::new(places.numel())?;
@@ -242,9 +270,15 @@ impl Op for Gather {
         })])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let (x, places) = (movement::channels_last(&inputs[0].detach()?)?, inputs[1]);
+        context.save(places)?;
+        Ok(vec![pool_gpu::gather(&x, places, places.shape().try_into().expect("places of images"))?])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
-        let size = [pass.saved[1].shape()[2], pass.saved[1].shape()[3]];
-        Ok(vec![Some(apply_one(Scatter { size }, &[pass.grad(), &pass.saved[0]])?), None])
+        Ok(vec![Some(apply_one(Scatter { windows: self.windows.clone() }, &[pass.grad(), &pass.saved[0]])?), None])
     }
 }
 
@@ -267,6 +301,13 @@ impl Op for Average {
             }
             image(y, shape, x.dtype())
         })])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        float32("avgPool2d", inputs[0])?;
+        let x = movement::channels_last(&inputs[0].detach()?)?;
+        Ok(vec![pool_gpu::average(&x, output_shape(&x, &self.windows), &self.windows, false)?])
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
@@ -294,6 +335,13 @@ impl Op for Spread {
             }
             image(dx, shape, dy.dtype())
         })])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        float32("avgPool2d", inputs[0])?;
+        let x = movement::channels_last(&inputs[0].detach()?)?;
+        Ok(vec![pool_gpu::average(&x, input_shape(&x, self.windows.size), &self.windows, true)?])
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

@@ -51,35 +51,44 @@ const RUN: usize = 64;
 
 /// Folds over `dims`, which stay with size 1; row-major. Accumulates pairwise enough for float32: runs, then a tree.
 pub fn fold(fold: &Fold, x: &Tensor, dims: &[usize]) -> Result<Tensor> {
+    fold_beside(fold, x, Beside::default(), dims)
+}
+
+/// What else `Fold::value` may read.
+#[derive(Default, Clone, Copy)]
+pub struct Beside<'a> {
+    /// `y`: a tensor of the same shape.
+    pub other: Option<&'a Tensor>,
+    /// `v`: one value an output, contiguous, in the order of the outputs.
+    pub vector: Option<&'a Tensor>,
+}
+
+/// As [`fold`], of values that are made of more than one tensor.
+pub fn fold_beside(fold: &Fold, x: &Tensor, beside: Beside, dims: &[usize]) -> Result<Tensor> {
     let mut shape = Dims::from_slice(x.shape());
     for &d in dims {
         shape[d] = 1;
     }
-    let part = |keep: bool| -> Layout {
-        let chosen: Vec<usize> = (0..x.ndim()).filter(|d| dims.contains(d) != keep).collect();
-        let mut layout = [x.layout().permute(&chosen)];
-        if keep {
-            Layout::collapse(&mut layout);
-        } else {
+    let sources: Vec<&Tensor> = [x].into_iter().chain(beside.other).collect();
+    let part = |keep: bool| -> Vec<Layout> {
+        let mut chosen: Vec<usize> = (0..x.ndim()).filter(|d| dims.contains(d) != keep).collect();
+        if !keep {
             // The order of what is reduced does not matter: as it lies in memory.
-            let mut order: Vec<usize> = (0..layout[0].ndim()).collect();
-            order.sort_by_key(|&d| std::cmp::Reverse((layout[0].strides[d], layout[0].shape[d])));
-            layout = [layout[0].permute(&order)];
-            Layout::collapse(&mut layout);
+            chosen.sort_by_key(|&d| std::cmp::Reverse((x.strides()[d], x.shape()[d])));
         }
-        let [layout] = layout;
-        layout
+        let mut layouts: Vec<Layout> = sources.iter().map(|t| t.layout().permute(&chosen)).collect();
+        Layout::collapse(&mut layouts);
+        layouts
     };
     let (outer, inner) = (part(true), part(false));
     let gpu = gpu_of(x)?;
-    let (rows, count) = (outer.numel(), inner.numel());
+    let (rows, count) = (outer[0].numel(), inner[0].numel());
     let smallest = |l: &Layout| l.strides.iter().copied().filter(|&s| s > 0).min().unwrap_or(usize::MAX);
-    let along_columns = rows >= 32 && smallest(&outer) < smallest(&inner);
+    let along_columns = rows >= 32 && smallest(&outer[0]) < smallest(&inner[0]);
     // Pieces of what is reduced, each with a partial result.
     let unit = if along_columns { RUN } else { RUN * GROUP as usize };
-    let wanted =
-        if along_columns { ENOUGH.div_ceil(rows.max(1)) } else { (ENOUGH / GROUP as usize).div_ceil(rows.max(1)) };
-    let pieces = count.div_ceil(unit).min(wanted).max(1);
+    let enough = if along_columns { ENOUGH } else { ENOUGH / GROUP as usize };
+    let pieces = count.div_ceil(unit).min(enough.div_ceil(rows.max(1))).max(1);
     let piece = count.div_ceil(pieces).max(1);
     let target = match (pieces, along_columns) {
         (1, _) => kernel::output_of(&gpu, &shape, x.dtype())?,
@@ -89,17 +98,20 @@ pub fn fold(fold: &Fold, x: &Tensor, dims: &[usize]) -> Result<Tensor> {
     let mut launch = Kernel::new(&gpu);
     let from = launch.read(x)?;
     let to = launch.write(&target)?;
+    let other = beside.other.map_or(Ok(0), |y| launch.read(y))?;
+    let vector = beside.vector.map_or(Ok(0), |v| launch.read(v))?;
     launch.set_sizes(&[rows, count, piece, pieces]);
-    launch.set(&[from, to]);
-    for layout in [&outer, &inner] {
-        launch.set_sizes(&layout.shape);
-        launch.set_sizes(&layout.strides);
+    launch.set(&[from, to, other, vector]);
+    for layouts in [&outer, &inner] {
+        launch.set_sizes(&layouts[0].shape);
+        layouts.iter().for_each(|layout| launch.set_sizes(&layout.strides));
     }
-    let (o, i) = (outer.ndim(), inner.ndim());
-    crate::ensure!(o + i <= 12, Unsupported, "{}: {} dimensions; GPUs take 12", fold.name, o + i);
+    let (o, i) = (outer[0].ndim(), inner[0].ndim());
+    crate::ensure!((o + i) * (1 + sources.len()) <= 54, Unsupported, "{}: {} dimensions on a GPU", fold.name, o + i);
+    let has = [beside.other.is_some(), beside.vector.is_some()];
     let dtype = x.dtype();
-    let key = format!("fold {} {} {o} {i} {along_columns}", fold.name, dtype.name());
-    let text = || wgsl(fold, dtype, o, i, along_columns);
+    let key = format!("fold {} {} {o} {i} {along_columns} {has:?}", fold.name, dtype.name());
+    let text = || wgsl(fold, dtype, [o, i], along_columns, has);
     if along_columns {
         launch.run_each(&key, &text, rows * pieces)?;
     } else {
@@ -114,30 +126,53 @@ pub fn fold(fold: &Fold, x: &Tensor, dims: &[usize]) -> Result<Tensor> {
     done.alias(Layout::contiguous(&shape))
 }
 
-fn wgsl(fold: &Fold, dtype: DType, outer: usize, inner: usize, along_columns: bool) -> String {
+fn wgsl(fold: &Fold, dtype: DType, [outer, inner]: [usize; 2], along_columns: bool, has: [bool; 2]) -> String {
     let kind = element(dtype);
     let Fold { value, identity, combine, .. } = fold;
     let mut text = format!(
         "@group(0) @binding(1) var<storage, read> source: array<{kind}>;
 @group(0) @binding(2) var<storage, read_write> out: array<{kind}>;
-fn value(x: {kind}) -> {kind} {{ return {value}; }}
 fn combine(a: {kind}, b: {kind}) -> {kind} {{ return {combine}; }}
 "
     );
+    let mut binding = 3;
+    for (name, there) in [("beside", has[0]), ("vector", has[1])] {
+        if there {
+            writeln!(text, "@group(0) @binding({binding}) var<storage, read> {name}: array<f32>;").expect("text");
+            binding += 1;
+        }
+    }
+    // Where element `index` of a group of dimensions lies in both sources.
+    let sources = 1 + usize::from(has[0]);
     let mut place = |name: &str, dimensions: usize, sizes: usize| {
-        writeln!(text, "fn {name}(index: u32) -> u32 {{\nvar rest = index;\nvar place = 0u;").expect("text");
+        writeln!(text, "fn {name}(index: u32) -> vec2<u32> {{\nvar rest = index;\nvar place = vec2<u32>(0u);")
+            .expect("text");
         for d in (0..dimensions).rev() {
-            let (size, stride) = (sizes + d, sizes + dimensions + d);
+            let size = sizes + d;
             let index = if d == 0 { "rest" } else { &format!("rest % p({size}u)") };
-            writeln!(text, "place += ({index}) * p({stride}u);").expect("text");
+            let second = if sources == 2 { format!("p({}u)", sizes + 2 * dimensions + d) } else { "0u".to_string() };
+            writeln!(text, "place += ({index}) * vec2<u32>(p({}u), {second});", sizes + dimensions + d).expect("text");
             if d > 0 {
                 writeln!(text, "rest = rest / p({size}u);").expect("text");
             }
         }
         text += "return place;\n}\n";
     };
-    place("outer_place", outer, 6);
-    place("inner_place", inner, 6 + 2 * outer);
+    place("outer_place", outer, 8);
+    place("inner_place", inner, 8 + outer * (1 + sources));
+    let y = if has[0] { "beside[at.y]" } else { "x" };
+    let v = if has[1] { "vector[p(7u) + row]" } else { "x" };
+    writeln!(
+        text,
+        "fn value(start: vec2<u32>, i: u32, row: u32) -> {kind} {{
+let at = start + inner_place(i);
+let x = source[at.x];
+let y = {y};
+let v = {v};
+return {value};
+}}"
+    )
+    .expect("text");
     text += "@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
@@ -146,11 +181,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         format!(
             "let t = invocation(group, groups, local, 256u);
 if (t >= p(0u) * p(3u)) {{ return; }}
-let start = p(4u) + outer_place(t % p(0u));
+let row = t % p(0u);
+let start = vec2<u32>(p(4u), p(6u)) + outer_place(row);
 let first = (t / p(0u)) * p(2u);
 let end = min(first + p(2u), p(1u));
 var total = {identity};
-for (var i = first; i < end; i += 1u) {{ total = combine(total, value(source[start + inner_place(i)])); }}
+for (var i = first; i < end; i += 1u) {{ total = combine(total, value(start, i, row)); }}
 out[p(5u) + t] = total;
 }}
 "
@@ -158,11 +194,12 @@ out[p(5u) + t] = total;
     } else {
         format!(
             "let g = group.y * groups.x + group.x;
-let start = p(4u) + outer_place(min(g / p(3u), p(0u) - 1u));
+let row = min(g / p(3u), p(0u) - 1u);
+let start = vec2<u32>(p(4u), p(6u)) + outer_place(row);
 let first = (g % p(3u)) * p(2u);
 let end = min(first + p(2u), p(1u));
 var total = {identity};
-for (var i = first + local; i < end; i += 256u) {{ total = combine(total, value(source[start + inner_place(i)])); }}
+for (var i = first + local; i < end; i += 256u) {{ total = combine(total, value(start, i, row)); }}
 shared_total[local] = total;
 for (var half = 128u; half > 0u; half = half / 2u) {{
     workgroupBarrier();

@@ -64,6 +64,11 @@ impl Op for Spread {
         Ok(vec![result])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        self.forward(inputs, context)
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let x = &pass.saved[0];
         let mut grad = pass.grad().clone();
@@ -119,6 +124,11 @@ impl Op for Norm {
         context.save(inputs[0])?;
         context.save_result(0, &result)?;
         Ok(vec![result])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        self.forward(inputs, context)
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

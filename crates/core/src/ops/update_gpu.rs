@@ -137,8 +137,8 @@ pub fn ema(target: &Tensor, source: &Tensor, coefficient: f64) -> Result<()> {
     }
 }
 
-/// target[i] = pf·target[i] + pf·source[i]
-fn change(key: &str, target: &Tensor, source: &Tensor, factors: &[f32; 2]) -> Result<()> {
+/// target ← factors[0]·target + factors[1]·source, of one order in memory.
+pub fn change(key: &str, target: &Tensor, source: &Tensor, factors: &[f32; 2]) -> Result<()> {
     if target.numel() == 0 {
         return Ok(());
     }

@@ -16,6 +16,8 @@ pub(super) struct Coverage {
     pub nan: Cell,
     /// Value and gradient on a GPU as on the CPU.
     pub gpu: Cell,
+    /// Whether the sizes that are tried now are tried on a GPU too.
+    pub looks_at_gpu: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

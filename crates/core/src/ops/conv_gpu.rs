@@ -1,0 +1,264 @@
+//! Convolution on a GPU and its two gradients, as implicit products of matrices: no image is unfolded in memory.
+
+use crate::error::Result;
+use crate::ops::conv_product::Filter;
+use crate::ops::kernel::{self, Kernel, gpu_of};
+use crate::ops::product_gpu::{self, Along, Plan};
+use crate::ops::{movement, movement_gpu, reduce_gpu};
+use crate::shape::{Layout, contiguous_strides};
+use crate::tensor::Tensor;
+
+/// Sizes of a convolution: [batch, channels, height, width] of image and result, [out, in of a group, height, width] of
+/// the filter.
+struct Sizes {
+    filter: Filter,
+    image: [usize; 4],
+    result: [usize; 4],
+    kernel: [usize; 4],
+}
+
+impl Sizes {
+    fn new(filter: Filter, image: &[usize], kernel: &[usize]) -> Sizes {
+        let axis = |d: usize| {
+            let reach = filter.dilation[d] * (kernel[2 + d] - 1) + 1;
+            (image[2 + d] + 2 * filter.padding[d] - reach) / filter.stride[d] + 1
+        };
+        let four = |s: &[usize]| <[usize; 4]>::try_from(s).expect("four dimensions");
+        Sizes { filter, image: four(image), result: [image[0], kernel[0], axis(0), axis(1)], kernel: four(kernel) }
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel[2] * self.kernel[3]
+    }
+
+    fn out_of_group(&self) -> usize {
+        self.kernel[0] / self.filter.groups
+    }
+
+    fn is_empty(&self) -> bool {
+        self.image.iter().chain(&self.result).chain(&self.kernel).any(|&n| n == 0)
+    }
+
+    /// What distinguishes kernels, and the constants in their texts.
+    fn constants(&self) -> (String, String) {
+        let Filter { stride, padding, dilation, .. } = self.filter;
+        let numbers = [
+            ("KERNEL_X", self.kernel[3]),
+            ("STRIDE_Y", stride[0]),
+            ("STRIDE_X", stride[1]),
+            ("PAD_Y", padding[0]),
+            ("PAD_X", padding[1]),
+            ("DILATION_Y", dilation[0]),
+            ("DILATION_X", dilation[1]),
+            ("IN", self.kernel[1]),
+            ("OUT", self.out_of_group()),
+        ];
+        let key = numbers.iter().map(|(_, n)| n.to_string()).collect::<Vec<_>>().join(" ");
+        (key, numbers.iter().map(|(name, n)| format!("const {name} = {n}u;\n")).collect())
+    }
+
+    /// Records a product for every group. `places`: where a, b, out and the bias begin.
+    fn run(&self, name: &str, plan: &Plan, along: Along, tensors: &[&Tensor], out: &Tensor, own: &str) -> Result<()> {
+        let gpu = gpu_of(out)?;
+        let (key, constants) = self.constants();
+        for first in (0..self.filter.groups).step_by(plan.most_batches(&gpu)) {
+            let some = (self.filter.groups - first).min(plan.most_batches(&gpu));
+            let mut launch = Kernel::new(&gpu);
+            let [a, b] = [launch.read(tensors[0])?, launch.read(tensors[1])?];
+            let to = launch.write(out)?;
+            let bias = tensors.get(2).map_or(Ok(0), |bias| launch.read(bias))?;
+            launch.set_sizes(&[plan.rows, plan.columns, plan.inner]);
+            launch.set(&[a, b, to, bias]);
+            let [_, channels, height, width] = self.image;
+            launch.set_sizes(&[height, width, channels]);
+            let [_, channels, height, width] = self.result;
+            launch.set_sizes(&[height, width, channels]);
+            launch.set_sizes(&[plan.parts, plan.part, first, self.kernel.iter().product()]);
+            let with_bias = tensors.len() > 2;
+            let factors = || {
+                let bias = match with_bias {
+                    true => {
+                        "@group(0) @binding(4) var<storage, read> bias: array<f32>;
+fn bias_of(n: u32) -> f32 { return bias[p(6u) + n]; }\n"
+                    }
+                    false => "fn bias_of(n: u32) -> f32 { return 0.0; }\n",
+                };
+                format!("{constants}{}\n{bias}{own}", include_str!("conv.wgsl"))
+            };
+            product_gpu::run(launch, &gpu, &format!("{name} {key} {with_bias}"), plan, some, along, &factors)?;
+        }
+        Ok(())
+    }
+}
+
+/// A filter [out, in, y, x] in another order of memory; `order` says which dimension comes first, second and so on.
+fn arranged(weight: &Tensor, order: [usize; 4]) -> Result<Tensor> {
+    let shape: Vec<usize> = order.iter().map(|&d| weight.shape()[d]).collect();
+    let view = weight.alias(weight.layout().permute(&order))?;
+    let copied =
+        movement_gpu::copy(&view, Layout { strides: contiguous_strides(&shape), offset: 0, ..view.layout().clone() })?;
+    Ok(copied)
+}
+
+fn channels_last(shape: [usize; 4]) -> Layout {
+    Layout { shape: shape.as_slice().into(), strides: Tensor::strides_for(&shape, true), offset: 0 }
+}
+
+const FORWARD: &str = "
+// Of the result's pixel: (first element of its image, first row and column of the image that the filter sees, inside).
+fn row_a(m: u32) -> vec4<i32> {
+    let at = pixel(m, p(10u), p(11u));
+    return vec4<i32>(i32(p(3u) + at.x * p(7u) * p(8u) * p(9u) + group_number * IN), i32(at.y * STRIDE_Y) - i32(PAD_Y),
+        i32(at.z * STRIDE_X) - i32(PAD_X), select(0, 1, m < p(0u)));
+}
+fn inner_a(k: u32) -> vec4<i32> { return vec4<i32>(tap(k, IN), select(0, 1, k < end_inner)); }
+fn value_a(r: vec4<i32>, k: vec4<i32>) -> f32 {
+    let y = r.y + k.x;
+    let x = r.z + k.y;
+    if ((r.w & k.w) == 0 || y < 0 || y >= i32(p(7u)) || x < 0 || x >= i32(p(8u))) { return 0.0; }
+    return a[u32(r.x) + (u32(y) * p(8u) + u32(x)) * p(9u) + u32(k.z)];
+}
+fn column_b(n: u32) -> vec2<u32> {
+    return vec2<u32>(p(4u) + (group_number * OUT + n) * p(2u), select(0u, 1u, n < p(1u)));
+}
+fn inner_b(k: u32) -> vec2<u32> { return vec2<u32>(k, select(0u, 1u, k < end_inner)); }
+fn value_b(c: vec2<u32>, k: vec2<u32>) -> f32 {
+    if ((c.y & k.y) == 0u) { return 0.0; }
+    return b[c.x + k.x];
+}
+fn store(m: u32, n: u32, sum: f32) {
+    if (m < p(0u) && n < p(1u)) {
+        let channel = group_number * OUT + n;
+        out[p(5u) + m * p(12u) + channel] = sum + bias_of(channel);
+    }
+}
+";
+
+/// The cross-correlation of an image (channels last) with a filter, plus a bias; channels last.
+pub fn forward(filter: Filter, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let sizes = Sizes::new(filter, x.shape(), weight.shape());
+    let out = kernel::output(&gpu_of(x)?, channels_last(sizes.result), x.dtype())?;
+    if out.numel() == 0 {
+        return Ok(out);
+    }
+    if sizes.is_empty() {
+        // No input channel: zeros, or the bias.
+        let zeros = out.zeros_like()?;
+        return match bias {
+            Some(bias) => crate::ops::elementwise::add(&zeros, &movement::reshape_to(bias, &[1, bias.numel(), 1, 1])?),
+            None => Ok(zeros),
+        };
+    }
+    let weight = arranged(weight, [0, 2, 3, 1])?;
+    let [batch, _, height, width] = sizes.result;
+    let product = [batch * height * width, sizes.out_of_group(), sizes.taps() * sizes.kernel[1]];
+    let plan = Plan::new(product, filter.groups, false);
+    let bias = bias.map(|bias| movement::contiguous(&bias.detach()?)).transpose()?;
+    let tensors: Vec<&Tensor> = [x, &weight].into_iter().chain(&bias).collect();
+    sizes.run("conv", &plan, Along { a_inner: true, b_inner: true }, &tensors, &out, FORWARD)?;
+    Ok(out)
+}
+
+const IMAGE_GRADIENT: &str = "
+// Of the image's pixel: (first element of its result, its row and column with the padding, inside).
+fn row_a(m: u32) -> vec4<i32> {
+    let at = pixel(m, p(7u), p(8u));
+    return vec4<i32>(i32(p(3u) + at.x * p(10u) * p(11u) * p(12u) + group_number * OUT), i32(at.y + PAD_Y), i32(at.z + PAD_X),
+        select(0, 1, m < p(0u)));
+}
+fn inner_a(k: u32) -> vec4<i32> { return vec4<i32>(tap(k, OUT), select(0, 1, k < end_inner)); }
+fn value_a(r: vec4<i32>, k: vec4<i32>) -> f32 {
+    let down = r.y - k.x;
+    let right = r.z - k.y;
+    if ((r.w & k.w) == 0 || down < 0 || right < 0) { return 0.0; }
+    let y = u32(down) / STRIDE_Y;
+    let x = u32(right) / STRIDE_X;
+    let hit = y * STRIDE_Y == u32(down) && x * STRIDE_X == u32(right);
+    if (!hit || y >= p(10u) || x >= p(11u)) { return 0.0; }
+    return a[u32(r.x) + (y * p(11u) + x) * p(12u) + u32(k.z)];
+}
+fn column_b(n: u32) -> vec2<u32> { return vec2<u32>(p(4u) + n, select(0u, 1u, n < p(1u))); }
+// b is [tap, out, in of a group]; the inner dimension counts taps and the outs of this group.
+fn inner_b(k: u32) -> vec2<u32> {
+    return vec2<u32>(((k / OUT) * p(12u) + group_number * OUT + k % OUT) * IN, select(0u, 1u, k < end_inner));
+}
+fn value_b(c: vec2<u32>, k: vec2<u32>) -> f32 {
+    if ((c.y & k.y) == 0u) { return 0.0; }
+    return b[c.x + k.x];
+}
+fn store(m: u32, n: u32, sum: f32) {
+    if (m < p(0u) && n < p(1u)) { out[p(5u) + m * p(9u) + group_number * IN + n] = sum; }
+}
+";
+
+/// The gradient of the image, of that height and width, from that of the result (channels last); channels last.
+pub fn image_gradient(filter: Filter, dy: &Tensor, weight: &Tensor, size: [usize; 2]) -> Result<Tensor> {
+    let shape = [dy.shape()[0], weight.shape()[1] * filter.groups, size[0], size[1]];
+    let mut sizes = Sizes::new(filter, &shape, weight.shape());
+    sizes.result = [dy.shape()[0], dy.shape()[1], dy.shape()[2], dy.shape()[3]];
+    let out = kernel::output(&gpu_of(dy)?, channels_last(shape), dy.dtype())?;
+    if out.numel() == 0 {
+        return Ok(out);
+    }
+    if sizes.is_empty() {
+        return out.zeros_like();
+    }
+    let weight = arranged(weight, [2, 3, 0, 1])?;
+    let product = [shape[0] * shape[2] * shape[3], sizes.kernel[1], sizes.taps() * sizes.out_of_group()];
+    let plan = Plan::new(product, filter.groups, false);
+    sizes.run("conv image", &plan, Along { a_inner: true, b_inner: false }, &[dy, &weight], &out, IMAGE_GRADIENT)?;
+    Ok(out)
+}
+
+const FILTER_GRADIENT: &str = "
+fn row_a(m: u32) -> vec2<u32> { return vec2<u32>(p(3u) + group_number * OUT + m, select(0u, 1u, m < p(0u))); }
+fn inner_a(k: u32) -> vec2<u32> { return vec2<u32>(k * p(12u), select(0u, 1u, k < end_inner)); }
+fn value_a(r: vec2<u32>, k: vec2<u32>) -> f32 {
+    if ((r.y & k.y) == 0u) { return 0.0; }
+    return a[r.x + k.x];
+}
+// (down, right, channel) of the tap, less the padding.
+fn column_b(n: u32) -> vec4<i32> {
+    return vec4<i32>(tap(n, IN), select(0, 1, n < p(1u))) - vec4<i32>(i32(PAD_Y), i32(PAD_X), 0, 0);
+}
+// Of the result's pixel: (first element of the image, row and column where the filter begins, inside).
+fn inner_b(k: u32) -> vec4<i32> {
+    let at = pixel(k, p(10u), p(11u));
+    return vec4<i32>(i32(p(4u) + at.x * p(7u) * p(8u) * p(9u) + group_number * IN), i32(at.y * STRIDE_Y),
+        i32(at.z * STRIDE_X), select(0, 1, k < end_inner));
+}
+fn value_b(c: vec4<i32>, k: vec4<i32>) -> f32 {
+    let y = k.y + c.x;
+    let x = k.z + c.y;
+    if ((c.w & k.w) == 0 || y < 0 || y >= i32(p(7u)) || x < 0 || x >= i32(p(8u))) { return 0.0; }
+    return b[u32(k.x) + (u32(y) * p(8u) + u32(x)) * p(9u) + u32(c.z)];
+}
+// In the order of the filter: [out, in of a group, tap].
+fn store(m: u32, n: u32, sum: f32) {
+    if (m < p(0u) && n < p(1u)) {
+        let taps = p(1u) / IN;
+        out[p(5u) + part_number * p(16u) + ((group_number * OUT + m) * IN + n % IN) * taps + n / IN] = sum;
+    }
+}
+";
+
+/// The gradient of a filter of that shape from image and gradient of the result (both channels last); row-major. What
+/// is summed, all pixels of the batch, is long: it is cut into parts that are added up.
+pub fn filter_gradient(filter: Filter, x: &Tensor, dy: &Tensor, shape: [usize; 4]) -> Result<Tensor> {
+    let mut sizes = Sizes::new(filter, x.shape(), &shape);
+    sizes.result = [dy.shape()[0], dy.shape()[1], dy.shape()[2], dy.shape()[3]];
+    let gpu = gpu_of(x)?;
+    if sizes.is_empty() {
+        return Tensor::full_on(&x.device()?, &shape, 0.0, x.dtype());
+    }
+    let [batch, _, height, width] = sizes.result;
+    let product = [sizes.out_of_group(), sizes.taps() * sizes.kernel[1], batch * height * width];
+    let plan = Plan::new(product, filter.groups, true);
+    let whole = [&[plan.parts][..], &shape].concat();
+    let out = kernel::output_of(&gpu, if plan.parts == 1 { &shape } else { &whole }, x.dtype())?;
+    sizes.run("conv filter", &plan, Along { a_inner: false, b_inner: false }, &[dy, x], &out, FILTER_GRADIENT)?;
+    if plan.parts == 1 {
+        return Ok(out);
+    }
+    reduce_gpu::fold(&reduce_gpu::SUM, &out, &[0])?.alias(Layout::contiguous(&shape))
+}
