@@ -88,6 +88,10 @@ macro_rules! unary {
     )*
         #[cfg(test)]
         const UNARY: &[&str] = &[$(stringify!($name)),*];
+        /// What each row keeps, and its text.
+        #[cfg(all(test, feature = "gpu"))]
+        pub(crate) const UNARY_TEXTS: &[((bool, bool), elementwise_gpu::UnaryText)] =
+            &[$((<$type as Unary>::KEEPS, <$type as Unary>::TEXT)),*];
     };
     // Only the loop over what the row keeps is compiled.
     (@gradient $type:ident true true $inputs:ident $c:ident) => {
@@ -328,6 +332,8 @@ macro_rules! binary {
     )*
         #[cfg(test)]
         const BINARY: &[&str] = &[$(stringify!($name)),*];
+        #[cfg(all(test, feature = "gpu"))]
+        pub(crate) const BINARY_TEXTS: &[([&str; 2], &str)] = &[$(<$type as Binary>::TEXT),*];
     };
 }
 

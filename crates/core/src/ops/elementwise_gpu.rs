@@ -323,3 +323,43 @@ pub fn choose(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 
 const _: () = assert!(GROUP == 256, "ENTRY says 256");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::elementwise::{BINARY_TEXTS, UNARY_TEXTS};
+    use crate::ops::kernel::validation::check;
+
+    fn valid(name: &str, inputs: &[&str], constants: &[&str], text: &str) {
+        let expression = Expression { name, inputs, constants, text };
+        let floats = vec![DType::F32; inputs.len()];
+        for dimensions in [0, 1, 2, 5] {
+            check(name, &wgsl(&expression, &floats, DType::F32, dimensions));
+        }
+        for still in [true, false] {
+            check(name, &wgsl_four(&expression, &vec![still; inputs.len()]));
+        }
+    }
+
+    #[test]
+    fn every_row_and_its_gradient_is_valid_without_a_driver() {
+        for (keeps, row) in UNARY_TEXTS {
+            valid(row.name, &[row.value.0], row.constants, row.value.1);
+            let ([x, y, g], text) = row.gradient;
+            let names: Vec<&str> =
+                [(keeps.0, x), (keeps.1, y), (true, g)].iter().filter(|n| n.0).map(|n| n.1).collect();
+            valid(row.name, &names, row.constants, text);
+        }
+        for (names, text) in BINARY_TEXTS {
+            valid(text, names, &[], text);
+        }
+    }
+
+    #[test]
+    fn rust_tokens_become_wgsl() {
+        assert_eq!(
+            in_wgsl("x / (1.0 + exp(- x)) + explain(max(x, y))"),
+            "x / (1.0 + m_exp(- x)) + explain(m_max(x, y)) "
+        );
+    }
+}

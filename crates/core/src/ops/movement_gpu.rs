@@ -144,8 +144,8 @@ let i = invocation(group, groups, local, 256u);
 var word = 0u;
 for (var k = 0u; k < 4u; k += 1u) {
     if (i * 4u + k < p(0u)) {
-        let from = places(i * 4u + k).x;
-        word |= ((a[from / 4u] >> (from % 4u * 8u)) & 0xffu) << (k * 8u);
+        let place = places(i * 4u + k).x;
+        word |= ((a[place / 4u] >> (place % 4u * 8u)) & 0xffu) << (k * 8u);
     }
 }
 out[p(2u) / 4u + i] = word;\n}\n"

@@ -128,8 +128,8 @@ let columns = columns_over(ix);
 var sum = 0.0;
 for (var oy = rows.x; oy < rows.y; oy += 1u) {{
     for (var ox = columns.x; ox < columns.y; ox += 1u) {{
-        let from = ((image * p(4u) + oy) * p(5u) + ox) * p(1u) + c;
-        if (places[p(10u) + from].x == iy * p(3u) + ix) {{ sum += values[p(9u) + from]; }}
+        let source = ((image * p(4u) + oy) * p(5u) + ox) * p(1u) + c;
+        if (places[p(10u) + source].x == iy * p(3u) + ix) {{ sum += values[p(9u) + source]; }}
     }}
 }}
 out[p(11u) + i] = sum;

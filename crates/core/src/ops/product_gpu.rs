@@ -146,3 +146,31 @@ workgroupBarrier();\n}\n";
     }
     text + "}\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tile_is_valid_without_a_driver_and_within_webgpus_limits() {
+        let factors = format!("fn bias_of(n: u32) -> f32 {{ return 0.0; }}\n{}", include_str!("matmul.wgsl"));
+        for tile in [16, 32, 64] {
+            for a_inner in [true, false] {
+                for b_inner in [true, false] {
+                    let text = wgsl(tile, Along { a_inner, b_inner }, &factors);
+                    crate::ops::kernel::validation::check("product", &text);
+                }
+            }
+            assert!(2 * 16 * (tile / 4) * 16 <= 16384 && (tile / 4).pow(2) <= 256);
+        }
+    }
+
+    #[test]
+    fn long_sums_are_cut_into_parts_that_cover_them() {
+        for sizes in [[64, 576, 65536], [1, 1, 1], [10, 10, 1000], [512, 4608, 256], [2000, 2000, 2000]] {
+            let plan = Plan::new(sizes, 1, true);
+            assert!(plan.parts * plan.part >= sizes[2] && (plan.parts - 1) * plan.part < sizes[2], "{plan:?}");
+            assert_eq!(Plan::new(sizes, 1, false).parts, 1);
+        }
+    }
+}

@@ -185,3 +185,23 @@ pub fn changed(gradient: &Tensor, name: &str, text: &str, value: f64) -> Result<
     let expression = Expression { name, inputs: &["g"], constants: &["value"], text };
     map(&expression, &[value as f32], &[gradient], DType::F32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::wgsl;
+
+    #[test]
+    fn every_rule_is_valid_without_a_driver() {
+        let rules: Vec<&str> = include_str!("update.wgsl")
+            .lines()
+            .filter(|line| line.contains("-> Change"))
+            .filter_map(|line| line.strip_prefix("fn ")?.split('(').next())
+            .collect();
+        assert!(rules.len() >= 15, "{rules:?}");
+        for rule in rules {
+            for (states, measured) in [(0, true), (3, false)] {
+                crate::ops::kernel::validation::check(rule, &wgsl(rule, states, measured));
+            }
+        }
+    }
+}
