@@ -139,7 +139,8 @@ pub fn conv_transpose2d(
         if more > 0 {
             let mut shape = x.shape().to_vec();
             shape[2 + d] = more;
-            x = movement::channels_last(&movement::cat(&[&x, &Tensor::zeros(&shape, x.dtype())?], 2 + d as i64)?)?;
+            let zeros = Tensor::full_on(&x.device()?, &shape, 0.0, x.dtype())?;
+            x = movement::channels_last(&movement::cat(&[&x, &zeros], 2 + d as i64)?)?;
         }
     }
     let filter = Filter { stride, padding, dilation, groups };
