@@ -41,6 +41,7 @@ describe('examples', () => {
       ...few.filter((change) => !change.includes('val.batch')),
       `data.train.dataset.dataset={type: concat, datasets: [${Array(3).fill(hub).join(', ')}]}`,
       `data.val.dataset.dataset=${hub}`,
+      'data.val.dataset.lengths=[0.5,0.5]',
     ],
     'simclr-photos.yaml': [...few, ...smallBaseline],
     'supervised-fashion-mnist.yaml': [...few, ...['train', 'val'].map((part) => `data.${part}.dataset=${clothes}`)],
