@@ -276,8 +276,8 @@ impl Pixels<'_> {
     fn grey_sum(&self) -> f64 {
         let [red, green, blue] = &self.planes;
         match (self.channels, self.whole) {
-            (3, true) => lane_sum(red, green, blue, |rgb| grey::<u8>(rgb)),
-            (3, false) => lane_sum(red, green, blue, |rgb| grey::<f32>(rgb)),
+            (3, true) => lane_sum(red, green, blue, grey::<u8>),
+            (3, false) => lane_sum(red, green, blue, grey::<f32>),
             _ => lane_sum(red, red, red, |[value, ..]| value),
         }
     }
