@@ -66,6 +66,12 @@ pub fn central(extent: usize, size: usize) -> i64 {
     (spare as f64 / 2.0).round_ties_even() as i64 - added_before as i64
 }
 
+/// Input pixel floor((i + shift) · scale) of each output pixel i; PyTorch computes the place in float32.
+pub(super) fn nearest_places(input: usize, output: usize, shift: f32) -> Vec<usize> {
+    let scale = input as f32 / output as f32;
+    (0..output).map(|i| (((i as f32 + shift) * scale) as usize).min(input - 1)).collect()
+}
+
 /// A quarter turn counter-clockwise, `turns` times.
 pub fn rotate_quarters<T: Sample>(input: &Planes<T>, turns: usize, out: &mut Planes<T>) {
     let (height, width) = (input.height, input.width);

@@ -4,6 +4,7 @@
 //! arithmetic of PyTorch's uint8 kernels, so results are equal and not merely close. Floats: the same weights in float32.
 //! With antialias a filter of support s covers s·scale input pixels where the image shrinks (as in Pillow).
 
+use super::geometry::nearest_places;
 use super::planes::{Planes, Sample, Source};
 use crate::cpu::dispatch::{Kernel, dispatch};
 use crate::ensure;
@@ -380,11 +381,12 @@ fn pick_nearest<T: Resample>(
     out: &mut Planes<T>,
 ) {
     let window = resampling.window;
-    let mut columns = nearest_places(window.width, out.width, resampling.interpolation);
+    let shift = if resampling.interpolation == Interpolation::NearestExact { 0.5 } else { 0.0 };
+    let mut columns = nearest_places(window.width, out.width, shift);
     if resampling.mirrored {
         columns.reverse();
     }
-    let rows = nearest_places(window.height, out.height, resampling.interpolation);
+    let rows = nearest_places(window.height, out.height, shift);
     let channels = source.channels;
     for (y, &from) in rows.iter().enumerate() {
         source.read_row(window.top + from, window.left, &mut scratch.row[..window.width * channels]);
@@ -394,11 +396,4 @@ fn pick_nearest<T: Resample>(
             }
         }
     }
-}
-
-/// Input pixel of each output pixel; PyTorch computes the place in float32.
-fn nearest_places(input: usize, output: usize, interpolation: Interpolation) -> Vec<usize> {
-    let scale = input as f32 / output as f32;
-    let shift = if interpolation == Interpolation::NearestExact { 0.5 } else { 0.0 };
-    (0..output).map(|i| (((i as f32 + shift) * scale) as usize).min(input - 1)).collect()
 }
