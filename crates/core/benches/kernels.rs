@@ -22,7 +22,9 @@ fn main() {
         match argument.as_str() {
             "--threads" => set_num_threads(value().parse().expect("a number of threads")),
             "--processor-time" => {
-                assert!(cfg!(target_os = "linux"), "--processor-time needs Linux");
+                if !cfg!(target_os = "linux") {
+                    panic!("--processor-time needs Linux");
+                }
                 PROCESSOR_TIME.store(true, Relaxed);
                 set_num_threads(1);
             }
