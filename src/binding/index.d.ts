@@ -617,7 +617,7 @@ export interface DecodedImage {
   data: Uint8Array
 }
 
-/** The pixels of a JPEG, PNG or WebP file, upright, as RGB. Rejects with a message that begins with ERR_DATA. */
+/** The pixels of a JPEG, PNG, WebP, GIF or BMP file, upright, as RGB. Rejects with a message that begins with ERR_DATA. */
 export declare function decodeImage(bytes: Uint8Array): Promise<DecodedImage>
 
 /** target ← c·target + (1 − c)·source for every pair, in place. */
@@ -704,7 +704,7 @@ export declare function gradientNorm(parameters: Array<Tensor>): number
 /** Which of these have a gradient. */
 export declare function haveGradients(parameters: Array<Tensor>): Array<boolean>
 
-/** [width, height] from the header of a JPEG, PNG or WebP file, upright. ERR_DATA where there is none. */
+/** [width, height] from the header of a JPEG, PNG, WebP, GIF or BMP file, upright. ERR_DATA where there is none. */
 export declare function imageSize(bytes: Uint8Array): Array<number>
 
 /** What an image or a sequence is resized to, and how. */
