@@ -1,7 +1,7 @@
 /** Convolutional backbones: options and shapes. Their values are compared in the reference vectors and in `pretrained`. */
 import { describe, expect, test } from 'vitest'
 import * as nn from '../../src/nn/index.js'
-import { cat, noGrad, randn } from '../../src/tensor/index.js'
+import { cat, manualSeed, noGrad, randn, type Tensor } from '../../src/tensor/index.js'
 import { numbers } from './close.js'
 
 const shapeOf = (model: nn.Module, shape: number[]) => noGrad(() => model.eval().forward(randn(shape))).shape
@@ -84,4 +84,30 @@ describe('bad images name the shapes', () => {
       expect.objectContaining({ code: 'ERR_SHAPE', message: expect.stringMatching(message) as string }),
     )
   })
+})
+
+test('a watched block of a residual network, whose layers run one by one, gives the same bits', async () => {
+  const run = async (watched: boolean) => {
+    manualSeed(3)
+    const block = new nn.BasicBlock(16, 16, 1, null)
+    const input = randn([2, 16, 6, 5], { requiresGrad: true })
+    const seen: number[][] = []
+    if (watched) block.bn2.registerForwardHook((_, output) => void seen.push((output as Tensor).shape))
+    if (watched) block.relu.registerForwardHook(() => void seen.push([]))
+    const output = block.forward(input)
+    output.square().sum().backward()
+    expect(seen).toEqual(watched ? [[], [2, 16, 6, 5], []] : [])
+    const gradients = [input, ...block.parameters()].map((one) => one.grad)
+    const floats = [...block.buffers()].filter((buffer) => buffer.dtype === 'float32')
+    return Promise.all([output, ...gradients, ...floats].map((one) => numbers(one as Tensor)))
+  }
+  expect(await run(true)).toEqual(await run(false))
+})
+
+test('another layer in the place of a batch norm or a ReLU runs as it is', async () => {
+  const block = new nn.BasicBlock(4, 4, 1, null)
+  const input = randn([1, 4, 3, 3])
+  Object.assign(block, { bn1: new nn.Identity(), bn2: new nn.Identity(), relu: new nn.Identity() })
+  const plain = block.conv2.forward(block.conv1.forward(input)).add(input)
+  expect(await numbers(block.forward(input))).toEqual(await numbers(plain))
 })

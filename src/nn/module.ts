@@ -226,6 +226,11 @@ export abstract class Module<Output = Tensor> {
     }
   }
 
+  /** Whether somebody looks at each forward of this module: a hook, or a recorder that put its own in place. */
+  get isWatched(): boolean {
+    return Object.hasOwn(this, 'forward')
+  }
+
   #wrapForward(): void {
     const original = this.forward.bind(this)
     const wrapped = (input: Tensor, ...more: unknown[]): Output => {

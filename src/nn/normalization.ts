@@ -1,7 +1,8 @@
 /** Batch, instance, layer, group and root-mean-square normalisation under torch.nn's names; each keeps the shape. */
 import { SptError } from '../errors.js'
 import { noGrad, ones, scope, type Tensor, zeros } from '../tensor/index.js'
-import { type Cost, Module, parameter } from './module.js'
+import { ReLU } from './activation.js'
+import { type Cost, type Layer, Module, parameter } from './module.js'
 
 /** As fvcore counts: 5 operations a value where the statistics are taken from the input, 4 without a weight. */
 function measured(output: Tensor, weight: Tensor | null): Cost {
@@ -47,6 +48,12 @@ abstract class BatchNorm extends Module {
   protected abstract readonly axes: readonly number[]
 
   forward(input: Tensor): Tensor {
+    this.check(input)
+    return this.normalise(input)
+  }
+
+  /** @throws ERR_SHAPE for an input of other axes or channels. */
+  protected check(input: Tensor): void {
     if (!this.axes.includes(input.ndim) || input.shape[1] !== this.numFeatures) {
       throw new SptError(
         'ERR_SHAPE',
@@ -54,7 +61,6 @@ abstract class BatchNorm extends Module {
           `second, got [${input.shape.join(', ')}]`,
       )
     }
-    return this.normalise(input)
   }
 
   /** Known statistics are one multiplication and one addition a value. */
@@ -63,10 +69,14 @@ abstract class BatchNorm extends Module {
   }
 
   protected normalise(input: Tensor): Tensor {
-    const useBatch = this.training || !this.runningMean
-    const { runningMean, runningVar, numBatchesTracked: count } = this
-    if (this.training) count?.add_(1)
-    return input.batchNorm(runningMean, runningVar, this.weight, this.bias, useBatch, this.momentum, this.eps)
+    return input.batchNorm(...this.step())
+  }
+
+  /** Counts a batch in training; what the native operation takes. */
+  protected step() {
+    const { runningMean, runningVar, weight, bias, momentum, eps } = this
+    if (this.training) this.numBatchesTracked?.add_(1)
+    return [runningMean, runningVar, weight, bias, this.training || !runningMean, momentum, eps] as const
   }
 }
 
@@ -86,6 +96,23 @@ export class BatchNorm1dNoBias extends BatchNorm1d {
 /** Of [batch, channels, height, width]; torch.nn.BatchNorm2d. */
 export class BatchNorm2d extends BatchNorm {
   protected readonly axes = [4]
+
+  /** relu(forward(input) + residual) in one native operation. */
+  forwardRelu(input: Tensor, residual?: Tensor): Tensor {
+    this.check(input)
+    return input.batchNormRelu(residual ?? null, ...this.step())
+  }
+}
+
+/**
+ * relu(norm(input) + residual). A batch norm and a ReLU are one native operation, bit for bit the same, which neither keeps
+ * nor stores what lies between; layers that somebody watches, and others, run one by one.
+ */
+export function normRelu(norm: Layer, relu: Layer, input: Tensor, residual?: Tensor): Tensor {
+  const plain = norm.constructor === BatchNorm2d && relu.constructor === ReLU && !norm.isWatched && !relu.isWatched
+  if (plain) return (norm as BatchNorm2d).forwardRelu(input, residual)
+  const normalised = norm.forward(input)
+  return relu.forward(residual ? normalised.add(residual) : normalised)
 }
 
 /**

@@ -6,7 +6,7 @@ import { Conv2d } from './convolution.js'
 import { kaimingNormal_ } from './init.js'
 import { Identity, Linear } from './linear.js'
 import { Module } from './module.js'
-import { BatchNorm2d } from './normalization.js'
+import { BatchNorm2d, normRelu } from './normalization.js'
 import { AdaptiveAvgPool2d, MaxPool2d } from './pooling.js'
 
 /** Two 3×3 convolutions beside a shortcut: the block of ResNet-18 and -34. */
@@ -29,9 +29,8 @@ export class BasicBlock extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const inner = this.relu.forward(this.bn1.forward(this.conv1.forward(x)))
-    const residual = this.bn2.forward(this.conv2.forward(inner))
-    return this.relu.forward(residual.add(this.downsample?.forward(x) ?? x))
+    const inner = normRelu(this.bn1, this.relu, this.conv1.forward(x))
+    return normRelu(this.bn2, this.relu, this.conv2.forward(inner), this.downsample?.forward(x) ?? x)
   }
 }
 
@@ -59,10 +58,9 @@ export class Bottleneck extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const narrow = this.relu.forward(this.bn1.forward(this.conv1.forward(x)))
-    const inner = this.relu.forward(this.bn2.forward(this.conv2.forward(narrow)))
-    const residual = this.bn3.forward(this.conv3.forward(inner))
-    return this.relu.forward(residual.add(this.downsample?.forward(x) ?? x))
+    const narrow = normRelu(this.bn1, this.relu, this.conv1.forward(x))
+    const inner = normRelu(this.bn2, this.relu, this.conv2.forward(narrow))
+    return normRelu(this.bn3, this.relu, this.conv3.forward(inner), this.downsample?.forward(x) ?? x)
   }
 }
 
@@ -120,7 +118,7 @@ export class ResNet extends Module {
 
   /** The map after the last stage, [batch, patchDim, height / 32, width / 32] (height / 8 with `lowResolution`). */
   forwardFeatures(x: Tensor): Tensor {
-    let y = this.maxpool.forward(this.relu.forward(this.bn1.forward(this.conv1.forward(x))))
+    let y = this.maxpool.forward(normRelu(this.bn1, this.relu, this.conv1.forward(x)))
     for (const layer of [this.layer1, this.layer2, this.layer3, this.layer4]) y = layer.forward(y)
     return y
   }

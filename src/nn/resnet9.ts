@@ -5,7 +5,7 @@ import { Sequential } from './containers.js'
 import { Conv2d } from './convolution.js'
 import { Identity, Linear } from './linear.js'
 import { type Layer, Module } from './module.js'
-import { BatchNorm2d } from './normalization.js'
+import { BatchNorm2d, normRelu } from './normalization.js'
 import { AdaptiveMaxPool2d, MaxPool2d } from './pooling.js'
 
 export interface ResNet9Options {
@@ -80,8 +80,8 @@ export class ResNet9Block extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const inner = this.relu.forward(this.convRes1Bn.forward(this.convRes1.forward(x)))
-    return this.relu.forward(this.convRes2Bn.forward(this.convRes2.forward(inner))).add(x)
+    const inner = normRelu(this.convRes1Bn, this.relu, this.convRes1.forward(x))
+    return normRelu(this.convRes2Bn, this.relu, this.convRes2.forward(inner)).add(x)
   }
 }
 

@@ -50,11 +50,7 @@ const plain: ThisType<Tensor> & Record<string, unknown> = {
     const list = typeof sizes === 'number' ? evenSizes(length, sizes) : sizes
     const total = list.reduce((sum, size) => sum + size, 0)
     if (total !== length) throw argumentInvalid('split: sizes', `a sum of ${length}`, list)
-    let start = 0
-    return list.map((size) => {
-      start += size
-      return this.narrow(axis, start - size, size)
-    })
+    return this.splitSizes([...list], axis)
   },
 
   chunk(chunks: number, dim = 0): Tensor[] {

@@ -29,17 +29,11 @@ export const layers: Record<string, Operator> = {
       group: numberOf(graph, groups, 1),
     })
   },
-  batchNorm: (graph, [x, mean, variance, weight, bias, training, , eps]) => {
-    const value = tensorOf(graph, x)
-    if (training === true || isAbsent(mean) || isAbsent(variance)) {
-      throw graph.unsupported("it uses the batch's own statistics, which a model for inference cannot")
-    }
-    const channels = fixed(graph, value.shape[1])
-    const scale = isAbsent(weight) ? graph.filled(1, [channels], value.dtype) : tensorOf(graph, weight)
-    const shift = isAbsent(bias) ? graph.filled(0, [channels], value.dtype) : tensorOf(graph, bias)
-    return graph.node('BatchNormalization', [value, scale, shift, tensorOf(graph, mean), tensorOf(graph, variance)], {
-      epsilon: new Float(numberOf(graph, eps, 1e-5)),
-    })
+  batchNorm,
+  batchNormRelu: (graph, [x, residual, ...rest]) => {
+    const normalised = batchNorm(graph, [x, ...rest])
+    const sum = isAbsent(residual) ? normalised : graph.node('Add', [normalised, tensorOf(graph, residual)])
+    return graph.node('Relu', [sum])
   },
   layerNorm: (graph, [x, shape, weight, bias, eps]) => {
     const [value, sizes] = [tensorOf(graph, x), numbersOf(graph, shape)]
@@ -127,6 +121,19 @@ interface ConvolutionArguments {
 }
 
 /** Over one axis or two. */
+function batchNorm(graph: Graph, [x, mean, variance, weight, bias, training, , eps]: readonly unknown[]): string {
+  const value = tensorOf(graph, x)
+  if (training === true || isAbsent(mean) || isAbsent(variance)) {
+    throw graph.unsupported("it uses the batch's own statistics, which a model for inference cannot")
+  }
+  const channels = fixed(graph, value.shape[1])
+  const scale = isAbsent(weight) ? graph.filled(1, [channels], value.dtype) : tensorOf(graph, weight)
+  const shift = isAbsent(bias) ? graph.filled(0, [channels], value.dtype) : tensorOf(graph, bias)
+  return graph.node('BatchNormalization', [value, scale, shift, tensorOf(graph, mean), tensorOf(graph, variance)], {
+    epsilon: new Float(numberOf(graph, eps, 1e-5)),
+  })
+}
+
 function convolution(graph: Graph, x: Value, weight: Value, bias: unknown, given: ConvolutionArguments): string {
   const kernel = weight.shape.slice(2).map((size) => fixed(graph, size))
   const perAxis = (arg: unknown, fallback: number): number[] => {

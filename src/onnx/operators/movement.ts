@@ -31,6 +31,15 @@ export const movement: Record<string, Operator> = {
     const end = addSizes(begin, sizeOfArgument(graph, length), stride)
     return slice(graph, tensorOf(graph, x), numberOf(graph, dim), begin, end, stride)
   },
+  splitSizes: (graph, [x, , dim], results) => {
+    const [value, axis] = [tensorOf(graph, x), numberOf(graph, dim)]
+    let end: Size = 0
+    return results.map((result) => {
+      const begin = end
+      end = addSizes(begin, shapeOf(result)[axis] ?? 0)
+      return slice(graph, value, axis, begin, end)
+    })
+  },
   select: (graph, [x, dim, index]) => {
     const value = tensorOf(graph, x)
     const place = graph.scalar(numberOf(graph, index), 'int64')

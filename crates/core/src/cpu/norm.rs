@@ -1,5 +1,6 @@
 //! Loops of normalisation: moments, application and gradients, over channels (batch norm) and over rows (layer norm).
 //! Each reads memory once: a block is summed and centred while it is in cache, blocks are merged in float64.
+//! The file is long because the two kinds share their loops.
 
 use super::dispatch::{Kernel, dispatch};
 use super::threads::{SharedPointer, parallel_ranges, range_chunk};
@@ -197,21 +198,81 @@ fn sum_of<T: Float, const N: usize>(inputs: [&[T]; N], f: impl Fn([T; N]) -> T) 
 
 /// y = (x − mean)·scale + shift, one of each a channel.
 pub fn channel_apply<T: Float>(x: &[T], shape: Channels, mean: &[T], scale: &[T], shift: &[T], y: &mut [T]) {
-    assert!(x.len() == y.len() && x.len() == shape.count() * shape.channels);
+    apply([x], shape, [mean, scale, shift], y, |[x], [mean, scale, shift]| (x - mean) * scale + shift);
+}
+
+/// y = max((x − mean)·scale + shift + residual, 0).
+pub fn channel_apply_relu<T: Float>(
+    x: &[T],
+    residual: Option<&[T]>,
+    shape: Channels,
+    mean: &[T],
+    scale: &[T],
+    shift: &[T],
+    y: &mut [T],
+) {
+    let constants = [mean, scale, shift];
+    match residual {
+        Some(residual) => apply([x, residual], shape, constants, y, |[x, residual], [mean, scale, shift]| {
+            rectified((x - mean) * scale + shift + residual)
+        }),
+        None => apply([x], shape, constants, y, |[x], [mean, scale, shift]| rectified((x - mean) * scale + shift)),
+    }
+}
+
+/// max(x, 0); NaN stays.
+#[inline(always)]
+fn rectified<T: Float>(x: T) -> T {
+    if x <= T::ZERO { T::ZERO } else { x }
+}
+
+/// y = f(inputs, constants of the channel), block by block.
+fn apply<T: Float, F: Fn([T; N], [T; K]) -> T + Copy + Sync, const N: usize, const K: usize>(
+    x: [&[T]; N],
+    shape: Channels,
+    constants: [&[T]; K],
+    y: &mut [T],
+    f: F,
+) {
+    assert!(y.len() == shape.count() * shape.channels && x.iter().all(|x| x.len() == y.len()));
     let shared = SharedPointer::new(y);
     parallel_ranges(shape.blocks(), shape.grain(), |blocks| {
         for block in blocks {
             let range = shape.elements(block);
             // SAFETY: blocks are disjoint.
             let y = unsafe { shared.slice(range.clone()) };
-            let f = |[x]: [T; 1], [mean, scale, shift]: [T; 3]| (x - mean) * scale + shift;
-            wide::<T, _>(Apply { x: [&x[range]], y, inner: shape.inner, constants: [mean, scale, shift], f });
+            wide::<T, _>(Apply { x: x.map(|x| &x[range.clone()]), y, inner: shape.inner, constants, f });
         }
     });
 }
 
-/// Of each channel: Σ gradient, and Σ gradient·(x − mean).
-pub fn channel_gradient_sums<T: Float>(x: &[T], gradient: &[T], shape: Channels, mean: &[T]) -> (Vec<f64>, Vec<f64>) {
+/// The rectifier behind a normalisation without residual: the gradient passes where (x − mean)·scale + shift > 0.
+#[derive(Clone, Copy)]
+pub struct Rectifier<'a, T> {
+    pub scale: &'a [T],
+    pub shift: &'a [T],
+}
+
+/// The gradient in front of the rectifier.
+#[inline(always)]
+fn passed<T: Float>(x: T, gradient: T, mean: T, scale: T, shift: T) -> T {
+    if (x - mean) * scale + shift > T::ZERO { gradient } else { T::ZERO }
+}
+
+/// 1 where the rectifier passes the gradient, else 0.
+pub fn channel_passes<T: Float>(x: &[T], shape: Channels, mean: &[T], rectifier: Rectifier<T>, y: &mut [T]) {
+    let constants = [mean, rectifier.scale, rectifier.shift];
+    apply([x], shape, constants, y, |[x], [mean, scale, shift]| passed(x, T::ONE, mean, scale, shift));
+}
+
+/// Of each channel: Σ gradient, and Σ gradient·(x − mean), of the gradient in front of the rectifier if there is one.
+pub fn channel_gradient_sums<T: Float>(
+    x: &[T],
+    gradient: &[T],
+    shape: Channels,
+    mean: &[T],
+    rectifier: Option<Rectifier<T>>,
+) -> (Vec<f64>, Vec<f64>) {
     assert!(x.len() == gradient.len() && x.len() == shape.count() * shape.channels);
     let parts = reduce_blocks(shape, |blocks, [sums, products]| {
         let (mut sum, mut product) = (vec![T::ZERO; shape.channels], vec![T::ZERO; shape.channels]);
@@ -222,6 +283,7 @@ pub fn channel_gradient_sums<T: Float>(x: &[T], gradient: &[T], shape: Channels,
                 gradient: &gradient[range],
                 inner: shape.inner,
                 mean,
+                rectifier,
                 sum: &mut sum,
                 product: &mut product,
             });
@@ -246,6 +308,7 @@ struct GradientSums<'a, T> {
     gradient: &'a [T],
     inner: usize,
     mean: &'a [T],
+    rectifier: Option<Rectifier<'a, T>>,
     sum: &'a mut [T],
     product: &'a mut [T],
 }
@@ -254,37 +317,69 @@ impl<T: Float> Kernel for GradientSums<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let GradientSums { x, gradient, inner, mean, sum, product } = self;
+        let GradientSums { x, gradient, inner, mean, rectifier, sum, product } = self;
         if inner > 1 {
             for (c, (x, g)) in x.chunks_exact(inner).zip(gradient.chunks_exact(inner)).enumerate() {
-                sum[c] = T::from_f64(sum_of([g], |[g]| g));
-                product[c] = T::from_f64(sum_of([x, g], |[x, g]| g * (x - mean[c])));
+                let m = mean[c];
+                let [total, weighted] = match rectifier {
+                    Some(Rectifier { scale, shift }) => {
+                        let (a, b) = (scale[c], shift[c]);
+                        [
+                            sum_of([x, g], |[x, g]| passed(x, g, m, a, b)),
+                            sum_of([x, g], |[x, g]| passed(x, g, m, a, b) * (x - m)),
+                        ]
+                    }
+                    None => [sum_of([g], |[g]| g), sum_of([x, g], |[x, g]| g * (x - m))],
+                };
+                (sum[c], product[c]) = (T::from_f64(total), T::from_f64(weighted));
             }
             return;
         }
         let mean = &mean[..sum.len()];
-        sum_columns([gradient], sum, |[g], _| g);
-        sum_columns([x, gradient], product, |[x, g], c| g * (x - mean[c]));
+        if let Some(Rectifier { scale, shift }) = rectifier {
+            let (scale, shift) = (&scale[..sum.len()], &shift[..sum.len()]);
+            sum_columns([x, gradient], sum, |[x, g], c| passed(x, g, mean[c], scale[c], shift[c]));
+            sum_columns([x, gradient], product, |[x, g], c| passed(x, g, mean[c], scale[c], shift[c]) * (x - mean[c]));
+        } else {
+            sum_columns([gradient], sum, |[g], _| g);
+            sum_columns([x, gradient], product, |[x, g], c| g * (x - mean[c]));
+        }
     }
 }
 
-/// out = a·gradient + b·(x − mean) + c, one of each a channel: the gradient of x through batch statistics.
-pub fn channel_gradient<T: Float>(x: &[T], gradient: &[T], shape: Channels, [mean, a, b, c]: [&[T]; 4], out: &mut [T]) {
-    assert!(x.len() == out.len() && gradient.len() == out.len() && x.len() == shape.count() * shape.channels);
-    let shared = SharedPointer::new(out);
-    parallel_ranges(shape.blocks(), shape.grain(), |blocks| {
-        for block in blocks {
-            let range = shape.elements(block);
-            // SAFETY: blocks are disjoint.
-            let y = unsafe { shared.slice(range.clone()) };
-            wide::<T, _>(Apply {
-                x: [&x[range.clone()], &gradient[range]],
-                y,
-                inner: shape.inner,
-                constants: [mean, a, b, c],
-                f: |[x, g]: [T; 2], [mean, a, b, c]: [T; 4]| a * g + (b * (x - mean) + c),
+/// out = a·gradient + b·(x − mean) + c, one of each a channel: the gradient of x through batch statistics. With `shift` the
+/// gradient is that behind a rectifier of scale `a`.
+pub fn channel_gradient<T: Float>(
+    x: &[T],
+    gradient: &[T],
+    shape: Channels,
+    [mean, a, b, c]: [&[T]; 4],
+    shift: Option<&[T]>,
+    out: &mut [T],
+) {
+    match shift {
+        Some(shift) => {
+            apply([x, gradient], shape, [mean, a, b, c, shift], out, |[x, g], [mean, a, b, c, shift]| {
+                a * passed(x, g, mean, a, shift) + (b * (x - mean) + c)
             });
         }
+        None => {
+            apply([x, gradient], shape, [mean, a, b, c], out, |[x, g], [mean, a, b, c]| a * g + (b * (x - mean) + c))
+        }
+    }
+}
+
+/// out = scale·gradient, of the gradient in front of the rectifier: the gradient of x through given statistics.
+pub fn channel_gradient_passed<T: Float>(
+    x: &[T],
+    gradient: &[T],
+    shape: Channels,
+    mean: &[T],
+    Rectifier { scale, shift }: Rectifier<T>,
+    out: &mut [T],
+) {
+    apply([x, gradient], shape, [mean, scale, shift], out, |[x, g], [mean, scale, shift]| {
+        scale * passed(x, g, mean, scale, shift)
     });
 }
 

@@ -1,14 +1,19 @@
-//! Batch norm: normalisation of each channel over the batch, with running statistics. Row-major or channels innermost
-//! in memory, as the input is.
+//! Batch norm: normalisation of each channel over the batch, with running statistics; alone, or with what follows it in a
+//! residual network: a sum and a rectifier, which then read and write memory no time of their own. Row-major or channels
+//! innermost in memory, as the input is. (It is long because forward and backward have a form for each of the three, and one to
+//! differentiate again.)
 
 use crate::autograd;
-use crate::cpu::norm::{Channels, channel_apply, channel_gradient, channel_gradient_sums, channel_moments};
+use crate::cpu::norm::{
+    Channels, Rectifier, channel_apply, channel_apply_relu, channel_gradient, channel_gradient_passed,
+    channel_gradient_sums, channel_moments, channel_passes,
+};
 use crate::dtype::Float;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply};
 #[cfg(feature = "gpu")]
 use crate::ops::batch_norm_gpu;
-use crate::ops::elementwise::mul;
+use crate::ops::elementwise::{add, map_same, mul, relu};
 use crate::ops::movement::{self, reshape_to};
 use crate::ops::norm::{Statistics, check_parameter, differentiable, vector};
 use crate::ops::reduce::sum_to;
@@ -34,6 +39,28 @@ pub struct BatchNormOptions<'a> {
 /// (x − mean)/√(variance + ε) · weight + bias for each channel of [B, C] or [B, C, …] (Ioffe & Szegedy 2015). In training
 /// the biased variance of the batch normalises, the unbiased one goes into the running variance.
 pub fn batch_norm(x: &Tensor, options: BatchNormOptions) -> Result<Tensor> {
+    normalize(x, options, Then::Nothing)
+}
+
+/// max([`batch_norm`] + residual, 0), bit for bit; the residual has the shape of x.
+pub fn batch_norm_relu(x: &Tensor, residual: Option<&Tensor>, options: BatchNormOptions) -> Result<Tensor> {
+    if !x.is_host() {
+        // No kernel of its own there.
+        let y = batch_norm(x, options)?;
+        return relu(&residual.map_or(Ok(y.clone()), |residual| add(&y, residual))?);
+    }
+    normalize(x, options, residual.map_or(Then::Relu, Then::AddRelu))
+}
+
+/// What follows the normalisation in the same operation.
+#[derive(Clone, Copy)]
+enum Then<R> {
+    Nothing,
+    Relu,
+    AddRelu(R),
+}
+
+fn normalize(x: &Tensor, options: BatchNormOptions, then: Then<&Tensor>) -> Result<Tensor> {
     ensure!(x.ndim() >= 2, Shape, "batchNorm: needs [batch, channel, …], not shape {:?}", x.shape());
     let channels = x.shape()[1];
     let BatchNormOptions { running, weight, bias, .. } = options;
@@ -56,12 +83,32 @@ pub fn batch_norm(x: &Tensor, options: BatchNormOptions) -> Result<Tensor> {
         "batchNorm: outside training it needs the running mean and variance"
     );
     let x = in_known_order(x)?;
-    let inputs: Vec<&Tensor> = [&x].into_iter().chain(weight).chain(bias).collect();
+    let residual = match then {
+        Then::AddRelu(residual) => {
+            ensure!(
+                residual.shape() == x.shape() && residual.dtype() == x.dtype(),
+                Shape,
+                "batchNorm: the residual is {:?} {}, the input {:?} {}",
+                residual.shape(),
+                residual.dtype().name(),
+                x.shape(),
+                x.dtype().name()
+            );
+            Some(residual)
+        }
+        _ => None,
+    };
+    let inputs: Vec<&Tensor> = [&x].into_iter().chain(weight).chain(bias).chain(residual).collect();
     let statistics = match running {
         Some((mean, variance)) if !options.training => Some((mean.detach()?, variance.detach()?)),
         _ => None,
     };
-    let op = BatchNorm { statistics, epsilon: options.epsilon, has: [weight.is_some(), bias.is_some()] };
+    let then = match then {
+        Then::Nothing => Then::Nothing,
+        Then::Relu => Then::Relu,
+        Then::AddRelu(_) => Then::AddRelu(()),
+    };
+    let op = BatchNorm { statistics, epsilon: options.epsilon, has: [weight.is_some(), bias.is_some()], then };
     let [y, batch_mean, batch_variance] = three(apply(op, &inputs)?);
     if let Some((mean, variance)) = running
         && options.training
@@ -115,40 +162,51 @@ fn channels_of(x: &Tensor) -> (Channels, bool) {
     }
 }
 
-/// A gradient in the same order of memory as the (dense) value it belongs to.
-fn arranged_as(gradient: &Tensor, x: &Tensor) -> Result<Tensor> {
-    let gradient = gradient.detach()?;
+/// A tensor of the shape of the (dense) value x, in the same order of memory.
+fn arranged_as(other: &Tensor, x: &Tensor) -> Result<Tensor> {
+    let other = other.detach()?;
     if !channels_of(x).1 {
-        return movement::contiguous(&gradient);
+        return movement::contiguous(&other);
     }
     let n = x.ndim() as i64;
     let inward: Vec<i64> = [0].into_iter().chain(2..n).chain([1]).collect();
     let outward: Vec<i64> = [0, n - 1].into_iter().chain(1..n - 1).collect();
-    movement::permute(&movement::contiguous(&movement::permute(&gradient, &inward)?)?, &outward)
+    movement::permute(&movement::contiguous(&movement::permute(&other, &inward)?)?, &outward)
 }
 
-/// Inputs: x in known order, then weight and bias if `has` them. Results: y, mean and biased variance of the batch.
+/// Inputs: x in known order, then weight and bias if `has` them, then the residual if `then` has one. Results: y, mean and
+/// biased variance of the batch. Of the rectifier nothing is kept but y, and that only behind a residual: before, its sign
+/// follows from x.
 struct BatchNorm {
     /// Mean and variance to use instead of the batch's own.
     statistics: Option<(Tensor, Tensor)>,
     epsilon: f64,
     has: [bool; 2],
+    then: Then<()>,
 }
 
 impl Op for BatchNorm {
     fn name(&self) -> &'static str {
-        "batchNorm"
+        match self.then {
+            Then::Nothing => "batchNorm",
+            _ => "batchNormRelu",
+        }
     }
 
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let x = inputs[0];
+        let at_bias = 1 + usize::from(self.has[0]);
         let weight = self.has[0].then(|| movement::contiguous(&inputs[1].detach()?)).transpose()?;
-        let bias = self.has[1].then(|| movement::contiguous(&inputs[inputs.len() - 1].detach()?)).transpose()?;
+        let bias = self.has[1].then(|| movement::contiguous(&inputs[at_bias].detach()?)).transpose()?;
+        let residual = match self.then {
+            Then::AddRelu(()) => Some(arranged_as(inputs[inputs.len() - 1], x)?),
+            _ => None,
+        };
         context.mark_constant(1);
         context.mark_constant(2);
         let (shape, _) = channels_of(x);
         let strides = x.layout().dense_strides();
-        dispatch_float!(x.dtype(), "batchNorm", T => {
+        dispatch_float!(x.dtype(), self.name(), T => {
             let (mean, variance) = match &self.statistics {
                 Some((mean, variance)) => (as_f64::<T>(mean)?, as_f64::<T>(variance)?),
                 None if x.numel() == 0 => (vec![0.0; shape.channels], vec![1.0; shape.channels]),
@@ -160,19 +218,31 @@ impl Op for BatchNorm {
             };
             let inverse = vector::<T>(variance.iter().map(|v| 1.0 / (v + self.epsilon).sqrt()))?;
             let (mean, variance) = (vector::<T>(mean)?, vector::<T>(variance)?);
-            let scale = scales::<T>(&inverse, weight.as_ref());
-            let shift = bias.as_ref().map_or_else(|| vec![0.0; shape.channels], |b| b.slice::<T>().to_vec());
+            let (scale, shift) = (scales::<T>(&inverse, weight.as_ref()), shifts::<T>(bias.as_ref(), shape));
             let mut y = Buffer::<T>::new(x.numel())?;
             if x.numel() > 0 {
-                channel_apply(x.slice::<T>(), shape, mean.slice::<T>(), &scale, &shift, &mut y);
+                let (x, mean) = (x.slice::<T>(), mean.slice::<T>());
+                match self.then {
+                    Then::Nothing => channel_apply(x, shape, mean, &scale, &shift, &mut y),
+                    _ => {
+                        let residual = residual.as_ref().map(|residual| residual.slice::<T>());
+                        channel_apply_relu(x, residual, shape, mean, &scale, &shift, &mut y);
+                    }
+                }
             }
+            let y = Tensor::from_buffer_strided(y, x.shape(), strides, x.dtype());
             context.save(x)?;
             context.save(&mean.detach()?)?;
             context.save(&inverse)?;
             if self.has[0] {
                 context.save(inputs[1])?;
             }
-            Ok(vec![Tensor::from_buffer_strided(y, x.shape(), strides, x.dtype()), mean, variance])
+            match self.then {
+                Then::Relu if self.has[1] => context.save(inputs[at_bias])?,
+                Then::AddRelu(()) => context.save_result(0, &y)?,
+                _ => {}
+            }
+            Ok(vec![y, mean, variance])
         })
     }
 
@@ -206,11 +276,29 @@ impl Op for BatchNorm {
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [x, mean, inverse] = [&pass.saved[0], &pass.saved[1], &pass.saved[2]];
-        let weight = pass.saved.get(3);
-        let bias = 1 + self.has[0] as usize;
+        let weight = self.has[0].then(|| &pass.saved[3]);
+        let bias = 1 + usize::from(self.has[0]);
+        let residual = bias + usize::from(self.has[1]);
+        let has_residual = matches!(self.then, Then::AddRelu(()));
         let needs = [pass.needs(0), self.has[0] && pass.needs(1), self.has[1] && pass.needs(bias)];
-        let Some(gradient) = &pass.grads[0] else { return Ok(vec![None; bias + self.has[1] as usize]) };
+        let Some(gradient) = &pass.grads[0] else {
+            return Ok(vec![None; residual + usize::from(has_residual)]);
+        };
+        let before_sum = match self.then {
+            Then::AddRelu(()) => Some(passed_where_positive(&pass.saved[pass.saved.len() - 1], gradient)?),
+            _ => None,
+        };
+        let gradient = before_sum.as_ref().unwrap_or(gradient);
+        // The last saved, if anything of the rectifier was.
+        let shift = match self.then {
+            Then::Relu if self.has[1] => Some(&pass.saved[pass.saved.len() - 1]),
+            _ => None,
+        };
         let results = if autograd::is_enabled() {
+            let gradient = &match self.then {
+                Then::Relu => mul(gradient, &self.passes(x, [mean, inverse], weight, shift)?)?,
+                _ => gradient.clone(),
+            };
             let mut along: Dims = Dims::from_elem(1, x.ndim());
             along[1] = x.shape()[1];
             let over: Vec<i64> = (0..x.ndim() as i64).filter(|&d| d != 1).collect();
@@ -232,13 +320,30 @@ impl Op for BatchNorm {
                 let found = batch_norm_gpu::gradient(x, &gradient, [mean, inverse], weight.as_ref(), own, needs)?;
                 return Ok(self.listed(found, needs));
             }
-            dispatch_float!(x.dtype(), "batchNorm", T => {
-                let weight = weight.map(movement::contiguous).transpose()?;
-                self.kernels::<T>(x, &gradient, [mean, inverse], weight.as_ref(), needs)?
+            dispatch_float!(x.dtype(), self.name(), T => {
+                let [weight, shift] = [weight, shift].map(|t| t.map(movement::contiguous).transpose());
+                self.kernels::<T>(x, &gradient, [mean, inverse], weight?.as_ref(), shift?.as_ref(), needs)?
             })
         };
-        Ok(self.listed(results, needs))
+        let mut gradients = self.listed(results, needs);
+        gradients.extend(has_residual.then(|| before_sum.filter(|_| pass.needs(residual))));
+        Ok(gradients)
     }
+}
+
+/// The gradient in front of a rectifier of result y: where y > 0. In operations that can be differentiated, if they are to be.
+fn passed_where_positive(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    let y = y.detach()?;
+    if autograd::is_enabled() {
+        let positive = dispatch_float!(y.dtype(), "batchNormRelu", T => map_same::<T, 1, true>(&[&y], #[inline(always)] |[y]| {
+            if y > 0.0 { 1.0 } else { 0.0 }
+        }))?;
+        return mul(gradient, &positive);
+    }
+    let gradient = arranged_as(gradient, &y)?;
+    dispatch_float!(y.dtype(), "batchNormRelu", T => map_same::<T, 2, true>(&[&y, &gradient], #[inline(always)] |[y, g]| {
+        if y > 0.0 { g } else { 0.0 }
+    }))
 }
 
 impl BatchNorm {
@@ -250,12 +355,35 @@ impl BatchNorm {
         gradients
     }
 
+    /// 1 where the rectifier behind the normalisation (without residual) passes the gradient, else 0.
+    fn passes(
+        &self,
+        x: &Tensor,
+        [mean, inverse]: [&Tensor; 2],
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let x = x.detach()?;
+        let (shape, _) = channels_of(&x);
+        let [weight, bias] = [weight, bias].map(|t| t.map(|t| movement::contiguous(&t.detach()?)).transpose());
+        dispatch_float!(x.dtype(), "batchNormRelu", T => {
+            let (scale, shift) = (scales::<T>(inverse, weight?.as_ref()), shifts::<T>(bias?.as_ref(), shape));
+            let mut out = Buffer::<T>::new(x.numel())?;
+            if x.numel() > 0 {
+                let rectifier = Rectifier { scale: &scale, shift: &shift };
+                channel_passes(x.slice::<T>(), shape, mean.slice::<T>(), rectifier, &mut out);
+            }
+            Ok(Tensor::from_buffer_strided(out, x.shape(), x.layout().dense_strides(), x.dtype()))
+        })
+    }
+
     fn kernels<T: Float>(
         &self,
         x: &Tensor,
         gradient: &Tensor,
         [mean, inverse]: [&Tensor; 2],
         weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
         needs: [bool; 3],
     ) -> Result<[Option<Tensor>; 3]> {
         if x.numel() == 0 {
@@ -264,9 +392,15 @@ impl BatchNorm {
         }
         let (shape, _) = channels_of(x);
         let (x_values, g_values) = (x.slice::<T>(), gradient.slice::<T>());
+        let mean = mean.slice::<T>();
         let own = self.statistics.is_none();
+        let (scale, shift) = (scales::<T>(inverse, weight), shifts::<T>(bias, shape));
+        let rectifier = match self.then {
+            Then::Relu => Some(Rectifier { scale: &scale[..], shift: &shift[..] }),
+            _ => None,
+        };
         let (sums, products) = if own || needs[1] || needs[2] {
-            channel_gradient_sums(x_values, g_values, shape, mean.slice::<T>())
+            channel_gradient_sums(x_values, g_values, shape, mean, rectifier)
         } else {
             (vec![0.0; shape.channels], vec![0.0; shape.channels])
         };
@@ -274,17 +408,19 @@ impl BatchNorm {
         let dx = needs[0]
             .then(|| {
                 let mut out = Buffer::<T>::new(x.numel())?;
-                let scale = scales::<T>(inverse, weight);
-                let zero = vec![T::ZERO; shape.channels];
                 if own {
                     let count = shape.count() as f64;
                     let of = |f: &dyn Fn(usize) -> f64| -> Vec<T> {
                         (0..shape.channels).map(|c| T::from_f64(f(c))).collect()
                     };
                     let slope = of(&|c| -scale[c].to_f64() * inverses[c].to_f64().powi(2) * products[c] / count);
-                    let shift = of(&|c| -scale[c].to_f64() * sums[c] / count);
-                    channel_gradient(x_values, g_values, shape, [mean.slice::<T>(), &scale, &slope, &shift], &mut out);
+                    let offset = of(&|c| -scale[c].to_f64() * sums[c] / count);
+                    let constants = [mean, &scale, &slope, &offset];
+                    channel_gradient(x_values, g_values, shape, constants, rectifier.map(|r| r.shift), &mut out);
+                } else if let Some(rectifier) = rectifier {
+                    channel_gradient_passed(x_values, g_values, shape, mean, rectifier, &mut out);
                 } else {
+                    let zero = vec![T::ZERO; shape.channels];
                     channel_apply(g_values, shape, &zero, &scale, &zero, &mut out);
                 }
                 Ok(Tensor::from_buffer_strided(out, x.shape(), x.layout().dense_strides(), x.dtype()))
@@ -308,6 +444,11 @@ fn scales<T: Float>(inverse: &Tensor, weight: Option<&Tensor>) -> Vec<T> {
     }
 }
 
+/// The bias, or zeros.
+fn shifts<T: Float>(bias: Option<&Tensor>, shape: Channels) -> Vec<T> {
+    bias.map_or_else(|| vec![T::ZERO; shape.channels], |bias| bias.slice::<T>().to_vec())
+}
+
 #[cfg_attr(feature = "node", napi_derive::napi)]
 impl Tensor {
     /// (x − mean)/√(variance + eps) · weight + bias for each channel of [B, C] or [B, C, …]; all of shape [C]. In training
@@ -323,121 +464,50 @@ impl Tensor {
         momentum: Option<f64>,
         eps: Option<f64>,
     ) -> Result<Tensor> {
-        ensure!(
-            running_mean.is_some() == running_var.is_some(),
-            Argument,
-            "batchNorm: running mean and running variance come together"
-        );
-        let options = BatchNormOptions {
-            running: running_mean.zip(running_var),
-            weight,
-            bias,
-            training: training.unwrap_or(false),
-            momentum: momentum.unwrap_or(0.1),
-            epsilon: eps.unwrap_or(1e-5),
-        };
-        batch_norm(self, options)
+        batch_norm(self, options_of([running_mean, running_var, weight, bias], training, momentum, eps)?)
     }
+
+    /// max(batchNorm + residual, 0) in one operation, bit for bit what the three give; the residual has this shape. The
+    /// other arguments are those of batchNorm.
+    #[cfg_attr(feature = "node", napi_derive::napi)]
+    pub fn batch_norm_relu(
+        &self,
+        residual: Option<&Tensor>,
+        running_mean: Option<&Tensor>,
+        running_var: Option<&Tensor>,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        training: Option<bool>,
+        momentum: Option<f64>,
+        eps: Option<f64>,
+    ) -> Result<Tensor> {
+        let options = options_of([running_mean, running_var, weight, bias], training, momentum, eps)?;
+        batch_norm_relu(self, residual, options)
+    }
+}
+
+fn options_of<'a>(
+    [running_mean, running_var, weight, bias]: [Option<&'a Tensor>; 4],
+    training: Option<bool>,
+    momentum: Option<f64>,
+    eps: Option<f64>,
+) -> Result<BatchNormOptions<'a>> {
+    ensure!(
+        running_mean.is_some() == running_var.is_some(),
+        Argument,
+        "batchNorm: running mean and running variance come together"
+    );
+    Ok(BatchNormOptions {
+        running: running_mean.zip(running_var),
+        weight,
+        bias,
+        training: training.unwrap_or(false),
+        momentum: momentum.unwrap_or(0.1),
+        epsilon: eps.unwrap_or(1e-5),
+    })
 }
 
 #[cfg(test)]
-pub fn cases() -> Vec<crate::ops::suite::Case> {
-    use crate::ops::norm::reference;
-    use crate::ops::suite::*;
-    fn options<'a>(weight: Option<&'a Tensor>, bias: Option<&'a Tensor>) -> BatchNormOptions<'a> {
-        BatchNormOptions { running: None, weight, bias, training: true, momentum: 0.1, epsilon: 1e-3 }
-    }
-    let train = |t: &[Tensor]| batch_norm(&t[0], options(t.get(1), t.get(2)));
-    let eval = |t: &[Tensor]| {
-        let running = Some((&t[1], &t[2]));
-        batch_norm(&t[0], BatchNormOptions { running, training: false, ..options(t.get(3), t.get(4)) })
-    };
-    let batch = |a: &[Array]| reference(a, true, 1e-3, |i| i[1], |i| i[1]);
-    vec![
-        case("batchNorm", "of features", [normal(&[7, 3]), normal(&[3]), normal(&[3])], train).equals(batch),
-        case("batchNorm", "of features, plain", [normal(&[7, 3])], train).equals(batch),
-        case("batchNorm", "of sequences", [normal(&[2, 3, 4]), normal(&[3]), normal(&[3])], train).equals(batch),
-        case("batchNorm", "of images", [normal(&[2, 3, 4, 5]), normal(&[3]), normal(&[3])], train).equals(batch),
-        case("batchNorm", "of images, channels last", [normal(&[2, 3, 4, 5]), normal(&[3]), normal(&[3])], |t| {
-            batch_norm(&movement::channels_last(&t[0])?, options(t.get(1), t.get(2)))
-        })
-        .equals(batch),
-        case("batchNorm", "without bias", [normal(&[7, 3]), normal(&[3])], train).equals(batch),
-        case("batchNorm", "without weight", [normal(&[7, 3]), normal(&[3])], |t| {
-            batch_norm(&t[0], options(None, t.get(1)))
-        }),
-        case("batchNorm", "many rows", [normal(&[1500, 3])], train).equals(batch),
-        case(
-            "batchNorm",
-            "eval",
-            [normal(&[2, 3, 4]), normal(&[3]).constant(), positive(&[3]).constant(), normal(&[3]), normal(&[3])],
-            eval,
-        )
-        .equals(|a| {
-            let one = |k: usize, c: usize| {
-                (a[0].values[k] - a[1].values[c]) / (a[2].values[c] + 1e-3).sqrt() * a[3].values[c] + a[4].values[c]
-            };
-            let inner = a[0].shape[2];
-            (0..a[0].values.len()).map(|k| one(k, k / inner % a[0].shape[1])).collect()
-        }),
-        case("batchNorm", "eval, plain", [normal(&[2, 3]), normal(&[3]).constant(), positive(&[3]).constant()], eval),
-    ]
-}
-
+mod tests;
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dtype::DType;
-
-    fn options<'a>(running: Option<(&'a Tensor, &'a Tensor)>, training: bool) -> BatchNormOptions<'a> {
-        BatchNormOptions { running, weight: None, bias: None, training, momentum: 0.25, epsilon: 1e-5 }
-    }
-
-    #[test]
-    fn running_statistics_take_the_unbiased_variance() {
-        let x = Tensor::from_slice(&[1.0f64, 10.0, 3.0, 10.0, 5.0, 16.0], &[3, 2]).unwrap();
-        let mean = Tensor::from_slice(&[4.0f64, 0.0], &[2]).unwrap();
-        let variance = Tensor::from_slice(&[1.0f64, 2.0], &[2]).unwrap();
-        batch_norm(&x, options(Some((&mean, &variance)), true)).unwrap();
-        assert_eq!(mean.to_vec::<f64>().unwrap(), [0.75 * 4.0 + 0.25 * 3.0, 0.25 * 12.0]);
-        assert_eq!(variance.to_vec::<f64>().unwrap(), [0.75 + 0.25 * 4.0, 1.5 + 0.25 * 12.0]);
-        let before = variance.to_vec::<f64>().unwrap();
-        batch_norm(&x, options(Some((&mean, &variance)), false)).unwrap();
-        batch_norm(&Tensor::zeros(&[0, 2], DType::F64).unwrap(), options(Some((&mean, &variance)), true)).unwrap();
-        assert_eq!(variance.to_vec::<f64>().unwrap(), before);
-    }
-
-    #[test]
-    fn a_large_mean_does_not_eat_the_variance() {
-        // E[x²] − E[x]² in float32 would give garbage here: 10⁸ ± 1.
-        for shape in [&[4096, 3][..], &[16, 3, 256]] {
-            let n: usize = shape.iter().product();
-            let values: Vec<f32> = (0..n).map(|i| 10_000.0 + (i * 7919 % 1000) as f32 / 1000.0).collect();
-            let y = batch_norm(&Tensor::from_slice(&values, shape).unwrap(), options(None, true)).unwrap();
-            let y = y.to_vec::<f32>().unwrap();
-            let square: f64 = y.iter().map(|&v| v as f64 * v as f64).sum::<f64>() / n as f64;
-            assert!((square - 1.0).abs() < 1e-3, "variance {square}");
-        }
-    }
-
-    #[test]
-    fn channels_last_stays_and_equals_row_major() {
-        let values: Vec<f32> = (0..2 * 5 * 3 * 4).map(|i| (i as f32 * 0.7).sin()).collect();
-        let x = Tensor::from_slice(&values, &[2, 5, 3, 4]).unwrap();
-        let plain = batch_norm(&x, options(None, true)).unwrap();
-        let last = batch_norm(&movement::channels_last(&x).unwrap(), options(None, true)).unwrap();
-        assert!(last.is_channels_last() && plain.is_contiguous());
-        for (a, b) in plain.to_vec::<f32>().unwrap().iter().zip(last.to_vec::<f32>().unwrap()) {
-            assert!((a - b).abs() < 1e-5);
-        }
-    }
-
-    #[test]
-    fn one_value_a_channel_and_missing_statistics_are_errors() {
-        let x = Tensor::zeros(&[1, 3], DType::F32).unwrap();
-        let error = batch_norm(&x, options(None, true)).unwrap_err();
-        assert_eq!(error.code(), "ERR_SHAPE");
-        assert!(error.message().contains("[1, 3]"));
-        assert_eq!(batch_norm(&x, options(None, false)).unwrap_err().code(), "ERR_ARGUMENT");
-    }
-}
+pub use tests::cases;

@@ -206,25 +206,14 @@ pub fn repeat_interleave(x: &Tensor, times: usize, dim: i64) -> Result<Tensor> {
 #[cfg(feature = "node")]
 mod node {
     use super::*;
-    use napi::bindgen_prelude::Either;
     use napi_derive::napi;
 
     #[napi]
     impl Tensor {
-        /// Parts of that size (the last may be smaller), or of those sizes, along `dim` (default 0); views.
-        #[napi(js_name = "split")]
-        pub fn js_split(&self, sizes: Either<u32, Vec<u32>>, dim: Option<i64>) -> Result<Vec<Tensor>> {
-            let dim = dim.unwrap_or(0);
-            match sizes {
-                Either::A(size) => split_by(self, size as usize, dim),
-                Either::B(sizes) => split(self, &sizes.iter().map(|&s| s as usize).collect::<Vec<_>>(), dim),
-            }
-        }
-
-        /// `count` parts of equal size (the last may be smaller, and there may be fewer) along `dim` (default 0); views.
-        #[napi(js_name = "chunk")]
-        pub fn js_chunk(&self, count: u32, dim: Option<i64>) -> Result<Vec<Tensor>> {
-            chunk(self, count as usize, dim.unwrap_or(0))
+        /// Consecutive parts of those sizes along `dim`; views, whose gradients are joined in one go.
+        #[napi(js_name = "splitSizes")]
+        pub fn js_split_sizes(&self, sizes: Vec<u32>, dim: i64) -> Result<Vec<Tensor>> {
+            split(self, &sizes.iter().map(|&s| s as usize).collect::<Vec<_>>(), dim)
         }
 
         /// This joined with itself `times[d]` times along each dimension (new leading dimensions as needed).
