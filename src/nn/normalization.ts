@@ -109,8 +109,9 @@ export class BatchNorm2d extends BatchNorm {
  * nor stores what lies between; layers that somebody watches, and others, run one by one.
  */
 export function normRelu(norm: Layer, relu: Layer, input: Tensor, residual?: Tensor): Tensor {
-  const plain = norm.constructor === BatchNorm2d && relu.constructor === ReLU && !norm.isWatched && !relu.isWatched
-  if (plain) return (norm as BatchNorm2d).forwardRelu(input, residual)
+  const apart = norm.isWatched || relu.isWatched || relu.constructor !== ReLU
+  if (!apart && norm instanceof BatchNorm2d && norm.constructor === BatchNorm2d)
+    return norm.forwardRelu(input, residual)
   const normalised = norm.forward(input)
   return relu.forward(residual ? normalised.add(residual) : normalised)
 }
