@@ -1,5 +1,6 @@
 //! Tensors joined into one and cut into several, along a dimension.
 
+use crate::device::Device;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply, apply_one};
 use crate::ops::movement::{self, save_shape};
@@ -161,12 +162,13 @@ impl Op for Split {
     }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         // One copy of all parts, not a whole gradient a part.
+        let device = pass.grads.iter().flatten().next().map_or(Ok(Device::Cpu), Tensor::device)?;
         let parts = pass.grads.iter().zip(&self.sizes).map(|(grad, &size)| match grad {
             Some(grad) => Ok(grad.clone()),
             None => {
                 let mut shape = Dims::from_slice(pass.saved[0].shape());
                 shape[self.dim] = size;
-                Tensor::zeros(&shape, pass.saved[0].dtype())
+                Tensor::full_on(&device, &shape, 0.0, pass.saved[0].dtype())
             }
         });
         let parts = parts.collect::<Result<Vec<_>>>()?;
