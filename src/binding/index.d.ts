@@ -267,6 +267,11 @@ export declare class Tensor {
    * with the batch's own statistics, of which `momentum` (default 0.1) goes into the running ones; eps defaults to 1e-5.
    */
   batchNorm(runningMean?: Tensor | undefined | null, runningVar?: Tensor | undefined | null, weight?: Tensor | undefined | null, bias?: Tensor | undefined | null, training?: boolean | undefined | null, momentum?: number | undefined | null, eps?: number | undefined | null): Tensor
+  /**
+   * max(batchNorm + residual, 0) in one operation, bit for bit what the three give; the residual has this shape. The
+   * other arguments are those of batchNorm.
+   */
+  batchNormRelu(residual?: Tensor | undefined | null, runningMean?: Tensor | undefined | null, runningVar?: Tensor | undefined | null, weight?: Tensor | undefined | null, bias?: Tensor | undefined | null, training?: boolean | undefined | null, momentum?: number | undefined | null, eps?: number | undefined | null): Tensor
   /** `value` where the mask (bool or uint8, broadcast) holds. */
   maskedFill(mask: Tensor, value: number): Tensor
   /** The lower triangle of the last two dimensions: 0 above diagonal number `diagonal` (default 0, the main one). */
@@ -373,10 +378,8 @@ export declare class Tensor {
   nonzero(): Tensor
   /** The elements where the mask holds (both broadcast), in row-major order: [n]. */
   maskedSelect(mask: Tensor): Tensor
-  /** Parts of that size (the last may be smaller), or of those sizes, along `dim` (default 0); views. */
-  split(sizes: number | Array<number>, dim?: number | undefined | null): Array<Tensor>
-  /** `count` parts of equal size (the last may be smaller, and there may be fewer) along `dim` (default 0); views. */
-  chunk(count: number, dim?: number | undefined | null): Array<Tensor>
+  /** Consecutive parts of those sizes along `dim`; views, whose gradients are joined in one go. */
+  splitSizes(sizes: Array<number>, dim: number): Array<Tensor>
   /** This joined with itself `times[d]` times along each dimension (new leading dimensions as needed). */
   repeat(times: Array<number>): Tensor
   /** Each element `times` times in a row along `dim`. */
