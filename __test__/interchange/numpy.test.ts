@@ -246,8 +246,15 @@ describe('damage', () => {
   })
 })
 
-const ours: Record<string, string> = { f2: 'float32', f4: 'float32', f8: 'float64', u1: 'uint8', '?': 'bool' }
-const descriptions: Record<string, string> = { float32: '<f4', float64: '<f8', int64: '<i8', uint8: '|u1', bool: '|b1' }
+const ours: Record<string, string> = { f2: 'float16', f4: 'float32', f8: 'float64', u1: 'uint8', '?': 'bool' }
+const descriptions: Record<string, string> = {
+  float32: '<f4',
+  float16: '<f2',
+  float64: '<f8',
+  int64: '<i8',
+  uint8: '|u1',
+  bool: '|b1',
+}
 
 async function expectSame(found: Tensor, value: Tensor): Promise<void> {
   expect([found.dtype, found.shape]).toEqual([value.dtype, value.shape])

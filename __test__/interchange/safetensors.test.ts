@@ -97,12 +97,14 @@ describe('types of other programs', () => {
     parseSafetensors(file({ x: { dtype, shape, data_offsets: [0, bytes.length] } }, bytes)).tensors.get('x') as Tensor
 
   test.each([
-    ['F16', [0x00, 0x3c, 0x01, 0x00, 0xff, 0x7b, 0x00, 0xfc], [1, 2 ** -24, 65504, -Infinity]],
-    ['BF16', [0x80, 0x3f, 0x80, 0xff, 0x00, 0x80, 0x49, 0x40], [1, -Infinity, -0, 3.140625]],
-  ])('%s becomes float32', async (dtype, bytes, values) => {
+    ['F16', 'float16', [0x00, 0x3c, 0x01, 0x00, 0xff, 0x7b, 0x00, 0xfc], [1, 2 ** -24, 65504, -Infinity]],
+    ['BF16', 'bfloat16', [0x80, 0x3f, 0x80, 0xff, 0x00, 0x80, 0x49, 0x40], [1, -Infinity, -0, 3.140625]],
+  ])('%s is read as %s and written again byte for byte', async (dtype, name, bytes, values) => {
     const read = one(dtype, bytes, [2, 2])
-    expect([read.dtype, read.shape]).toEqual(['float32', [2, 2]])
+    expect([read.dtype, read.shape]).toEqual([name, [2, 2]])
     expect(await read.data()).toEqual(Float32Array.from(values))
+    await writeSafetensors(path, { x: read })
+    expect([...(await readFile(path)).subarray(-8)]).toEqual(bytes)
   })
 
   test.each([

@@ -4,7 +4,7 @@ import type { Case, Network } from '../harness/cases.js'
 import type { Setting } from '../harness/options.js'
 import type { Work } from './program.js'
 
-export function trainingStep({ network, images }: Case & { kind: 'step' }, { device }: Setting): Work {
+export function trainingStep({ network, images }: Case & { kind: 'step' }, { device, precision }: Setting): Work {
   const { module, optimizer } = build(network)
   module.to(device)
   const loss = new sp.NTXEntLoss({ temperature: 0.5 })
@@ -14,7 +14,10 @@ export function trainingStep({ network, images }: Case & { kind: 'step' }, { dev
   return {
     async run() {
       await sp.scope(async () => {
-        const [first, second] = module.forward(batch).chunk(2, 0) as [sp.Tensor, sp.Tensor]
+        // As the trainer: the network under autocast, its result and the loss in float32.
+        const forward = () => module.forward(batch)
+        const embedded = precision === 'bf16-mixed' ? sp.autocast('bfloat16', forward).to('float32') : forward()
+        const [first, second] = embedded.chunk(2, 0) as [sp.Tensor, sp.Tensor]
         const value = loss.forward(first, second)
         value.backward()
         optimizer.step()

@@ -39,7 +39,10 @@ const loader = z.object({
 const trainer = z.object({
   maxEpochs: z.int().min(-1).optional().describe('passes over the training data; -1: no limit; default 1'),
   maxSteps: z.int().min(-1).optional().describe('optimizer steps; -1: no limit'),
-  precision: z.enum(['32-true']).default('32-true').describe('number format of weights and arithmetic'),
+  precision: z
+    .enum(['32-true', 'bf16-mixed', '16-mixed'])
+    .default('32-true')
+    .describe('number format: float32, or float32 weights with products of matrices and convolutions in bfloat16'),
   checkValEveryNEpoch: z.int().min(1).default(1).describe('epochs between two validations'),
   limitTrainBatches: z.number().min(0).optional().describe('batches of an epoch, or below 1 a share of them'),
   limitValBatches: z

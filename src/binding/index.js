@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, full, getDefaultDevice, getNumThreads, gpuAdapters, gpuStatistics, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, limitGradNorm, lionStep, memory, nadamStep, operationsWithoutGpu, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setDefaultDevice, setGradEnabled, setNumThreads, setProfiling, sgdStep, stack, synchronize, takeProfile, transformBatch, transformImages, where, zerosLike } = nativeBinding
+const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, fromHalfBits, full, getAutocast, getDefaultDevice, getNumThreads, gpuAdapters, gpuStatistics, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, limitGradNorm, lionStep, memory, nadamStep, operationsWithoutGpu, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setAutocast, setDefaultDevice, setGradEnabled, setNumThreads, setProfiling, sgdStep, stack, synchronize, takeProfile, transformBatch, transformImages, where, zerosLike } = nativeBinding
 export { Generator }
 export { Pipeline }
 export { JsPipeline }
@@ -796,7 +796,9 @@ export { enterScope }
 export { exitScope }
 export { forceInstructionSet }
 export { fromData }
+export { fromHalfBits }
 export { full }
+export { getAutocast }
 export { getDefaultDevice }
 export { getNumThreads }
 export { gpuAdapters }
@@ -822,6 +824,7 @@ export { resetPeakMemory }
 export { rmspropStep }
 export { rpropStep }
 export { scaleGradients }
+export { setAutocast }
 export { setDefaultDevice }
 export { setGradEnabled }
 export { setNumThreads }

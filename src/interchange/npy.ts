@@ -3,14 +3,15 @@
  * Pickled objects, structures, texts and complex numbers are not read.
  */
 import { dataCorrupt, errorCode, reason, SptError, unsupported } from '../errors.js'
+import { fromHalfBits } from '../native.js'
 import { replaceFile } from '../runs/atomic-file.js'
-import { halfToFloat } from '../tensor/half.js'
+import { bytesOf } from '../tensor/bytes.js'
 import { hostTensor } from '../tensor/host.js'
 import { scope, type DType, type Tensor } from '../tensor/index.js'
 import { ByteReader, bytesOfFile, withFile } from './byte-reader.js'
 
 /**
- * The array of a .npy file. float16 becomes float32, the other integers int64: no value changes.
+ * The array of a .npy file. Integers other than uint8 become int64: no value changes.
  *
  * @throws ERR_DATA when the file is missing, cut off or no .npy file, or a uint64 is 2⁶³ or more; ERR_UNSUPPORTED for a
  *   type that no tensor has.
@@ -67,7 +68,13 @@ export async function readNpyFrom(where: string, bytes: ByteReader, size: number
 /** The pieces of a .npy file with this tensor. */
 export async function npyBytes(tensor: Tensor): Promise<[header: Uint8Array, data: Uint8Array]> {
   const descr = descriptions[tensor.dtype as DType]
-  if (descr === undefined) throw unsupported('writeNpy', `NumPy has no name for the type ${tensor.dtype}`)
+  if (descr === undefined) {
+    throw unsupported(
+      'writeNpy',
+      `NumPy has no type ${tensor.dtype}`,
+      "Convert it with .to('float32'), which is exact.",
+    )
+  }
   const shape = tensor.shape.length === 1 ? `(${tensor.shape[0]},)` : `(${tensor.shape.join(', ')})`
   const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }`
   // The data begin at a multiple of 64 bytes and the header ends with a new line, as the format asks.
@@ -77,8 +84,7 @@ export async function npyBytes(tensor: Tensor): Promise<[header: Uint8Array, dat
   header.set([...magic, 1, 0, length & 0xff, length >> 8])
   header.set(new TextEncoder().encode(text), 10)
   header[header.length - 1] = 0x0a
-  const data = await tensor.data()
-  return [header, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)]
+  return [header, await bytesOf(tensor)]
 }
 
 /** "\x93NUMPY" */
@@ -87,7 +93,14 @@ const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59] as const
 /** The most bytes a header may have; those of plain arrays have a few hundred. */
 const headerLimit = 2 ** 20
 
-const descriptions: Record<DType, string> = { float32: '<f4', float64: '<f8', int64: '<i8', uint8: '|u1', bool: '|b1' }
+const descriptions: Partial<Record<DType, string>> = {
+  float32: '<f4',
+  float16: '<f2',
+  float64: '<f8',
+  int64: '<i8',
+  uint8: '|u1',
+  bool: '|b1',
+}
 
 interface NpyType {
   name: string
@@ -106,7 +119,7 @@ const types: Readonly<Record<string, NpyType>> = {
   f2: {
     name: 'float16',
     size: 2,
-    make: ({ buffer }, shape) => hostTensor(halfToFloat(new Uint16Array(buffer)), shape),
+    make: ({ buffer }, shape) => fromHalfBits(new Uint16Array(buffer), shape, 'float16'),
   },
   f4: { name: 'float32', size: 4, make: ({ buffer }, shape) => hostTensor(new Float32Array(buffer), shape) },
   f8: { name: 'float64', size: 8, make: ({ buffer }, shape) => hostTensor(new Float64Array(buffer), shape) },

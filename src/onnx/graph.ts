@@ -52,6 +52,7 @@ export class Graph {
     if (value.name !== undefined) return value.name
     if (value.constants === undefined) throw this.unsupported('uses a value that was not computed')
     const [tensor] = value.constants
+    this.#arrayOf(value.dtype)
     const data = value.once ?? tensor
     const name = this.#names.get(tensor) ?? this.#unique('constant')
     this.initializers.set(name, { name, dtype: value.dtype, shape: data.shape, data })
@@ -61,7 +62,7 @@ export class Graph {
 
   /** A number without axes, in the type of a tensor. */
   scalar(value: number, dtype: DType): string {
-    const made = new (arrays[dtype] as typeof Float32Array)(1)
+    const made = new (this.#arrayOf(dtype) as typeof Float32Array)(1)
     ;(made as { [index: number]: number | bigint })[0] = dtype === 'int64' ? BigInt(Math.trunc(value)) : value
     return this.#constant(`${dtype}:${value}`, { dtype, shape: [], data: made })
   }
@@ -138,6 +139,15 @@ export class Graph {
     }
     this.nodes.splice(0, this.nodes.length, ...kept.toReversed())
     for (const name of this.initializers.keys()) if (!needed.has(name)) this.initializers.delete(name)
+  }
+
+  #arrayOf(dtype: DType): (typeof arrays)[keyof typeof arrays] {
+    if (dtype === 'bfloat16' || dtype === 'float16') {
+      throw this.unsupported(
+        `meets a tensor of ${dtype}, and models are written in float32: convert it with .to('float32')`,
+      )
+    }
+    return arrays[dtype]
   }
 
   #constant(key: string, initializer: Omit<Initializer, 'name'>): string {

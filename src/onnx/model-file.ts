@@ -4,6 +4,7 @@
  */
 import { errorCode, reason, SptError, unsupported } from '../errors.js'
 import { replaceFile } from '../runs/atomic-file.js'
+import { bytesOf } from '../tensor/bytes.js'
 import { Tensor, type DType } from '../tensor/index.js'
 import { concatenated, encode, fieldStart, Float, type Field } from './protobuf.js'
 import { showSize, type Size, VaryingSize } from './size.js'
@@ -43,9 +44,25 @@ export interface OnnxModel {
 }
 
 /** onnx.proto's TensorProto.DataType. */
-export const dataTypes: Readonly<Record<DType, number>> = { float32: 1, uint8: 2, int64: 7, bool: 9, float64: 11 }
+export const dataTypes: Readonly<Record<DType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+  bfloat16: 16,
+}
 
-const bytesPerElement: Readonly<Record<DType, number>> = { float32: 4, uint8: 1, int64: 8, bool: 1, float64: 8 }
+const bytesPerElement: Readonly<Record<DType, number>> = {
+  float32: 4,
+  uint8: 1,
+  int64: 8,
+  bool: 1,
+  float16: 2,
+  float64: 8,
+  bfloat16: 2,
+}
 
 /** What one protocol buffer may have. */
 const sizeLimit = 2 ** 31 - 1
@@ -82,7 +99,7 @@ export async function writeModel(path: string, model: OnnxModel): Promise<void> 
       for (const { initializer, start } of weights) {
         await file.writeFile(start)
         const { data } = initializer
-        const { buffer, byteOffset, byteLength } = data instanceof Tensor ? await data.data() : data
+        const { buffer, byteOffset, byteLength } = data instanceof Tensor ? await bytesOf(data) : data
         await file.writeFile(new Uint8Array(buffer, byteOffset, byteLength))
       }
     })

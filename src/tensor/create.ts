@@ -4,7 +4,7 @@ import { arange as nativeArange, type DeviceName, fromData, full as nativeFull, 
 import { randFrom, randintFrom, randnFrom, randpermFrom, type Generator } from '../native.js'
 import { defaultGenerator } from './random.js'
 
-export type DType = 'float32' | 'float64' | 'int64' | 'uint8' | 'bool'
+export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int64' | 'uint8' | 'bool'
 export type TypedArray = Float32Array | Float64Array | BigInt64Array | Uint8Array
 export type NestedArray = ReadonlyArray<number | bigint | boolean | NestedArray>
 
@@ -154,7 +154,7 @@ function fromNested(
       ? BigInt64Array.from(values, (value) => BigInt(value))
       : kind === 'float64'
         ? Float64Array.from(values, Number)
-        : kind === 'float32'
+        : kind === 'float32' || kind === 'bfloat16' || kind === 'float16'
           ? Float32Array.from(values, Number)
           : Uint8Array.from(values, Number)
   return fromData(array, [...(shape ?? sizes)], kind, device)

@@ -41,6 +41,7 @@ export {
   where,
 } from '../native.js'
 export * from './attention.js'
+export { autocast, isAutocastEnabled } from './autocast.js'
 export * from './create.js'
 export * from './distributions.js'
 export * from './einsum.js'

@@ -38,7 +38,15 @@ export const elementSizes: Readonly<Record<string, number>> = {
 /** The types of the format that no tensor of ours can hold. */
 const known = ['U64', 'F8_E4M3', 'F8_E5M2', 'F8_E8M0', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ', 'F4', 'F6_E2M3', 'F6_E3M2', 'C64']
 
-const names: Record<DType, string> = { float32: 'F32', float64: 'F64', int64: 'I64', uint8: 'U8', bool: 'BOOL' }
+const names: Record<DType, string> = {
+  float32: 'F32',
+  float64: 'F64',
+  bfloat16: 'BF16',
+  float16: 'F16',
+  int64: 'I64',
+  uint8: 'U8',
+  bool: 'BOOL',
+}
 
 /** The most bytes a header may have: what the reference implementation accepts. */
 const headerLimit = 100_000_000

@@ -4,9 +4,9 @@
  */
 import { open, type FileHandle } from 'node:fs/promises'
 import { checkpointCorrupt, checkpointMissing, reason } from '../errors.js'
-import type { Tensor } from '../native.js'
+import { fromHalfBits, type Tensor } from '../native.js'
 import { replaceFile } from '../runs/atomic-file.js'
-import { bfloatToFloat, halfToFloat } from './half.js'
+import { bytesOf } from './bytes.js'
 import { hostTensor } from './host.js'
 import { headerLength, layoutHeader, parseHeader, type SafetensorsEntry } from './safetensors-header.js'
 
@@ -18,7 +18,7 @@ export interface Safetensors {
 }
 
 /**
- * An open file; tensors are read when they are asked for. F16 and BF16 become float32, the other integers int64: no value
+ * An open file; tensors are read when they are asked for, F16 and BF16 as such, integers other than U8 as int64: no value
  * changes.
  */
 export class SafetensorsReader {
@@ -125,7 +125,7 @@ export async function writeSafetensors(
   const { header, order } = layoutHeader(named, metadata)
   await replaceFile(path, async (file) => {
     await file.writeFile(header)
-    for (const name of order) await file.writeFile(bytesOf(await (named.get(name) as Tensor).data()))
+    for (const name of order) await file.writeFile(await bytesOf(named.get(name) as Tensor))
   })
 }
 
@@ -138,9 +138,9 @@ function decode(where: string, bytes: Uint8Array<ArrayBuffer>, { dtype, shape }:
     case 'F64':
       return hostTensor(new Float64Array(buffer), shape)
     case 'F16':
-      return hostTensor(halfToFloat(new Uint16Array(buffer)), shape)
+      return fromHalfBits(new Uint16Array(buffer), shape, 'float16')
     case 'BF16':
-      return hostTensor(bfloatToFloat(new Uint16Array(buffer)), shape)
+      return fromHalfBits(new Uint16Array(buffer), shape, 'bfloat16')
     case 'I64':
       return hostTensor(new BigInt64Array(buffer), shape)
     case 'I32':
@@ -185,8 +185,4 @@ async function readAt(
     done += bytesRead
   }
   return bytes
-}
-
-function bytesOf(data: ArrayBufferView): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 }

@@ -42,7 +42,7 @@ function isPlain(value: object): boolean {
 }
 
 /** Calls `finish` once `run` has ended, however it ended; with the result if there is one. */
-function settle<T>(run: () => T, finish: (result: unknown) => void): T {
+export function settle<T>(run: () => T, finish: (result: unknown) => void): T {
   let result: T
   try {
     result = run()

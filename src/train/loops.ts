@@ -1,6 +1,6 @@
 /** The batches of an epoch and of a validation, one after the other. Epochs, and what follows them, are the trainer's. */
 import { applyBatchTransforms, type Batch, type BatchSource, disposeBatch } from '../data/index.js'
-import { noGrad, scope } from '../tensor/index.js'
+import { autocast, noGrad, scope, Tensor } from '../tensor/index.js'
 import { type BatchProgress, callHook, type Outputs, type Stage } from './callback.js'
 import { moveBatch } from './device.js'
 import type { OptimizerEntry } from './optimization.js'
@@ -115,7 +115,8 @@ async function trainStep(trainer: Trainer, batch: Batch): Promise<void> {
 
 /** The module's forward, every scalar of it logged, then what callbacks add. */
 async function forward(trainer: Trainer, batch: Batch, stage: Stage): Promise<Outputs> {
-  const outputs = await trainer.module.forward(batch, stage, progressOf(trainer))
+  const run = () => trainer.module.forward(batch, stage, progressOf(trainer))
+  const outputs = trainer.mixed ? widened(await autocast('bfloat16', run)) : await run()
   for (const [name, value] of scalarsOf(outputs)) {
     const guard = name === 'loss'
     trainer.log(`${stage}/${name}`, value, { onStep: stage === 'fit', weight: imageCount(batch), guard })
@@ -133,6 +134,12 @@ function progressOf({
 }: Trainer): BatchProgress {
   const { totalSteps, options } = rest
   return { step, batch: epoch * trainBatches + batchIdx, epoch, maxEpochs: options.maxEpochs, totalSteps }
+}
+
+/** What leaves mixed precision is float32: callbacks and queues need not know of it. */
+function widened(outputs: Outputs): Outputs {
+  const wide = (value: unknown) => (value instanceof Tensor && value.dtype === 'bfloat16' ? value.to('float32') : value)
+  return Object.fromEntries(Object.entries(outputs).map(([name, value]) => [name, wide(value)]))
 }
 
 async function logStep(trainer: Trainer): Promise<void> {

@@ -3,6 +3,8 @@ import { argumentInvalid, unsupported } from '../errors.js'
 import type { DeviceName } from '../tensor/index.js'
 import type { Callback, Logger } from './callback.js'
 
+export type Precision = '32-true' | 'bf16-mixed' | '16-mixed'
+
 export interface TrainerOptions {
   /** Default 1, or no limit where `maxSteps` is given. */
   maxEpochs?: number
@@ -10,8 +12,11 @@ export interface TrainerOptions {
   maxSteps?: number
   /** What computes: "cpu", "gpu", "gpu:1" or "gpu:<part of its name>". "auto" (default) is the CPU. */
   device?: DeviceName | 'auto'
-  /** Only 32-bit floats so far. */
-  precision?: '32-true'
+  /**
+   * `bf16-mixed`: float32 weights, products of matrices and convolutions in bfloat16 (see `autocast`); float32 and one
+   * logged line where the processor has no such products. `16-mixed` needs a GPU.
+   */
+  precision?: Precision
   callbacks?: Callback[]
   logger?: Logger | Logger[] | false
   /** Validate after every so many epochs, and always after the last. */
@@ -39,7 +44,7 @@ export interface TrainerOptions {
 const DEFAULTS = {
   device: 'auto' as DeviceName | 'auto',
   maxSteps: Infinity,
-  precision: '32-true' as const,
+  precision: '32-true' as Precision,
   checkValEveryNEpoch: 1,
   limitTrainBatches: Infinity,
   limitValBatches: Infinity,
@@ -54,7 +59,7 @@ const DEFAULTS = {
 export type ResolvedOptions = typeof DEFAULTS &
   Pick<TrainerOptions, 'gradientClipVal' | 'gradientClipAlgorithm'> & { maxEpochs: number }
 
-/** Fills in defaults and checks ranges. @throws ERR_ARGUMENT naming the option, ERR_UNSUPPORTED for other precisions. */
+/** Fills in defaults and checks ranges. @throws ERR_ARGUMENT naming the option, ERR_UNSUPPORTED for a precision CPUs lack. */
 export function resolveOptions(given: TrainerOptions): ResolvedOptions {
   // -1 is Lightning's "no limit".
   const bound = (value: number | undefined) => (value === undefined || value === -1 ? undefined : value)
@@ -62,8 +67,11 @@ export function resolveOptions(given: TrainerOptions): ResolvedOptions {
   const maxEpochs = bound(given.maxEpochs) ?? (maxSteps === Infinity && given.maxEpochs !== -1 ? 1 : Infinity)
   const { callbacks: _callbacks, logger: _logger, ...rest } = given
   const options = { ...DEFAULTS, ...rest, maxSteps, maxEpochs }
-  if (options.precision !== '32-true') {
-    throw unsupported(`Trainer: precision "${String(options.precision)}"`, 'only "32-true" is built so far')
+  if (!PRECISIONS.includes(options.precision)) {
+    throw argumentInvalid('Trainer: precision', PRECISIONS.join(', '), options.precision)
+  }
+  if (options.precision === '16-mixed') {
+    throw unsupported('Trainer: precision "16-mixed"', 'CPUs do not multiply float16', 'Use "bf16-mixed" on CPUs.')
   }
   for (const [name, least] of Object.entries(LEAST)) {
     const value = options[name as keyof typeof LEAST]
@@ -81,6 +89,8 @@ export function resolveOptions(given: TrainerOptions): ResolvedOptions {
   }
   return options
 }
+
+const PRECISIONS: readonly Precision[] = ['32-true', 'bf16-mixed', '16-mixed']
 
 const LEAST = {
   maxEpochs: 0,

@@ -4,7 +4,7 @@
  */
 import { type BatchSource, DataLoader, type DataModule } from '../data/index.js'
 import { argumentInvalid, SptError } from '../errors.js'
-import { type DeviceName, getDefaultDevice, setDefaultDevice, type Tensor } from '../tensor/index.js'
+import { cpuInfo, type DeviceName, getDefaultDevice, setDefaultDevice, type Tensor } from '../tensor/index.js'
 import { type Callback, callHook, type Logger, type Stage } from './callback.js'
 import { describeDevice, openDevice } from './device.js'
 import { Logbook, type LogOptions } from './logbook.js'
@@ -48,6 +48,8 @@ export class Trainer {
   totalSteps = 0
   /** Spent so far on waiting for training batches: what a faster loader could save. */
   waitingSeconds = 0
+  /** Whether forward passes run in mixed precision: it was asked for and the processor has it. */
+  mixed = false
   /** Set by {@link interrupt}. */
   interrupted = false
   /** Set by a callback: training ends after this epoch. */
@@ -171,8 +173,18 @@ export class Trainer {
     if (this.device !== 'cpu') this.print(`device: ${describeDevice(this.device)}`)
     this.module.to(this.device)
     setDefaultDevice(this.device)
+    this.#choosePrecision()
     const main = await buildOptimizers(this.module, this.module.optim, length, (line) => this.print(line))
     this.optimizers = [...main, ...this.callbacks.flatMap(({ optimizers = {} }) => Object.values(optimizers))]
+  }
+
+  #choosePrecision(): void {
+    const asked = this.options.precision === 'bf16-mixed'
+    this.mixed = asked && this.device === 'cpu' && cpuInfo().bfloat16
+    if (asked && !this.mixed) {
+      const what = this.device === 'cpu' ? 'this processor' : this.device
+      this.print(`precision bf16-mixed: ${what} has no products of bfloat16 (avx512_bf16), training in float32`)
+    }
   }
 
   async #restore(ckptPath: string): Promise<void> {

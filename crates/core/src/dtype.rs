@@ -6,6 +6,10 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DType {
     F32,
+    /// Half the size of float32 at its range: for storage, and for products of matrices.
+    BF16,
+    /// Half the size of float32, up to 65504: for storage.
+    F16,
     F64,
     I64,
     U8,
@@ -18,19 +22,27 @@ impl DType {
     pub fn size(self) -> usize {
         match self {
             DType::F32 => 4,
+            DType::BF16 | DType::F16 => 2,
             DType::F64 | DType::I64 => 8,
             DType::U8 | DType::Bool => 1,
         }
     }
 
     pub fn is_float(self) -> bool {
-        matches!(self, DType::F32 | DType::F64)
+        matches!(self, DType::F32 | DType::F64) || self.is_half()
+    }
+
+    /// One of the two 16-bit floats. Operations without a path of their own for them compute in float32 (see `op::apply`).
+    pub fn is_half(self) -> bool {
+        matches!(self, DType::BF16 | DType::F16)
     }
 
     /// PyTorch's name.
     pub fn name(self) -> &'static str {
         match self {
             DType::F32 => "float32",
+            DType::BF16 => "bfloat16",
+            DType::F16 => "float16",
             DType::F64 => "float64",
             DType::I64 => "int64",
             DType::U8 => "uint8",
@@ -41,26 +53,33 @@ impl DType {
     pub fn parse(name: &str) -> Result<DType> {
         Ok(match name {
             "float32" => DType::F32,
+            "bfloat16" => DType::BF16,
+            "float16" => DType::F16,
             "float64" => DType::F64,
             "int64" => DType::I64,
             "uint8" => DType::U8,
             "bool" => DType::Bool,
             other => {
                 return Err(Error::Dtype(format!(
-                    "unknown dtype \"{other}\"; there are float32, float64, int64, uint8 and bool"
+                    "unknown dtype \"{other}\"; there are float32, float64, bfloat16, float16, int64, uint8 and bool"
                 )));
             }
         })
     }
 
-    /// The type that holds both: bool < uint8 < int64 < float32 < float64 (PyTorch's promotion for these types).
+    /// The type that holds both: bool < uint8 < int64 < float16, bfloat16 < float32 < float64, and float32 where the two
+    /// 16-bit ones meet (PyTorch's promotion for these types).
     pub fn promote(self, other: DType) -> DType {
+        if self.is_half() && other.is_half() && self != other {
+            return DType::F32;
+        }
         let rank = |d| match d {
             DType::Bool => 0,
             DType::U8 => 1,
             DType::I64 => 2,
-            DType::F32 => 3,
-            DType::F64 => 4,
+            DType::BF16 | DType::F16 => 3,
+            DType::F32 => 4,
+            DType::F64 => 5,
         };
         if rank(self) >= rank(other) { self } else { other }
     }
@@ -176,6 +195,14 @@ macro_rules! dispatch_all {
             }
             $crate::dtype::DType::F64 => {
                 type $T = f64;
+                $body
+            }
+            $crate::dtype::DType::BF16 => {
+                type $T = $crate::half::Bf16;
+                $body
+            }
+            $crate::dtype::DType::F16 => {
+                type $T = $crate::half::F16;
                 $body
             }
             $crate::dtype::DType::I64 => {

@@ -4,6 +4,7 @@
 //! (the way back), [`ops`] (the operations themselves), [`profile`] (where time goes). [`cpu`] and `gpu` hold kernels that know no operation, [`image`] works
 //! on bytes, `node` is the border to JavaScript. Nothing here reads a file or the environment.
 
+pub mod autocast;
 pub mod autograd;
 pub mod cpu;
 pub mod device;
@@ -11,6 +12,7 @@ pub mod dtype;
 pub mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod half;
 pub mod image;
 #[cfg(feature = "node")]
 pub mod node;

@@ -1,10 +1,12 @@
 //! How an operation runs: check and compute, then record it if a gradient will be wanted. Only this file knows.
 
+use crate::autocast;
 use crate::autograd::{self, Edge, Node, Saved};
 use crate::bail;
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::ops::transfer;
+use crate::ops::{movement, transfer};
 use crate::profile;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
@@ -39,6 +41,12 @@ pub trait Op: 'static {
     /// Those of the backward pass, except for what it leaves to other operations: they tell of their own.
     fn backward_operations(&self, _shapes: &[&[usize]]) -> u64 {
         0
+    }
+
+    /// Whether `forward` and `backward` take these inputs, some of which are 16-bit floats, as they are. Otherwise
+    /// [`apply`] brings them to float32 and the results back.
+    fn takes_half(&self, _inputs: &[&Tensor]) -> bool {
+        false
     }
 }
 
@@ -120,6 +128,9 @@ fn apply_boxed(op: Box<dyn Op>, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     if let Some(moved) = moved {
         return apply_boxed(op, &moved.iter().collect::<Vec<_>>());
     }
+    if inputs.iter().any(|t| t.dtype().is_half()) && !op.takes_half(inputs) {
+        return through_float32(op, inputs);
+    }
     let needs: SmallVec<[bool; 4]> = inputs.iter().map(|t| t.requires_grad()).collect();
     let recording = autograd::is_enabled() && needs.contains(&true);
     let mut context = Context { recording, needs, saved: Vec::new(), constant: SmallVec::new() };
@@ -188,6 +199,23 @@ pub(crate) fn common_device(name: &str, inputs: &[&Tensor]) -> Result<(Device, O
 fn run_on<R>(device: Device, name: &'static str, run: impl FnOnce(bool) -> Result<R>) -> Result<R> {
     let on_gpu = !device.is_cpu();
     device.scoped(|| guard(name, || run(on_gpu)))
+}
+
+/// Computes in float32: 16-bit inputs are widened, which is exact, and float32 results rounded to the inputs' type, if all
+/// float inputs have one and autocast, which leaves them in float32, is off. Both steps are recorded as casts, so that
+/// gradients take the same way back.
+fn through_float32(op: Box<dyn Op>, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let float = inputs.iter().map(|t| t.dtype()).filter(|dtype| dtype.is_float()).reduce(DType::promote);
+    let widened = |t: &&Tensor| if t.dtype().is_half() { movement::to_dtype(t, DType::F32) } else { Ok((*t).clone()) };
+    let wide: Vec<Tensor> = inputs.iter().map(widened).collect::<Result<_>>()?;
+    let results = apply_boxed(op, &wide.iter().collect::<Vec<_>>())?;
+    match float {
+        Some(half) if half.is_half() && autocast::dtype().is_none() => {
+            let narrowed = |t: Tensor| if t.dtype() == DType::F32 { movement::to_dtype(&t, half) } else { Ok(t) };
+            results.into_iter().map(narrowed).collect()
+        }
+        _ => Ok(results),
+    }
 }
 
 fn record(op: Box<dyn Op>, inputs: &[&Tensor], outputs: &[Tensor], context: Context) {

@@ -198,7 +198,12 @@ impl Conv2d {
         Some((turned, Filters { column: filters.channel, channel: filters.column, backwards: true }))
     }
 
-    fn is_depthwise(&self) -> bool {
+    /// Panics unless input, weight and output have the lengths of these sizes.
+    pub(super) fn check_lengths(&self, input: usize, weight: usize, output: usize) {
+        self.check(&[("input", input, self.input_len()), ("output", output, self.output_len())], weight);
+    }
+
+    pub(super) fn is_depthwise(&self) -> bool {
         self.groups > 1 && self.groups == self.in_channels && self.groups == self.out_channels
     }
 
@@ -213,7 +218,7 @@ impl Conv2d {
     }
 }
 
-fn paying((winograd, _): &(Winograd, Filters)) -> bool {
+pub(super) fn paying((winograd, _): &(Winograd, Filters)) -> bool {
     winograd.pays()
 }
 
@@ -285,7 +290,7 @@ pub(super) mod tests {
         [y, dx, dw, db]
     }
 
-    fn random_conv(random: &mut Random) -> Conv2d {
+    pub fn random_conv(random: &mut Random) -> Conv2d {
         let groups = random.pick(&[1, 1, 1, 2, 3]);
         Conv2d {
             batch: random.below(4),
@@ -301,7 +306,7 @@ pub(super) mod tests {
         }
     }
 
-    fn chosen_shapes() -> Vec<Conv2d> {
+    pub fn chosen_shapes() -> Vec<Conv2d> {
         let base = Conv2d {
             batch: 2,
             in_channels: 16,

@@ -84,6 +84,19 @@ pub fn isa() -> Isa {
     }
 }
 
+/// Whether the instruction set in use comes with products of bfloat16 (AVX512_BF16). Elsewhere they are emulated: the same
+/// rounding, at the speed of float32.
+pub fn has_bfloat16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        isa() == Isa::Avx512 && is_x86_feature_detected!("avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
 /// Makes every later kernel use this instruction set; `None` returns to the best available. False, and nothing
 /// changes, when the machine cannot run it.
 #[must_use]

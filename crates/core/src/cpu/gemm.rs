@@ -70,6 +70,11 @@ pub struct Batch {
     pub c_strides: [usize; 2],
 }
 
+impl Batch {
+    /// A single product.
+    pub const ONE: Batch = Batch { counts: [1, 1], a_strides: [0, 0], b_strides: [0, 0], c_strides: [0, 0] };
+}
+
 /// [`gemm`] for each matrix of a batch; the matrices of C may interleave (heads of an attention) but not overlap.
 ///
 /// # Panics
@@ -540,13 +545,13 @@ impl<T: Real> Kernel for Dot<'_, T> {
 }
 
 /// Asserts that the last element of the axes (count, stride) lies in a slice of `len`.
-fn check_bounds(name: &str, len: usize, axes: &[(usize, usize)]) {
+pub(super) fn check_bounds(name: &str, len: usize, axes: &[(usize, usize)]) {
     let last: usize = axes.iter().map(|&(count, stride)| (count - 1) * stride).sum();
     assert!(last < len, "{name} has {len} elements, its sizes and strides {axes:?} need {}", last + 1);
 }
 
 /// Asserts that no two indices of the axes name one element: each stride clears all smaller axes.
-fn check_disjoint(axes: &mut [(usize, usize)]) {
+pub(super) fn check_disjoint(axes: &mut [(usize, usize)]) {
     axes.sort_by_key(|&(_, stride)| stride);
     let mut reach = 0;
     for &(count, stride) in axes.iter().filter(|&&(count, _)| count > 1) {

@@ -20,26 +20,36 @@ const GATHER_BLOCK: usize = 32 << 10;
 
 /// y = x ∗ weight + bias.
 pub fn forward<T: Real>(tile: &'static Tile<T>, conv: &Conv2d, x: &[T], weight: &[T], bias: Option<&[T]>, y: &mut [T]) {
-    let size = conv.output_size();
-    let (taps, in_group, out_group) = (conv.taps(), conv.in_group(), conv.out_group());
-    let gather = Gather::new(conv, [conv.height, conv.width], conv.in_channels, size, conv.stride, &taps, K_BLOCK);
-    let weight = Weight {
-        values: weight,
-        group_stride: out_group * in_group * taps.len(),
-        channel_stride: taps.len(),
-        column_stride: in_group * taps.len(),
-    };
-    let target = Target { size, start: [0, 0], step: [1, 1], channels: conv.out_channels, columns: out_group, bias };
-    multiply(tile, &gather, conv.groups, x, &weight, &target, y);
+    let (gather, strides, target) = forward_plan(conv, K_BLOCK);
+    multiply(tile, &gather, conv.groups, x, (weight, strides), &target, bias, y);
 }
 
-/// dx = dy ∗ᵀ weight. Input pixels of one stride phase meet the same taps: each phase is a product of its own.
+/// The product that [`forward`] is, with at most `k_block` steps of k gathered at a time.
+pub(super) fn forward_plan(conv: &Conv2d, k_block: usize) -> (Gather, Strides, Target) {
+    let size = conv.output_size();
+    let (taps, in_group, out_group) = (conv.taps(), conv.in_group(), conv.out_group());
+    let gather = Gather::new(conv, [conv.height, conv.width], conv.in_channels, size, conv.stride, &taps, k_block);
+    let strides =
+        Strides { group: out_group * in_group * taps.len(), channel: taps.len(), column: in_group * taps.len() };
+    (gather, strides, Target { size, start: [0, 0], step: [1, 1], channels: conv.out_channels, columns: out_group })
+}
+
+/// dx = dy ∗ᵀ weight.
 pub fn input_gradient<T: Real>(tile: &'static Tile<T>, conv: &Conv2d, dy: &[T], weight: &[T], dx: &mut [T]) {
+    for (gather, strides, target) in input_gradient_plans(conv, K_BLOCK) {
+        multiply(tile, &gather, conv.groups, dy, (weight, strides), &target, None, dx);
+    }
+}
+
+/// The products that [`input_gradient`] is: input pixels of one stride phase meet the same taps, and each phase is a product
+/// of its own.
+pub(super) fn input_gradient_plans(conv: &Conv2d, k_block: usize) -> impl Iterator<Item = (Gather, Strides, Target)> {
     let size = conv.output_size();
     let (in_group, out_group) = (conv.in_group(), conv.out_group());
     let all_taps = conv.kernel[0] * conv.kernel[1];
     let input = [conv.height, conv.width];
-    for phase in (0..conv.stride[0] * conv.stride[1]).map(|i| [i / conv.stride[1], i % conv.stride[1]]) {
+    (0..conv.stride[0] * conv.stride[1]).map(move |i| {
+        let phase = [i / conv.stride[1], i % conv.stride[1]];
         // Along an axis: input position x = start + stride·i meets output position i + shift − offset(tap).
         let axis = |d: usize| {
             let (stride, padding) = (conv.stride[d], conv.padding[d]);
@@ -57,27 +67,34 @@ pub fn input_gradient<T: Real>(tile: &'static Tile<T>, conv: &Conv2d, dy: &[T], 
             })
             .collect();
         let grid = [rows.2, columns.2];
-        let gather = Gather::new(conv, size, conv.out_channels, grid, [1, 1], &taps, K_BLOCK);
-        let weight = Weight {
-            values: weight,
-            group_stride: out_group * in_group * all_taps,
-            channel_stride: in_group * all_taps,
-            column_stride: all_taps,
-        };
+        let gather = Gather::new(conv, size, conv.out_channels, grid, [1, 1], &taps, k_block);
+        let strides =
+            Strides { group: out_group * in_group * all_taps, channel: in_group * all_taps, column: all_taps };
         let target = Target {
             size: input,
             start: [rows.0, columns.0],
             step: conv.stride,
             channels: conv.in_channels,
             columns: in_group,
-            bias: None,
         };
-        multiply(tile, &gather, conv.groups, dy, &weight, &target, dx);
-    }
+        (gather, strides, target)
+    })
 }
 
 /// dw = Σ over pixels of dy · x at each tap: the gathered rows, transposed, times dy.
 pub fn weight_gradient<T: Real>(tile: &'static Tile<T>, conv: &Conv2d, x: &[T], dy: &[T], dw: &mut [T]) {
+    sum_parts(conv, dw, |gather, chunk, group, range, sums| {
+        weight_part(tile, conv, gather, chunk, group, range, x, dy, sums);
+    });
+}
+
+/// The gradient of the weight from sums over ranges of pixels: `part` writes those of one chunk and group, [k of the chunk,
+/// channels of the group].
+pub(super) fn sum_parts<T: Real>(
+    conv: &Conv2d,
+    dw: &mut [T],
+    part: impl Fn(&Gather, &Chunk, usize, Range<usize>, &mut [T]) + Sync,
+) {
     let size = conv.output_size();
     let (taps, out_group) = (conv.taps(), conv.out_group());
     let gather = Gather::new(conv, [conv.height, conv.width], conv.in_channels, size, conv.stride, &taps, 576);
@@ -90,13 +107,12 @@ pub fn weight_gradient<T: Real>(tile: &'static Tile<T>, conv: &Conv2d, x: &[T], 
         let tasks = parts * conv.groups * gather.chunks.len();
         parallel_for(tasks, |task| {
             let (chunk, rest) = (task % gather.chunks.len(), task / gather.chunks.len());
-            let (group, part) = (rest % conv.groups, rest / conv.groups);
+            let (group, number) = (rest % conv.groups, rest / conv.groups);
             let chunk = &gather.chunks[chunk];
-            let at = (part * conv.groups + group) * gather.depth + chunk.start;
+            let at = (number * conv.groups + group) * gather.depth + chunk.start;
             // SAFETY: each task has its own part, group and range of k.
             let sums = unsafe { shared.slice(at * out_group..(at + chunk.depth) * out_group) };
-            let range = pixels * part / parts..pixels * (part + 1) / parts;
-            weight_part(tile, conv, &gather, chunk, group, range, x, dy, sums);
+            part(&gather, chunk, group, pixels * number / parts..pixels * (number + 1) / parts, sums);
         });
         let partial = &*partial;
         // From parts of [group, tap, channel, out] to [out, channel, tap].
@@ -191,27 +207,27 @@ pub struct Tap {
 }
 
 /// The left matrix of a convolution: a row for each position of a grid; its k runs over (tap, channel) of a source image.
-struct Gather {
+pub(super) struct Gather {
     batch: usize,
     /// Height and width of the source.
     source: [usize; 2],
     /// Channels of a source pixel, all groups together.
     channels: usize,
     /// Channels of one group.
-    group: usize,
-    grid: [usize; 2],
+    pub group: usize,
+    pub grid: [usize; 2],
     /// Source positions between neighbours of the grid.
     step: [usize; 2],
     /// The taps in the order of k: by row, then column, so that neighbours lie together in memory.
-    order: Vec<Tap>,
-    depth: usize,
-    chunks: Vec<Chunk>,
+    pub order: Vec<Tap>,
+    pub depth: usize,
+    pub chunks: Vec<Chunk>,
 }
 
 /// A range of k that is gathered and multiplied at a time.
-struct Chunk {
-    start: usize,
-    depth: usize,
+pub(super) struct Chunk {
+    pub start: usize,
+    pub depth: usize,
     segments: Vec<Segment>,
 }
 
@@ -280,13 +296,13 @@ impl Gather {
         Gather { batch: conv.batch, source, channels, group, grid, step, order, depth, chunks }
     }
 
-    fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.batch * self.grid[0] * self.grid[1]
     }
 
     /// Writes the chunk of k of the rows `rows` (positions of the grid, image by image) to lines of `stride`.
     /// Outside the image are zeros.
-    fn fill<T: Real>(
+    pub fn fill<T: Copy + Default>(
         &self,
         source: &[T],
         group: usize,
@@ -310,15 +326,15 @@ impl Gather {
                 let first = (-x).clamp(0, segment.taps as isize);
                 let end = (width - x).clamp(first, segment.taps as isize);
                 if y < 0 || y >= height || first == end {
-                    to.fill(T::ZERO);
+                    to.fill(T::default());
                     continue;
                 }
                 let pixel = (image * self.source[0] + y as usize) * self.source[1] + (x + first) as usize;
                 let from = pixel * self.channels + group * self.group + segment.channel;
                 let (first, end) = (first as usize * segment.len, end as usize * segment.len);
-                to[..first].fill(T::ZERO);
+                to[..first].fill(T::default());
                 copy_short(&source[from..from + end - first], &mut to[first..end]);
-                to[end..].fill(T::ZERO);
+                to[end..].fill(T::default());
             }
             column += 1;
             if column == self.grid[1] {
@@ -333,7 +349,7 @@ impl Gather {
 
 /// Copies slices of one length; short ones by two overlapping vectors, which a call to `memcpy` would dwarf.
 #[inline(always)]
-fn copy_short<T: Real>(from: &[T], to: &mut [T]) {
+fn copy_short<T: Copy>(from: &[T], to: &mut [T]) {
     if let (Some(first), Some(last)) = (from.first_chunk::<8>(), from.last_chunk::<8>())
         && from.len() <= 16
     {
@@ -345,30 +361,33 @@ fn copy_short<T: Real>(from: &[T], to: &mut [T]) {
     }
 }
 
-/// Filters as the right matrix: element ((tap, channel), column) of a group.
-struct Weight<'a, T> {
-    values: &'a [T],
-    group_stride: usize,
-    channel_stride: usize,
-    column_stride: usize,
+/// How filters lie as the right matrix: element ((tap, channel), column) of a group.
+#[derive(Clone, Copy)]
+pub(super) struct Strides {
+    pub group: usize,
+    pub channel: usize,
+    pub column: usize,
 }
 
 /// Where the rows of a product go: pixels `start + step · grid position` of an image.
-struct Target<'a, T> {
-    size: [usize; 2],
-    start: [usize; 2],
-    step: [usize; 2],
+pub(super) struct Target {
+    pub size: [usize; 2],
+    pub start: [usize; 2],
+    pub step: [usize; 2],
     /// Channels of a pixel, all groups together.
-    channels: usize,
+    pub channels: usize,
     /// Channels of one group: the columns of the product.
-    columns: usize,
-    /// `channels` values to add.
-    bias: Option<&'a [T]>,
+    pub columns: usize,
 }
 
-impl<T> Target<'_, T> {
+impl Target {
+    /// Whether the rows are the pixels of the image in order.
+    pub fn is_whole(&self, grid: [usize; 2]) -> bool {
+        self.size == grid && self.step == [1, 1] && self.start == [0, 0]
+    }
+
     /// The pixel, counted through the batch, that a row of the product is.
-    fn pixel(&self, grid: [usize; 2], row: usize) -> usize {
+    pub fn pixel(&self, grid: [usize; 2], row: usize) -> usize {
         let (image, y, x) = (row / grid[1] / grid[0], row / grid[1] % grid[0], row % grid[1]);
         (image * self.size[0] + self.start[0] + y * self.step[0]) * self.size[1] + self.start[1] + x * self.step[1]
     }
@@ -380,8 +399,9 @@ fn multiply<T: Real>(
     gather: &Gather,
     groups: usize,
     source: &[T],
-    weight: &Weight<T>,
-    target: &Target<T>,
+    weight: (&[T], Strides),
+    target: &Target,
+    bias: Option<&[T]>,
     out: &mut [T],
 ) {
     let rows = gather.rows();
@@ -403,7 +423,6 @@ fn multiply<T: Real>(
         let [row_tasks, column_tasks] = split_tiles(row_tiles, panels, row_limit, num_threads().div_ceil(groups));
         let out = SharedPointer::new(out);
         let packed = &*packed;
-        let uniform = target.size == gather.grid && target.step == [1, 1] && target.start == [0, 0];
         parallel_for(groups * row_tasks * column_tasks, |task| {
             let (row_task, rest) = (task % row_tasks, task / row_tasks);
             let (column_task, group) = (rest % column_tasks, rest / column_tasks);
@@ -414,9 +433,9 @@ fn multiply<T: Real>(
             let first = columns.start * tile.columns;
             let width = (columns.end * tile.columns).min(target.columns) - first;
             let channel = group * target.columns + first;
-            let bias = target.bias.map_or(std::ptr::null(), |bias| bias[channel..channel + width].as_ptr());
+            let bias = bias.map_or(std::ptr::null(), |bias| bias[channel..channel + width].as_ptr());
             let b = &packed[columns.start * panel_len..columns.end * panel_len];
-            if uniform {
+            if target.is_whole(gather.grid) {
                 // SAFETY: rows and channels lie in the image and are this task's own.
                 unsafe {
                     let c = out.get().add(range.start * target.channels + channel);
@@ -493,7 +512,7 @@ unsafe fn block<T: Real>(
 /// One panel of filters: element (k, line) at `k * width + line`, zeros beyond the last column.
 fn pack_weight<T: Real>(
     gather: &Gather,
-    weight: &Weight<T>,
+    (weight, strides): (&[T], Strides),
     group: usize,
     column: usize,
     columns: usize,
@@ -501,14 +520,14 @@ fn pack_weight<T: Real>(
     to: &mut [T],
 ) {
     let lines = width.min(columns - column);
-    let base = group * weight.group_stride + column * weight.column_stride;
+    let base = group * strides.group + column * strides.column;
     for channel in 0..gather.group {
         for (index, tap) in gather.order.iter().enumerate() {
-            let from = base + channel * weight.channel_stride + tap.weight;
+            let from = base + channel * strides.channel + tap.weight;
             let k = index * gather.group + channel;
             let to = &mut to[k * width..(k + 1) * width];
             for line in 0..lines {
-                to[line] = weight.values[from + line * weight.column_stride];
+                to[line] = weight[from + line * strides.column];
             }
             to[lines..].fill(T::ZERO);
         }

@@ -4,12 +4,19 @@ pub mod attention;
 #[cfg(test)]
 mod cases;
 pub mod conv;
+pub mod conv_bf16;
 pub mod decompose;
 mod depthwise;
 pub mod dispatch;
 pub mod elementwise;
 pub mod gemm;
+#[cfg(target_arch = "x86_64")]
+mod gemm_avx512_bf16;
+pub mod gemm_bf16;
+pub mod half;
 mod implicit;
+#[cfg(target_arch = "x86_64")]
+mod implicit_avx512_bf16;
 pub mod math;
 pub mod norm;
 pub mod pool;

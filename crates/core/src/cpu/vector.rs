@@ -1,6 +1,7 @@
 //! The few vector operations that kernels are written in, for each instruction set: one kernel source, many widths.
 
 use super::dispatch::Isa;
+use crate::half::Bf16;
 use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 
 /// `Real::with_vectors` for the vectors of each instruction set.
@@ -105,6 +106,30 @@ pub trait Vector: Copy {
     unsafe fn mul(self, other: Self) -> Self;
     /// `self * factor + addend`: rounded once where the instruction set has it, else twice.
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// Loads numbers that are bfloat16 in memory.
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const Bf16) -> Self {
+        let mut lanes = [Self::Scalar::ZERO; 16];
+        // SAFETY: the caller promises the elements; no vector is wider than 16.
+        unsafe {
+            for i in 0..Self::LANES {
+                lanes[i] = Self::Scalar::from_f64((*from.add(i)).to_f32().into());
+            }
+            Self::load(lanes.as_ptr())
+        }
+    }
+    /// Stores numbers rounded to bfloat16.
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut Bf16) {
+        let mut lanes = [Self::Scalar::ZERO; 16];
+        // SAFETY: as above.
+        unsafe {
+            self.store(lanes.as_mut_ptr());
+            for i in 0..Self::LANES {
+                *to.add(i) = Bf16::from_f32(lanes[i].to_f64() as f32);
+            }
+        }
+    }
     /// Asks for the cache line at any address, valid or not, where the processor can be asked.
     #[inline(always)]
     unsafe fn prefetch(at: *const Self::Scalar) {
@@ -115,6 +140,42 @@ pub trait Vector: Copy {
         };
         #[cfg(not(target_arch = "x86_64"))]
         let _ = at;
+    }
+}
+
+/// A number of an image in memory: float32, or bfloat16 that is widened on the way in and rounded on the way out.
+pub trait Pixel: Copy + Send + Sync {
+    /// # Safety
+    /// As [`Vector::load`].
+    unsafe fn load<V: Vector<Scalar = f32>>(from: *const Self) -> V;
+    /// # Safety
+    /// As [`Vector::store`].
+    unsafe fn store<V: Vector<Scalar = f32>>(value: V, to: *mut Self);
+}
+
+impl Pixel for f32 {
+    #[inline(always)]
+    unsafe fn load<V: Vector<Scalar = f32>>(from: *const f32) -> V {
+        // SAFETY: passed on.
+        unsafe { V::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn store<V: Vector<Scalar = f32>>(value: V, to: *mut f32) {
+        // SAFETY: passed on.
+        unsafe { value.store(to) }
+    }
+}
+
+impl Pixel for Bf16 {
+    #[inline(always)]
+    unsafe fn load<V: Vector<Scalar = f32>>(from: *const Bf16) -> V {
+        // SAFETY: passed on.
+        unsafe { V::load_bf16(from) }
+    }
+    #[inline(always)]
+    unsafe fn store<V: Vector<Scalar = f32>>(value: V, to: *mut Bf16) {
+        // SAFETY: passed on.
+        unsafe { value.store_bf16(to) }
     }
 }
 
@@ -193,7 +254,7 @@ pub type Baseline64 = Lanes<f64, 2>;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! vector {
     ($vector:ty, $scalar:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident,
-     |$a:ident, $b:ident, $c:ident| $mul_add:expr) => {
+     |$a:ident, $b:ident, $c:ident| $mul_add:expr $(; $($own:item)*)?) => {
         impl Vector for $vector {
             type Scalar = $scalar;
             const LANES: usize = $lanes;
@@ -233,6 +294,7 @@ macro_rules! vector {
                 // SAFETY: the caller promises the instruction set.
                 unsafe { $mul_add }
             }
+            $($($own)*)?
         }
     };
 }
@@ -241,6 +303,7 @@ macro_rules! vector {
 #[rustfmt::skip]
 mod x86 {
     use super::{Real, Vector, VectorKernel};
+    use crate::half::Bf16;
     use std::arch::x86_64::*;
 
     pub type Baseline32 = __m128;
@@ -255,7 +318,26 @@ mod x86 {
     vector!(__m256d, f64, 4, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_add_pd, _mm256_sub_pd,
         _mm256_mul_pd, |a, b, c| _mm256_fmadd_pd(a, b, c));
     vector!(__m512, f32, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps,
-        _mm512_mul_ps, |a, b, c| _mm512_fmadd_ps(a, b, c));
+        _mm512_mul_ps, |a, b, c| _mm512_fmadd_ps(a, b, c);
+        #[inline(always)]
+        unsafe fn load_bf16(from: *const Bf16) -> Self {
+            // SAFETY: the caller promises AVX-512 and sixteen elements.
+            unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast())))) }
+        }
+        #[inline(always)]
+        unsafe fn store_bf16(self, to: *mut Bf16) {
+            // SAFETY: the caller promises AVX-512 and room for sixteen elements.
+            unsafe {
+                let bits = _mm512_castps_si512(self);
+                let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+                let nearest = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+                // A NaN keeps its upper half, made quiet.
+                let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x7fc0_0000));
+                let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self, self);
+                let rounded = _mm512_srli_epi32::<16>(_mm512_mask_mov_epi32(nearest, nan, quiet));
+                _mm256_storeu_si256(to.cast(), _mm512_cvtepi32_epi16(rounded));
+            }
+        });
     vector!(__m512d, f64, 8, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_add_pd, _mm512_sub_pd,
         _mm512_mul_pd, |a, b, c| _mm512_fmadd_pd(a, b, c));
 

@@ -16,7 +16,7 @@ use super::dispatch::Isa;
 use super::scratch::with_scratch;
 use super::threads::{SharedPointer, num_threads, parallel_for};
 use super::tile::{Output, Tile};
-use super::vector::{Vector, VectorKernel, with_vectors};
+use super::vector::{Pixel, Vector, VectorKernel, with_vectors};
 use std::ops::Range;
 
 /// Outputs of a tile along an axis, inputs it sees, places of a transformed tile.
@@ -63,15 +63,15 @@ impl Winograd {
     }
 
     /// target = source ∗ filters + bias.
-    pub fn run(
+    pub fn run<P: Pixel>(
         &self,
         isa: Isa,
         tile: &'static Tile<f32>,
-        source: &[f32],
+        source: &[P],
         weight: &[f32],
         filters: Filters,
         bias: Option<&[f32]>,
-        target: &mut [f32],
+        target: &mut [P],
     ) {
         assert!(isa.is_available());
         let panels = self.columns.div_ceil(tile.columns);
@@ -99,14 +99,14 @@ impl Winograd {
     }
 
     /// Block by block: transform the input, 36 products, transform back.
-    fn multiply(
+    fn multiply<P: Pixel>(
         &self,
         isa: Isa,
         tile: &'static Tile<f32>,
-        source: &[f32],
+        source: &[P],
         filters: &[f32],
         bias: Option<&[f32]>,
-        target: &mut [f32],
+        target: &mut [P],
     ) {
         let panels = self.columns.div_ceil(tile.columns);
         let panel_len = self.channels * tile.columns;
@@ -169,7 +169,14 @@ impl Winograd {
     }
 
     /// dw [target channel, source channel, 3, 3] = Σ over pixels of dy · source at each tap.
-    pub fn weight_gradient(&self, isa: Isa, tile: &'static Tile<f32>, source: &[f32], dy: &[f32], dw: &mut [f32]) {
+    pub fn weight_gradient<P: Pixel>(
+        &self,
+        isa: Isa,
+        tile: &'static Tile<f32>,
+        source: &[P],
+        dy: &[P],
+        dw: &mut [f32],
+    ) {
         assert!(isa.is_available());
         let (channels, columns, tiles) = (self.channels, self.columns, self.tiles());
         let panels = columns.div_ceil(tile.columns);
@@ -475,9 +482,9 @@ impl VectorKernel<f32> for FilterTransform<'_> {
 }
 
 /// Bᵀ·d·B for a range of tiles; element (place, tile, c) at `place * place_stride + (tile - first) * channels + c`.
-struct InputTransform<'a> {
+struct InputTransform<'a, P> {
     winograd: &'a Winograd,
-    image: &'a [f32],
+    image: &'a [P],
     tiles: Range<usize>,
     /// What pixels outside the image hold: `channels` zeros.
     zeros: &'a [f32],
@@ -485,12 +492,12 @@ struct InputTransform<'a> {
     to: *mut f32,
 }
 
-impl VectorKernel<f32> for InputTransform<'_> {
+impl<P: Pixel> VectorKernel<f32> for InputTransform<'_, P> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = f32>>(self) {
         let Winograd { source: [height, width], channels, padding, .. } = *self.winograd;
-        let zeros = self.zeros.as_ptr();
+        let zeros = self.zeros.as_ptr().cast::<P>();
         for (index, tile) in self.tiles.clone().enumerate() {
             let (image, position) = self.winograd.tile_position(tile);
             let image = &self.image[image * height * width * channels..][..height * width * channels];
@@ -506,7 +513,7 @@ impl VectorKernel<f32> for InputTransform<'_> {
             for c in (0..channels).step_by(V::LANES) {
                 // SAFETY: a pixel has `channels` numbers, which are whole vectors, and so have the zeros.
                 unsafe {
-                    both_axes!(6, |i, j| V::load(from[i * IN + j].add(c)), input_line, |i, j, value| value
+                    both_axes!(6, |i, j| P::load::<V>(from[i * IN + j].add(c)), input_line, |i, j, value| value
                         .store(to.add((i * IN + j) * self.place_stride + c)));
                 }
             }
@@ -516,9 +523,9 @@ impl VectorKernel<f32> for InputTransform<'_> {
 
 /// Aᵀ·m·A for a range of tiles and columns, into an image; element (place, tile, column) at
 /// `place * place_stride + (tile - first) * columns.len() + column - columns.start`.
-struct OutputTransform<'a> {
+struct OutputTransform<'a, P> {
     winograd: &'a Winograd,
-    image: *mut f32,
+    image: *mut P,
     columns: Range<usize>,
     bias: Option<&'a [f32]>,
     tiles: Range<usize>,
@@ -526,7 +533,7 @@ struct OutputTransform<'a> {
     from: &'a [f32],
 }
 
-impl VectorKernel<f32> for OutputTransform<'_> {
+impl<P: Pixel> VectorKernel<f32> for OutputTransform<'_, P> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = f32>>(self) {
@@ -550,7 +557,7 @@ impl VectorKernel<f32> for OutputTransform<'_> {
                         |i, j| V::load(from.add((i * IN + j) * self.place_stride + column)),
                         output_line,
                         |i, j, value| if i < rows && j < columns {
-                            value.add(bias).store(to.add((i * width + j) * channels));
+                            P::store(value.add(bias), to.add((i * width + j) * channels));
                         }
                     );
                 }
@@ -561,9 +568,9 @@ impl VectorKernel<f32> for OutputTransform<'_> {
 
 /// A·dy·Aᵀ for a range of tiles, as panels; element (place, tile, o) at
 /// `place * place_stride + o / width * panel_len + (tile - first) * width + o % width`.
-struct GradientTransform<'a> {
+struct GradientTransform<'a, P> {
     winograd: &'a Winograd,
-    image: &'a [f32],
+    image: &'a [P],
     tiles: Range<usize>,
     place_stride: usize,
     panel_len: usize,
@@ -571,7 +578,7 @@ struct GradientTransform<'a> {
     to: *mut f32,
 }
 
-impl VectorKernel<f32> for GradientTransform<'_> {
+impl<P: Pixel> VectorKernel<f32> for GradientTransform<'_, P> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = f32>>(self) {
@@ -588,7 +595,7 @@ impl VectorKernel<f32> for GradientTransform<'_> {
                     both_axes!(
                         4,
                         |i, j| match i < rows && j < columns && o < channels {
-                            true => V::load(from.add((i * width + j) * channels + o)),
+                            true => P::load::<V>(from.add((i * width + j) * channels + o)),
                             false => V::splat(0.0),
                         },
                         gradient_line,

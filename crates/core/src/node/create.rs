@@ -4,11 +4,14 @@ use super::generator::Generator;
 use super::{Result, report_memory};
 use crate::device::Device;
 use crate::dtype::{DType, Element};
+use crate::half::{Bf16, F16};
 use crate::ops::{movement, random, transfer};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
 use napi::Env;
-use napi::bindgen_prelude::{BigInt64Array, ClassInstance, Either4, Float32Array, Float64Array, Uint8Array};
+use napi::bindgen_prelude::{
+    BigInt64Array, ClassInstance, Either4, Float32Array, Float64Array, Uint8Array, Uint16Array,
+};
 use napi_derive::napi;
 
 type Data = Either4<Float32Array, Float64Array, BigInt64Array, Uint8Array>;
@@ -50,6 +53,24 @@ pub fn from_data(
         Some(name) => movement::to_dtype(&tensor, DType::parse(&name)?)?,
     };
     transfer::to_device(&tensor, &device)
+}
+
+/// A bfloat16 or float16 tensor of those bits.
+#[napi]
+pub fn from_half_bits(
+    env: Env,
+    bits: Uint16Array,
+    shape: Vec<u32>,
+    #[napi(ts_arg_type = "'bfloat16' | 'float16'")] dtype: String,
+) -> Result<Tensor> {
+    let shape = sizes(&shape);
+    let tensor = match DType::parse(&dtype)? {
+        DType::BF16 => Tensor::from_slice(&bits.iter().map(|&v| Bf16(v)).collect::<Vec<_>>(), &shape)?,
+        DType::F16 => Tensor::from_slice(&bits.iter().map(|&v| F16(v)).collect::<Vec<_>>(), &shape)?,
+        other => crate::bail!(Dtype, "fromHalfBits: makes bfloat16 or float16, not {}", other.name()),
+    };
+    report_memory(&env);
+    Ok(tensor)
 }
 
 /// Every element `value`; float32 on the default device unless said otherwise.

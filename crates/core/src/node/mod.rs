@@ -13,9 +13,10 @@ mod update;
 
 use crate::cpu::dispatch::{self, Isa};
 use crate::cpu::threads;
+use crate::dtype::DType;
 use crate::error::Error;
 use crate::tensor::Tensor;
-use crate::{autograd, scope, storage};
+use crate::{autocast, autograd, scope, storage};
 use napi::bindgen_prelude::{ClassInstance, Either};
 use napi::{Env, JsError};
 use napi_derive::napi;
@@ -68,6 +69,20 @@ pub fn set_grad_enabled(enabled: bool) -> bool {
 #[napi]
 pub fn is_grad_enabled() -> bool {
     autograd::is_enabled()
+}
+
+/// The type in which products of matrices and convolutions take float32 operands from now on, or null for float32; returns
+/// what it was before. Use `autocast(…)`, which puts it back.
+#[napi(ts_return_type = "DType | null")]
+pub fn set_autocast(#[napi(ts_arg_type = "'bfloat16' | null")] dtype: Option<String>) -> Result<Option<&'static str>> {
+    let dtype = dtype.map(|name| DType::parse(&name)).transpose()?;
+    Ok(autocast::set(dtype)?.map(DType::name))
+}
+
+/// What `setAutocast` set.
+#[napi(ts_return_type = "DType | null")]
+pub fn get_autocast() -> Option<&'static str> {
+    autocast::dtype().map(DType::name)
 }
 
 /// Opens a scope and returns its depth, which `exitScope` wants back. Use `scope(…)`, which does both.
@@ -145,6 +160,8 @@ pub struct CpuInfo {
     pub instruction_set: String,
     /// Those this machine can run.
     pub available: Vec<String>,
+    /// Whether it multiplies bfloat16 faster than float32: what `precision: bf16-mixed` needs.
+    pub bfloat16: bool,
     pub threads: u32,
     /// The version of the native core.
     pub version: String,
@@ -157,6 +174,7 @@ pub fn cpu_info() -> CpuInfo {
         architecture: std::env::consts::ARCH.to_string(),
         instruction_set: dispatch::isa().name().to_string(),
         available: dispatch::available_isas().iter().map(|isa| isa.name().to_string()).collect(),
+        bfloat16: dispatch::has_bfloat16(),
         threads: threads::num_threads() as u32,
         version: env!("CARGO_PKG_VERSION").to_string(),
     }

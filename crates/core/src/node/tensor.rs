@@ -4,11 +4,14 @@ use super::{Result, border, report_memory};
 use crate::autograd;
 use crate::device::Device;
 use crate::dtype::DType;
+use crate::half::{Bf16, F16};
 use crate::ops::elementwise::{self, Comparison, compare};
 use crate::ops::{movement, reduce, transfer};
 use crate::tensor::Tensor;
 use napi::Env;
-use napi::bindgen_prelude::{BigInt64Array, Either, Either4, Float32Array, Float64Array, PromiseRaw, Uint8Array};
+use napi::bindgen_prelude::{
+    BigInt64Array, Either, Either4, Float32Array, Float64Array, PromiseRaw, Uint8Array, Uint16Array,
+};
 use napi_derive::napi;
 
 pub(super) type Data = Either4<Float32Array, Float64Array, BigInt64Array, Uint8Array>;
@@ -163,7 +166,8 @@ impl Tensor {
         self.storage().is_err()
     }
 
-    /// All elements in row-major order, copied: Float32Array, Float64Array, BigInt64Array, or Uint8Array (uint8, bool).
+    /// All elements in row-major order, copied: Float32Array (bfloat16 and float16 too, which is exact), Float64Array,
+    /// BigInt64Array, or Uint8Array (uint8, bool).
     #[napi(js_name = "data", ts_return_type = "Promise<TypedArray>")]
     pub fn js_data<'env>(&self, env: &'env Env) -> Result<PromiseRaw<'env, Data>> {
         #[cfg(feature = "gpu")]
@@ -172,11 +176,26 @@ impl Tensor {
         }
         let data = match self.dtype() {
             DType::F32 => Either4::A(Float32Array::new(self.to_vec()?)),
+            DType::BF16 | DType::F16 => {
+                let wide = movement::to_dtype(&self.detach()?, DType::F32)?;
+                Either4::A(Float32Array::new(wide.to_vec()?))
+            }
             DType::F64 => Either4::B(Float64Array::new(self.to_vec()?)),
             DType::I64 => Either4::C(BigInt64Array::new(self.to_vec()?)),
             DType::U8 | DType::Bool => Either4::D(Uint8Array::new(self.to_vec()?)),
         };
         PromiseRaw::resolve(env, data).map_err(border)
+    }
+
+    /// The bits of all elements of a bfloat16 or float16 tensor in row-major order, copied.
+    #[napi(js_name = "halfBits", ts_return_type = "Promise<Uint16Array>")]
+    pub fn js_half_bits<'env>(&self, env: &'env Env) -> Result<PromiseRaw<'env, Uint16Array>> {
+        let bits: Vec<u16> = match self.dtype() {
+            DType::BF16 => self.to_vec::<Bf16>()?.into_iter().map(|v| v.0).collect(),
+            DType::F16 => self.to_vec::<F16>()?.into_iter().map(|v| v.0).collect(),
+            other => crate::bail!(Dtype, "halfBits: this tensor is {}, not bfloat16 or float16", other.name()),
+        };
+        PromiseRaw::resolve(env, Uint16Array::new(bits)).map_err(border)
     }
 
     /// The only element, as a number. ERR_SHAPE if there are several.

@@ -1,5 +1,6 @@
 //! Scaled dot-product attention, block by block: no matrix of all scores on the way there, nor on the way back.
 
+use crate::autocast;
 use crate::autograd;
 use crate::cpu::attention::{Attention, Dropout, Mask, Matrices, Output};
 use crate::dtype::{DType, Element, Float};
@@ -38,6 +39,11 @@ pub fn scaled_dot_product_attention(
     value: &Tensor,
     options: AttentionOptions,
 ) -> Result<Tensor> {
+    if autocast::dtype().is_some() && query.dtype() != DType::F64 {
+        let [q, k, v] = [autocast::operand(query)?, autocast::operand(key)?, autocast::operand(value)?];
+        let result = autocast::off(|| scaled_dot_product_attention(&q, &k, &v, options))?;
+        return movement::to_dtype(&result, DType::BF16);
+    }
     let [q, k, v] = [query.shape(), key.shape(), value.shape()];
     let last = |shape: &[usize]| (shape[shape.len() - 2], shape[shape.len() - 1]);
     ensure!(
@@ -80,7 +86,8 @@ pub fn scaled_dot_product_attention(
             "scaledDotProductAttention: the mask is int64; it must be bool (true: attend) or float (added)"
         );
         let added = given.dtype().is_float();
-        mask = Some(if added { movement::to_dtype(given, query.dtype())? } else { given.clone() });
+        let wide = if query.dtype().is_half() { DType::F32 } else { query.dtype() };
+        mask = Some(if added { movement::to_dtype(given, wide)? } else { given.clone() });
     }
     // Without width there is nothing to scale, and 1/√0 would make NaN of it.
     let scale = options.scale.unwrap_or(1.0 / (last(q).1.max(1) as f64).sqrt());

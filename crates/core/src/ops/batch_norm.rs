@@ -3,12 +3,13 @@
 //! innermost in memory, as the input is. (It is long because forward and backward have a form for each of the three, and one to
 //! differentiate again.)
 
+use crate::autocast;
 use crate::autograd;
 use crate::cpu::norm::{
     Channels, Rectifier, channel_apply, channel_apply_relu, channel_gradient, channel_gradient_passed,
     channel_gradient_sums, channel_moments, channel_passes,
 };
-use crate::dtype::Float;
+use crate::dtype::{DType, Float};
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply};
 #[cfg(feature = "gpu")]
@@ -60,7 +61,30 @@ enum Then<R> {
     AddRelu(R),
 }
 
+/// 16-bit floats are normalised in float32; autocast leaves the result there.
 fn normalize(x: &Tensor, options: BatchNormOptions, then: Then<&Tensor>) -> Result<Tensor> {
+    let residual = match then {
+        Then::AddRelu(residual) => Some(residual),
+        _ => None,
+    };
+    let half = |t: &&Tensor| t.dtype().is_half();
+    if ![Some(x), residual, options.weight, options.bias].iter().flatten().any(half) {
+        return normalize_wide(x, options, then);
+    }
+    let wide = |t: &Tensor| if t.dtype().is_half() { movement::to_dtype(t, DType::F32) } else { Ok(t.clone()) };
+    let [weight, bias] = [options.weight.map(wide).transpose()?, options.bias.map(wide).transpose()?];
+    let residual = residual.map(wide).transpose()?;
+    let then = match (then, &residual) {
+        (Then::Nothing, _) => Then::Nothing,
+        (Then::AddRelu(_), Some(residual)) => Then::AddRelu(residual),
+        _ => Then::Relu,
+    };
+    let options = BatchNormOptions { weight: weight.as_ref(), bias: bias.as_ref(), ..options };
+    let y = normalize_wide(&wide(x)?, options, then)?;
+    if autocast::dtype().is_some() { Ok(y) } else { movement::to_dtype(&y, x.dtype()) }
+}
+
+fn normalize_wide(x: &Tensor, options: BatchNormOptions, then: Then<&Tensor>) -> Result<Tensor> {
     ensure!(x.ndim() >= 2, Shape, "batchNorm: needs [batch, channel, …], not shape {:?}", x.shape());
     let channels = x.shape()[1];
     let BatchNormOptions { running, weight, bias, .. } = options;

@@ -1,6 +1,7 @@
 //! Convolution and its transpose, as PyTorch has them: arguments, checks, shapes. The products themselves are in
 //! `conv_product`.
 
+use crate::autocast;
 use crate::error::Result;
 use crate::op::apply_one;
 use crate::ops::conv_product::{Convolution, Filter, TransposedConvolution};
@@ -66,7 +67,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, options: ConvO
             x.shape()
         );
     }
-    let (x, weight) = (movement::channels_last(x)?, movement::contiguous(weight)?);
+    let (x, weight) = (movement::channels_last(&autocast::operand(x)?)?, movement::contiguous(weight)?);
     let inputs: Vec<&Tensor> = [&x, &weight].into_iter().chain(bias).collect();
     let mut y = apply_one(Convolution { filter, bias: bias.is_some() }, &inputs)?;
     // An even filter pads one more before than after; the first row or column is then one too many.
@@ -115,7 +116,7 @@ pub fn conv_transpose2d(
         bail!(Argument, "convTranspose2d: padding 'same' is not defined for it")
     };
     let ConvOptions { stride, dilation, groups, .. } = options;
-    let mut x = movement::channels_last(x)?;
+    let mut x = movement::channels_last(&autocast::operand(x)?)?;
     let mut size = [0; 2];
     for d in 0..2 {
         ensure!(
@@ -144,9 +145,12 @@ pub fn conv_transpose2d(
         }
     }
     let filter = Filter { stride, padding, dilation, groups };
-    let y = apply_one(TransposedConvolution { filter, size }, &[&x, &movement::contiguous(weight)?])?;
+    let y = apply_one(TransposedConvolution::of(filter, size, &x), &[&x, &movement::contiguous(weight)?])?;
     match bias {
-        Some(bias) => add(&y, &movement::reshape_to(bias, &[1, bias.numel(), 1, 1])?),
+        Some(bias) => {
+            let sum = add(&y, &movement::reshape_to(bias, &[1, bias.numel(), 1, 1])?)?;
+            movement::to_dtype(&sum, y.dtype())
+        }
         None => Ok(y),
     }
 }
@@ -192,7 +196,7 @@ fn check(
     for (name, tensor) in [("weight", Some(weight)), ("bias", bias)] {
         let Some(tensor) = tensor else { continue };
         ensure!(
-            tensor.dtype() == x.dtype(),
+            autocast::mixes(tensor.dtype(), x.dtype()),
             Dtype,
             "{op}: {name} is {}, the input {}; convert one with .to(…)",
             tensor.dtype().name(),

@@ -3,13 +3,16 @@
 //! last.
 
 use crate::cpu::conv::Conv2d;
+use crate::cpu::conv_bf16;
+use crate::cpu::half::Values;
 use crate::dispatch_float;
-use crate::dtype::Element;
+use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
 #[cfg(feature = "gpu")]
 use crate::ops::conv_gpu;
-use crate::ops::{movement, reduce};
+use crate::ops::half::{Product, bias_gradient, products_of_bfloat16, values};
+use crate::ops::movement;
 use crate::profile::product_operations;
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
@@ -62,6 +65,14 @@ fn float32(x: &Tensor) -> Result<()> {
     Ok(())
 }
 
+/// All numbers of a dense tensor.
+fn dense(tensor: &Tensor) -> Values<'_> {
+    match values(tensor, 0) {
+        Values::Wide(all) => Values::Wide(&all[..tensor.numel()]),
+        Values::Narrow(all) => Values::Narrow(&all[..tensor.numel()]),
+    }
+}
+
 fn image(buffer: Buffer<impl Element>, shape: [usize; 4], like: &Tensor) -> Tensor {
     Tensor::from_buffer_strided(buffer, &shape, Tensor::strides_for(&shape, true), like.dtype())
 }
@@ -80,9 +91,19 @@ impl Op for Convolution {
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let [x, weight] = [inputs[0], inputs[1]];
         save_pair(inputs, context)?;
+        if self.bias {
+            movement::save_shape(inputs[2], context)?;
+        }
         let sizes = self.filter.sizes(x.shape(), weight.shape());
         let [height, width] = sizes.output_size();
         let bias = self.bias.then(|| movement::contiguous(&inputs[2].detach()?)).transpose()?;
+        if self.takes_half(inputs) {
+            let shape = [sizes.batch, sizes.out_channels, height, width];
+            let bias = bias.map(|bias| movement::to_dtype(&bias, DType::F32)).transpose()?;
+            let mut y = Product::new(x.dtype(), &shape)?;
+            conv_bf16::forward(&sizes, dense(x), dense(weight), bias.as_ref().map(|b| b.slice::<f32>()), y.from(0));
+            return Ok(vec![y.into_strided(&shape, Tensor::strides_for(&shape, true))]);
+        }
         Ok(vec![dispatch_float!(x.dtype(), "conv2d", T => {
             let mut y = Buffer::<T>::new(sizes.output_len())?;
             sizes.forward(x.slice::<T>(), weight.slice::<T>(), bias.as_ref().map(|b| b.slice::<T>()), &mut y);
@@ -97,15 +118,23 @@ impl Op for Convolution {
         Ok(vec![conv_gpu::forward(self.filter, inputs[0], inputs[1], inputs.get(2).copied())?])
     }
 
+    fn takes_half(&self, inputs: &[&Tensor]) -> bool {
+        products_of_bfloat16(inputs)
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [x, weight] = [&pass.saved[0], &pass.saved[1]];
         let gradient = movement::channels_last(pass.grad())?;
         let size = [x.shape()[2], x.shape()[3]];
-        let dx = || apply_one(TransposedConvolution { filter: self.filter, size }, &[&gradient, weight]);
+        let dx = || apply_one(TransposedConvolution::of(self.filter, size, x), &[&gradient, weight]);
         let dw = || apply_one(FilterGradient::of(self.filter, weight), &[x, &gradient]);
         let mut gradients = vec![pass.needs(0).then(dx).transpose()?, pass.needs(1).then(dw).transpose()?];
         if self.bias {
-            gradients.push(pass.needs(2).then(|| reduce::sum(&gradient, Some(&[0, 2, 3]), false)).transpose()?);
+            gradients.push(
+                pass.needs(2)
+                    .then(|| bias_gradient(&gradient, &[0, 2, 3], pass.saved.get(2).unwrap_or(&gradient)))
+                    .transpose()?,
+            );
         }
         Ok(gradients)
     }
@@ -121,6 +150,15 @@ pub(crate) struct TransposedConvolution {
     pub filter: Filter,
     /// Height and width of the image.
     pub size: [usize; 2],
+    /// The type of the result: that of the inputs, where they are not bfloat16.
+    pub result: DType,
+}
+
+impl TransposedConvolution {
+    /// The result has the type of `image`.
+    pub(crate) fn of(filter: Filter, size: [usize; 2], image: &Tensor) -> TransposedConvolution {
+        TransposedConvolution { filter, size, result: image.dtype() }
+    }
 }
 
 impl Op for TransposedConvolution {
@@ -133,6 +171,11 @@ impl Op for TransposedConvolution {
         save_pair(inputs, context)?;
         let shape = [dy.shape()[0], weight.shape()[1] * self.filter.groups, self.size[0], self.size[1]];
         let sizes = self.filter.sizes(&shape, weight.shape());
+        if self.takes_half(inputs) {
+            let mut dx = Product::new(self.result, &shape)?;
+            conv_bf16::input_gradient(&sizes, dense(dy), dense(weight), dx.from(0));
+            return Ok(vec![dx.into_strided(&shape, Tensor::strides_for(&shape, true))]);
+        }
         Ok(vec![dispatch_float!(dy.dtype(), "convTranspose2d", T => {
             let mut dx = Buffer::<T>::new(sizes.input_len())?;
             sizes.input_gradient(dy.slice::<T>(), weight.slice::<T>(), &mut dx);
@@ -145,6 +188,10 @@ impl Op for TransposedConvolution {
         float32(inputs[0])?;
         save_pair(inputs, context)?;
         Ok(vec![conv_gpu::image_gradient(self.filter, inputs[0], inputs[1], self.size)?])
+    }
+
+    fn takes_half(&self, inputs: &[&Tensor]) -> bool {
+        products_of_bfloat16(inputs)
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
@@ -164,11 +211,14 @@ impl Op for TransposedConvolution {
 struct FilterGradient {
     filter: Filter,
     shape: [usize; 4],
+    /// As in [`TransposedConvolution`].
+    result: DType,
 }
 
 impl FilterGradient {
     fn of(filter: Filter, weight: &Tensor) -> FilterGradient {
-        FilterGradient { filter, shape: weight.shape().try_into().expect("a filter has four dimensions") }
+        let shape = weight.shape().try_into().expect("a filter has four dimensions");
+        FilterGradient { filter, shape, result: weight.dtype() }
     }
 }
 
@@ -181,6 +231,11 @@ impl Op for FilterGradient {
         let [x, dy] = [inputs[0], inputs[1]];
         save_pair(inputs, context)?;
         let sizes = self.filter.sizes(x.shape(), &self.shape);
+        if self.takes_half(inputs) {
+            let mut dw = Buffer::<f32>::new(sizes.weight_len())?;
+            conv_bf16::weight_gradient(&sizes, dense(x), dense(dy), &mut dw);
+            return Ok(vec![movement::to_dtype(&Tensor::from_buffer(dw, &self.shape), self.result)?]);
+        }
         Ok(vec![dispatch_float!(x.dtype(), "conv2d", T => {
             let mut dw = Buffer::<T>::new(sizes.weight_len())?;
             sizes.weight_gradient(x.slice::<T>(), dy.slice::<T>(), &mut dw);
@@ -195,11 +250,15 @@ impl Op for FilterGradient {
         Ok(vec![conv_gpu::filter_gradient(self.filter, inputs[0], inputs[1], self.shape)?])
     }
 
+    fn takes_half(&self, inputs: &[&Tensor]) -> bool {
+        products_of_bfloat16(inputs)
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [x, dy] = [&pass.saved[0], &pass.saved[1]];
         let gradient = movement::contiguous(pass.grad())?;
         let size = [x.shape()[2], x.shape()[3]];
-        let dx = || apply_one(TransposedConvolution { filter: self.filter, size }, &[dy, &gradient]);
+        let dx = || apply_one(TransposedConvolution::of(self.filter, size, x), &[dy, &gradient]);
         let d_dy = || apply_one(Convolution { filter: self.filter, bias: false }, &[x, &gradient]);
         Ok(vec![pass.needs(0).then(dx).transpose()?, pass.needs(1).then(d_dy).transpose()?])
     }
@@ -218,7 +277,10 @@ pub fn cases() -> Vec<crate::ops::suite::Case> {
             let [x, dy] = [movement::channels_last(&t[0])?, movement::channels_last(&t[1])?];
             let fits = x.shape()[0] == dy.shape()[0] && (0..2).all(|d| x.shape()[2 + d] == dy.shape()[2 + d] + 2);
             crate::ensure!(fits, Shape, "the result of a 3×3 filter, not {:?} from {:?}", dy.shape(), x.shape());
-            apply_one(FilterGradient { filter, shape: [dy.shape()[1], x.shape()[1], 3, 3] }, &[&x, &dy])
+            apply_one(
+                FilterGradient { filter, shape: [dy.shape()[1], x.shape()[1], 3, 3], result: x.dtype() },
+                &[&x, &dy],
+            )
         })
         .equals(|a| {
             let (dy, mut out) = (&a[1], Vec::new());

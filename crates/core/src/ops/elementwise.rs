@@ -7,6 +7,7 @@ use crate::cpu::math::*;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::op::{Context, Op, Pass, apply_one};
+use crate::ops::elementwise_bf16;
 #[cfg(feature = "gpu")]
 use crate::ops::elementwise_gpu;
 use crate::ops::movement;
@@ -237,6 +238,7 @@ impl<F: Unary> Op for UnaryOp<F> {
                 let c = self.constants;
                 map_same::<f64, 1, false>(&[x], move |[x]| F::f64(x, c))?
             }
+            DType::BF16 => elementwise_bf16::unary(F::NAME, x, self.constants)?,
             other => return Err(not_float(self.name(), other)),
         };
         keep::<F>(x, y, context)
@@ -260,6 +262,10 @@ impl<F: Unary> Op for UnaryOp<F> {
         let inputs: Vec<&Tensor> = kept.iter().flatten().copied().chain([pass.grad()]).collect();
         let op = UnaryGrad::<F> { constants: self.constants, row: PhantomData };
         Ok(vec![Some(apply_one(op, &inputs)?)])
+    }
+
+    fn takes_half(&self, inputs: &[&Tensor]) -> bool {
+        elementwise_bf16::is_native(F::NAME, inputs)
     }
 }
 
@@ -285,7 +291,14 @@ impl<F: Unary> Op for UnaryGrad<F> {
     }
 
     fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
-        Ok(vec![F::gradient(inputs, self.constants)?])
+        Ok(vec![match inputs[0].dtype() {
+            DType::BF16 => elementwise_bf16::gradient(F::NAME, inputs, self.constants)?,
+            _ => F::gradient(inputs, self.constants)?,
+        }])
+    }
+
+    fn takes_half(&self, inputs: &[&Tensor]) -> bool {
+        elementwise_bf16::is_native(F::NAME, inputs)
     }
 
     #[cfg(feature = "gpu")]
@@ -426,6 +439,8 @@ impl<F: Binary> Op for BinaryOp<F> {
             )?,
             DType::F64 => map_tensors::<_, _, 2, false>([a, b], DType::F64, |[a, b]: [f64; 2]| F::f64(a, b))?,
             DType::I64 => map_tensors::<_, _, 2, false>([a, b], DType::I64, |[a, b]: [i64; 2]| int(a, b))?,
+            DType::BF16 => elementwise_bf16::binary(F::NAME, a, b)?,
+            DType::F16 => return Err(not_float(self.name(), DType::F16)),
             DType::U8 | DType::Bool => {
                 map_tensors::<_, _, 2, false>([a, b], DType::U8, |[a, b]: [u8; 2]| int(a as i64, b as i64) as u8)?
             }
@@ -437,6 +452,10 @@ impl<F: Binary> Op for BinaryOp<F> {
         self.check_and_keep(inputs[0], inputs[1], context)?;
         let (names, text) = F::TEXT;
         Ok(vec![elementwise_gpu::binary(self.name(), names, text, inputs[0], inputs[1])?])
+    }
+
+    fn takes_half(&self, inputs: &[&Tensor]) -> bool {
+        elementwise_bf16::is_native(F::NAME, inputs)
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

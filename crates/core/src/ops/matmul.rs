@@ -1,12 +1,15 @@
 //! Products of matrices: PyTorch's `matmul` with its rules for vectors and batches, and the linear layer.
 
+use crate::autocast;
 use crate::cpu::gemm::{Batch, Matrix, Update, gemm, gemm_batched};
-use crate::dtype::Element;
+use crate::cpu::gemm_bf16::gemm_bf16;
+use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
+use crate::ops::half::{Product, bias_gradient, half_matrix, products_of_bfloat16};
 #[cfg(feature = "gpu")]
 use crate::ops::matmul_gpu;
-use crate::ops::{movement, reduce};
+use crate::ops::movement;
 use crate::profile::product_operations;
 use crate::shape::{Dims, Layout, broadcast};
 use crate::storage::Buffer;
@@ -14,7 +17,8 @@ use crate::tensor::Tensor;
 use crate::{bail, dispatch_float, ensure};
 
 /// The product of matrices [..., m, k] · [..., k, n] = [..., m, n] with the leading dimensions broadcast.
-/// A vector on the left is a row, one on the right a column; that dimension is not in the result.
+/// A vector on the left is a row, one on the right a column; that dimension is not in the result. Under autocast a float32
+/// matrix beside a bfloat16 one is rounded; two float32 matrices stay float32, so that similarities and covariances in losses do.
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check(a, b)?;
     if a.ndim() == 1 {
@@ -31,10 +35,10 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if b.ndim() == 2 {
         // One matrix for the whole batch: all rows of the batch are rows of one product.
         let flat = movement::reshape_to(a, &[batch.iter().product::<usize>() * rows, inner])?;
-        return movement::reshape_to(&apply_one(Matmul, &[&flat, b])?, &shaped([rows, columns]));
+        return movement::reshape_to(&apply_one(Matmul::between(&flat, b), &[&flat, b])?, &shaped([rows, columns]));
     }
     let (a, b) = (movement::expand(a, &shaped([rows, inner]))?, movement::expand(b, &shaped([inner, columns]))?);
-    apply_one(Matmul, &[&a, &b])
+    apply_one(Matmul::between(&a, &b), &[&a, &b])
 }
 
 fn check(a: &Tensor, b: &Tensor) -> Result<()> {
@@ -57,14 +61,30 @@ fn check(a: &Tensor, b: &Tensor) -> Result<()> {
 }
 
 fn same_dtype(op: &str, a: &Tensor, b: &Tensor) -> Result<()> {
-    if a.dtype() != b.dtype() {
+    if !autocast::mixes(a.dtype(), b.dtype()) {
         bail!(Dtype, "{op}: {} and {} do not mix; convert one with .to(…)", a.dtype().name(), b.dtype().name());
     }
     Ok(())
 }
 
-/// Both inputs have the same leading dimensions (any strides, 0 included).
-struct Matmul;
+/// Both inputs have the same leading dimensions (any strides, 0 included) and type; or one is bfloat16 and the other that or
+/// float32, which is rounded on the way.
+struct Matmul {
+    /// The type of the result: that of the inputs, where they are not bfloat16.
+    result: DType,
+}
+
+impl Matmul {
+    /// The result is bfloat16 if one of them is.
+    fn between(a: &Tensor, b: &Tensor) -> Matmul {
+        Matmul::of(if b.dtype() == DType::BF16 { b } else { a })
+    }
+
+    /// The result has the type of `input`.
+    fn of(input: &Tensor) -> Matmul {
+        Matmul { result: input.dtype() }
+    }
+}
 
 impl Op for Matmul {
     fn name(&self) -> &'static str {
@@ -78,31 +98,19 @@ impl Op for Matmul {
         let [m, k, n] = [a.shape()[lead], a.shape()[lead + 1], b.shape()[lead + 1]];
         let mut shape = Dims::from_slice(a.shape());
         shape[lead + 1] = n;
+        let target = Layout::contiguous(&shape);
+        if self.takes_half(inputs) {
+            let mut out = Product::new(self.result, &shape)?;
+            for_each_batch([a.layout(), b.layout(), &target], lead, |sizes, [in_a, in_b, in_out]| {
+                gemm_bf16(sizes, [m, n, k], half_matrix(a, in_a), half_matrix(b, in_b), None, out.from(in_out), n);
+            });
+            return Ok(vec![out.into_tensor(&shape)]);
+        }
         Ok(vec![dispatch_float!(a.dtype(), "matmul", T => {
             let mut out = Buffer::<T>::new(shape.iter().product())?;
-            let target = Layout::contiguous(&shape);
-            let mut batch = [a.layout(), b.layout(), &target].map(|layout| Layout {
-                shape: Dims::from_slice(&layout.shape[..lead]),
-                strides: Dims::from_slice(&layout.strides[..lead]),
-                offset: 0,
-            });
-            Layout::collapse(&mut batch);
-            let [in_a, in_b, in_out] = &batch;
-            // Two batch axes at a time; further ones in a loop.
-            let outer = in_a.ndim().saturating_sub(2);
-            let axes = |layout: &Layout, missing: usize| {
-                let mut axes = [missing; 2];
-                axes[2 - (layout.ndim() - outer)..].copy_from_slice(&layout.strides[outer..]);
-                axes
-            };
-            let mut counts = [1; 2];
-            counts[2 - (in_a.ndim() - outer)..].copy_from_slice(&in_a.shape[outer..]);
-            let loops = if out.is_empty() { &[0] } else { &in_a.shape[..outer] };
-            crate::shape::each_index(loops, |index| {
-                let start = |layout: &Layout| index.iter().zip(&layout.strides).map(|(i, s)| i * s).sum::<usize>();
-                let sizes = Batch { counts, a_strides: axes(in_a, 0), b_strides: axes(in_b, 0), c_strides: axes(in_out, 0) };
-                let (a, b) = (last_two::<T>(a, start(in_a)), last_two::<T>(b, start(in_b)));
-                gemm_batched(sizes, [m, n, k], 1.0, a, b, Update::Overwrite, &mut out[start(in_out)..], n);
+            for_each_batch([a.layout(), b.layout(), &target], lead, |sizes, [in_a, in_b, in_out]| {
+                let (a, b) = (last_two::<T>(a, in_a), last_two::<T>(b, in_b));
+                gemm_batched(sizes, [m, n, k], 1.0, a, b, Update::Overwrite, &mut out[in_out..], n);
             });
             Tensor::from_buffer(out, &shape)
         })])
@@ -115,11 +123,21 @@ impl Op for Matmul {
         Ok(vec![matmul_gpu::matmul(inputs[0], inputs[1], None)?])
     }
 
+    fn takes_half(&self, inputs: &[&Tensor]) -> bool {
+        products_of_bfloat16(inputs)
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [a, b] = [&pass.saved[0], &pass.saved[1]];
         let gradient = pass.grad();
-        let da = pass.needs(0).then(|| apply_one(Matmul, &[gradient, &movement::transpose(b, -2, -1)?])).transpose()?;
-        let db = pass.needs(1).then(|| apply_one(Matmul, &[&movement::transpose(a, -2, -1)?, gradient])).transpose()?;
+        let da = pass
+            .needs(0)
+            .then(|| apply_one(Matmul::of(a), &[gradient, &movement::transpose(b, -2, -1)?]))
+            .transpose()?;
+        let db = pass
+            .needs(1)
+            .then(|| apply_one(Matmul::of(b), &[&movement::transpose(a, -2, -1)?, gradient]))
+            .transpose()?;
         Ok(vec![da, db])
     }
 
@@ -148,6 +166,31 @@ fn float32(op: &str, x: &Tensor) -> Result<()> {
     Ok(())
 }
 
+/// Calls `run` with pairs of batch axes and where the three matrices begin: two axes at a time, further ones in a loop.
+fn for_each_batch(layouts: [&Layout; 3], lead: usize, mut run: impl FnMut(Batch, [usize; 3])) {
+    let mut batch = layouts.map(|layout| Layout {
+        shape: Dims::from_slice(&layout.shape[..lead]),
+        strides: Dims::from_slice(&layout.strides[..lead]),
+        offset: 0,
+    });
+    Layout::collapse(&mut batch);
+    let outer = batch[0].ndim().saturating_sub(2);
+    let axes = |layout: &Layout| {
+        let mut axes = [0; 2];
+        axes[2 - (layout.ndim() - outer)..].copy_from_slice(&layout.strides[outer..]);
+        axes
+    };
+    let mut counts = [1; 2];
+    counts[2 - (batch[0].ndim() - outer)..].copy_from_slice(&batch[0].shape[outer..]);
+    let [a_strides, b_strides, c_strides] = [axes(&batch[0]), axes(&batch[1]), axes(&batch[2])];
+    let loops = if layouts[2].numel() == 0 { &[0] } else { &batch[0].shape[..outer] };
+    crate::shape::each_index(loops, |index| {
+        let start = |layout: &Layout| index.iter().zip(&layout.strides).map(|(i, s)| i * s).sum::<usize>();
+        let starts = [start(&batch[0]), start(&batch[1]), start(&batch[2])];
+        run(Batch { counts, a_strides, b_strides, c_strides }, starts);
+    });
+}
+
 /// The matrix of the last two dimensions that begins `start` elements behind the first.
 fn last_two<T: Element>(tensor: &Tensor, start: usize) -> Matrix<'_, T> {
     let [row_stride, column_stride] = *tensor.strides().last_chunk().expect("two dimensions");
@@ -166,6 +209,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         weight.shape()
     );
     same_dtype("linear", x, weight)?;
+    let x = &autocast::operand(x)?;
     let [outputs, features] = [weight.shape()[0], weight.shape()[1]];
     if let Some(bias) = bias {
         ensure!(
@@ -184,7 +228,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     movement::reshape_to(&y, &Dims::from_iter(lead.iter().copied().chain([outputs])))
 }
 
-/// Inputs [rows, in], weight [out, in] and perhaps bias [out].
+/// Inputs [rows, in], weight [out, in] and perhaps bias [out]; types as in [`Matmul`], the result has that of the inputs.
 struct Linear {
     bias: bool,
 }
@@ -197,8 +241,19 @@ impl Op for Linear {
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let [x, weight] = [inputs[0], inputs[1]];
         save_factors(x, weight, context)?;
+        if self.bias {
+            movement::save_shape(inputs[2], context)?;
+        }
         let [rows, features, outputs] = [x.shape()[0], x.shape()[1], weight.shape()[0]];
         let bias = inputs.get(2).map(|bias| movement::contiguous(&bias.detach()?)).transpose()?;
+        if self.takes_half(inputs) {
+            let mut out = Product::new(x.dtype(), &[rows, outputs])?;
+            let bias = bias.map(|bias| movement::to_dtype(&bias, DType::F32)).transpose()?;
+            let bias = bias.as_ref().map(|bias| bias.slice::<f32>());
+            let (a, b) = (half_matrix(x, 0), half_matrix(weight, 0).transposed());
+            gemm_bf16(Batch::ONE, [rows, outputs, features], a, b, bias, out.from(0), outputs);
+            return Ok(vec![out.into_tensor(&[rows, outputs])]);
+        }
         Ok(vec![dispatch_float!(x.dtype(), "linear", T => {
             let mut out = Buffer::<T>::new(rows * outputs)?;
             let update = bias.as_ref().map_or(Update::Overwrite, |bias| Update::Bias(bias.slice::<T>()));
@@ -215,14 +270,24 @@ impl Op for Linear {
         Ok(vec![matmul_gpu::matmul(inputs[0], &weight, inputs.get(2).copied())?])
     }
 
+    fn takes_half(&self, inputs: &[&Tensor]) -> bool {
+        products_of_bfloat16(inputs)
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [x, weight, gradient] = [&pass.saved[0], &pass.saved[1], pass.grad()];
         let mut gradients = vec![
-            pass.needs(0).then(|| apply_one(Matmul, &[gradient, weight])).transpose()?,
-            pass.needs(1).then(|| apply_one(Matmul, &[&movement::transpose(gradient, 0, 1)?, x])).transpose()?,
+            pass.needs(0).then(|| apply_one(Matmul::of(x), &[gradient, weight])).transpose()?,
+            pass.needs(1)
+                .then(|| apply_one(Matmul::of(weight), &[&movement::transpose(gradient, 0, 1)?, x]))
+                .transpose()?,
         ];
         if self.bias {
-            gradients.push(pass.needs(2).then(|| reduce::sum(gradient, Some(&[0]), false)).transpose()?);
+            gradients.push(
+                pass.needs(2)
+                    .then(|| bias_gradient(gradient, &[0], pass.saved.get(2).unwrap_or(gradient)))
+                    .transpose()?,
+            );
         }
         Ok(gradients)
     }

@@ -13,9 +13,11 @@ mod conv_product;
 pub mod diagonal;
 pub mod distance;
 pub mod elementwise;
+mod elementwise_bf16;
 #[cfg(feature = "gpu")]
 pub(crate) mod elementwise_gpu;
 pub mod extreme;
+mod half;
 pub mod index;
 pub mod join;
 #[cfg(feature = "gpu")]

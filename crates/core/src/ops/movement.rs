@@ -4,6 +4,7 @@ use crate::cpu::threads::{SharedPointer, parallel_ranges};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::half::{Bf16, F16};
 use crate::op::{Context, Op, Pass, apply_one};
 use crate::ops::elementwise::map_tensors;
 use crate::ops::reduce::sum_to;
@@ -56,6 +57,9 @@ impl Op for Reshape {
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(reshape_to(pass.grad(), pass.saved[0].shape())?)])
     }
+    fn takes_half(&self, _: &[&Tensor]) -> bool {
+        true
+    }
 }
 
 /// Keeps the shape of an input for the backward pass, not its memory.
@@ -106,6 +110,9 @@ impl Op for Permute {
         }
         Ok(vec![Some(permute(pass.grad(), &inverse)?)])
     }
+    fn takes_half(&self, _: &[&Tensor]) -> bool {
+        true
+    }
 }
 
 /// Two dimensions exchanged; a view.
@@ -142,6 +149,9 @@ impl Op for Expand {
     }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(sum_to(pass.grad(), pass.saved[0].shape())?)])
+    }
+    fn takes_half(&self, _: &[&Tensor]) -> bool {
+        true
     }
 }
 
@@ -193,6 +203,9 @@ impl Op for Slice {
         };
         Ok(vec![Some(apply_one(op, &[pass.grad()])?)])
     }
+    fn takes_half(&self, _: &[&Tensor]) -> bool {
+        true
+    }
 }
 
 /// Zeros of the whole shape with a slice filled in.
@@ -241,6 +254,9 @@ impl Op for SliceGrad {
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let Slice { dim, start, length, step } = self.part;
         Ok(vec![Some(slice(pass.grad(), dim as i64, start as i64, length, step)?)])
+    }
+    fn takes_half(&self, _: &[&Tensor]) -> bool {
+        true
     }
 }
 
@@ -378,6 +394,9 @@ impl Op for Copy {
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(pass.grad().clone())])
     }
+    fn takes_half(&self, _: &[&Tensor]) -> bool {
+        true
+    }
 }
 
 /// Copies elements between two layouts of one shape, walking the target's memory in order.
@@ -449,7 +468,8 @@ fn walk_of(from: &Layout, to: &Layout) -> [Layout; 2] {
     pair
 }
 
-/// The same values as another type: floats are cut to integers towards zero; bool is "not 0".
+/// The same values as another type: floats are cut to integers towards zero, and rounded to the nearest (halves to even)
+/// where the type is narrower; bool is "not 0".
 pub fn to_dtype(x: &Tensor, dtype: DType) -> Result<Tensor> {
     if x.dtype() == dtype {
         return Ok(x.clone());
@@ -469,7 +489,19 @@ impl Op for Cast {
     fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
         use crate::dtype::Element;
         let x = inputs[0];
+        // The two casts of mixed precision, compiled for each instruction set.
+        match (self.from, self.to) {
+            (DType::F32, DType::BF16) => {
+                return Ok(vec![map_tensors::<_, _, 1, true>([x], self.to, |[v]: [f32; 1]| Bf16::from_f32(v))?]);
+            }
+            (DType::BF16, DType::F32) => {
+                return Ok(vec![map_tensors::<_, _, 1, true>([x], self.to, |[v]: [Bf16; 1]| v.to_f32())?]);
+            }
+            _ => {}
+        }
         Ok(vec![dispatch_all!(self.from, T => match self.to {
+            DType::BF16 => map_tensors::<_, _, 1, false>([x], self.to, |[v]: [T; 1]| Bf16::from_f64(v.to_f64()))?,
+            DType::F16 => map_tensors::<_, _, 1, false>([x], self.to, |[v]: [T; 1]| F16::from_f64(v.to_f64()))?,
             DType::F32 => map_tensors::<_, _, 1, false>([x], self.to, |[v]: [T; 1]| v.to_f64() as f32)?,
             DType::F64 => map_tensors::<_, _, 1, false>([x], self.to, |[v]: [T; 1]| v.to_f64())?,
             DType::I64 => map_tensors::<_, _, 1, false>([x], self.to, |[v]: [T; 1]| v.to_i64())?,
@@ -483,6 +515,9 @@ impl Op for Cast {
     }
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(to_dtype(pass.grad(), self.from)?)])
+    }
+    fn takes_half(&self, _: &[&Tensor]) -> bool {
+        true
     }
 }
 

@@ -189,7 +189,7 @@ pub(crate) fn check_parameter(
         x.shape()
     );
     ensure!(
-        tensor.dtype() == x.dtype(),
+        tensor.dtype() == x.dtype() || (x.dtype().is_half() && tensor.dtype() == DType::F32),
         Dtype,
         "{op}: {name} is {}, the input {}; convert one with .to(…)",
         tensor.dtype().name(),

@@ -80,6 +80,7 @@ impl Op for Sum {
         let out = match x.dtype() {
             DType::F32 => sum_float::<f32>(&source, outer, inner, along_columns, &shape)?,
             DType::F64 => sum_float::<f64>(&source, outer, inner, along_columns, &shape)?,
+            other if other != DType::I64 => return Err(not_float("sum", other)),
             _ => {
                 let mut out = Buffer::<i64>::zeroed(outer)?;
                 let values = source.slice::<i64>();

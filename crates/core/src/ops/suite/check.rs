@@ -75,7 +75,12 @@ impl Case {
             if row.looks_at_gpu {
                 self.check_gpu(&arrays, must, row)?;
             }
-            if must { self.check_nan(&arrays, row) } else { Ok(()) }
+            if must {
+                self.check_half(&arrays)?;
+                self.check_nan(&arrays, row)
+            } else {
+                Ok(())
+            }
         })();
         let alive = scope::alive();
         scope::exit(depth, &[]).map_err(|e| e.to_string())?;
@@ -215,6 +220,38 @@ impl Case {
             }
         }
         row.strided.raise(Cell::Checked);
+        Ok(())
+    }
+
+    /// 16-bit inputs give what float32 gives for the same numbers, rounded once an operation, and gradients likewise; or
+    /// ERR_DTYPE.
+    fn check_half(&self, arrays: &[Array]) -> Outcome {
+        for (dtype, tolerance) in [(DType::BF16, 0.03), (DType::F16, 0.004)] {
+            let narrow = || tensors(arrays, dtype);
+            let wide = || -> Vec<Tensor> {
+                let widen =
+                    |t: Tensor| if t.dtype() == dtype { ops::movement::to_dtype(&t, DType::F32) } else { Ok(t) };
+                narrow().into_iter().map(|t| widen(t).expect("a cast")).collect()
+            };
+            let context = |e: String| format!("{}: {e}", dtype.name());
+            let found = match ((self.run)(&narrow()), (self.run)(&wide())) {
+                (Ok(found), Ok(expected)) => {
+                    compare("value", &numbers(&found), &numbers(&expected), tolerance).map_err(context)?;
+                    found
+                }
+                (Err(error), _) if error.code() == "ERR_DTYPE" => continue,
+                (found, expected) => return Err(context(format!("{found:?}, in float32 {expected:?}"))),
+            };
+            if !found.requires_grad() && !(found.dtype().is_float() && self.gradient) {
+                continue;
+            }
+            let cotangent = random_array(found.shape(), 77);
+            let found = self.gradients(&narrow(), &cotangent, found.dtype()).map_err(context)?;
+            let expected = self.gradients(&wide(), &cotangent, DType::F32).map_err(context)?;
+            for (found, expected) in found.iter().zip(&expected) {
+                compare("gradient", found, expected, tolerance * 2.0).map_err(context)?;
+            }
+        }
         Ok(())
     }
 

@@ -1,0 +1,110 @@
+/** Training in mixed precision: it follows float32, resumes bit for bit, and says where the processor has none. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import * as nn from '../../src/nn/index.js'
+import { NTXEntLoss } from '../../src/losses/index.js'
+import { SGD } from '../../src/optim/index.js'
+import {
+  autocast,
+  cpuInfo,
+  forceInstructionSet,
+  manualSeed,
+  randn,
+  scope,
+  type Tensor,
+} from '../../src/tensor/index.js'
+import type { Logger } from '../../src/train/callback.js'
+import { Trainer } from '../../src/train/trainer.js'
+import { flowers, smallSimclr } from './setup.js'
+
+afterEach(() => forceInstructionSet(null))
+
+const absent = cpuInfo().bfloat16 ? '' : ' (skipped: this processor has no avx512_bf16)'
+
+async function train(
+  precision: '32-true' | 'bf16-mixed',
+  more: { epochs?: number; save?: string; ckptPath?: string; stopAt?: number } = {},
+) {
+  const losses: number[] = []
+  const lines: string[] = []
+  const logger: Logger = {
+    logMetrics: (metrics) => void ('fit/loss_step' in metrics && losses.push(metrics['fit/loss_step'] as number)),
+    print: (line) => void lines.push(line),
+  }
+  const { epochs = 4, save, ckptPath, stopAt } = more
+  const stop = { name: 'stop', onTrainBatchEnd: () => void (trainer.globalStep === stopAt && trainer.interrupt()) }
+  const trainer: Trainer = new Trainer({ maxEpochs: epochs, logEveryNSteps: 1, precision, logger, callbacks: [stop] })
+  trainer.checkpointPath = save
+  const module = smallSimclr()
+  await trainer.fit(module, await flowers(), ckptPath === undefined ? {} : { ckptPath })
+  const weights: Record<string, unknown> = {}
+  for (const [name, value] of module.stateDict()) weights[name] = [value.dtype, await value.data()]
+  return { losses, lines, weights, mixed: trainer.mixed }
+}
+
+describe.skipIf(absent !== '')(`bf16-mixed${absent}`, () => {
+  test('follows float32: losses within 2 %, weights float32', async () => {
+    const [mixed, plain] = [await train('bf16-mixed'), await train('32-true')]
+    expect([mixed.mixed, plain.mixed, mixed.losses.length]).toEqual([true, false, 16])
+    expect(mixed.losses).not.toEqual(plain.losses)
+    const apart = mixed.losses.map((loss, i) => Math.abs(loss / (plain.losses[i] as number) - 1))
+    expect(Math.max(...apart)).toBeLessThan(0.02)
+    const types = Object.values(mixed.weights).map((value) => (value as [string])[0])
+    expect(types.filter((dtype) => !['float32', 'int64'].includes(dtype))).toEqual([])
+    expect(mixed.lines.filter((line) => line.includes('precision'))).toEqual([])
+  })
+
+  test('resumes bit for bit', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'spt-precision-'))
+    const save = join(folder, 'last.ckpt')
+    const whole = await train('bf16-mixed')
+    const first = await train('bf16-mixed', { stopAt: 7, save })
+    const second = await train('bf16-mixed', { ckptPath: save })
+    expect([...first.losses, ...second.losses]).toEqual(whole.losses)
+    expect(second.weights).toEqual(whole.weights)
+    await rm(folder, { recursive: true })
+  })
+})
+
+test('without such a processor it trains in float32, bit for bit, and says so once', async () => {
+  forceInstructionSet('portable')
+  const [asked, plain] = [await train('bf16-mixed', { epochs: 1 }), await train('32-true', { epochs: 1 })]
+  expect(asked.mixed).toBe(false)
+  expect(asked.lines.filter((line) => line.includes('bf16-mixed'))).toHaveLength(1)
+  expect(asked.weights).toEqual(plain.weights)
+})
+
+test('a vision transformer follows float32 for ten steps: losses within 2 %', async () => {
+  const run = async (mixed: boolean): Promise<number[]> => {
+    manualSeed(1)
+    const vit = new nn.VisionTransformer({
+      imgSize: 16,
+      patchSize: 4,
+      embedDim: 32,
+      depth: 2,
+      numHeads: 2,
+      numClasses: 0,
+    })
+    const optimizer = new SGD(vit.parameters(), { lr: 0.002 })
+    const loss = new NTXEntLoss({ temperature: 0.5 })
+    const [first, second] = [randn([8, 3, 16, 16]), randn([8, 3, 16, 16])]
+    const losses: number[] = []
+    for (let step = 0; step < 10; step++) {
+      await scope(async () => {
+        const forward = (): Tensor => loss.forward(vit.forward(first), vit.forward(second))
+        const value = mixed ? autocast('bfloat16', forward) : forward()
+        expect(value.dtype).toBe('float32')
+        value.backward()
+        optimizer.step()
+        optimizer.zeroGrad()
+        losses.push(await value.item())
+      })
+    }
+    return losses
+  }
+  const [mixed, plain] = [await run(true), await run(false)]
+  expect(Math.max(...mixed.map((loss, i) => Math.abs(loss / (plain[i] as number) - 1)))).toBeLessThan(0.02)
+  expect(mixed.at(-1)).toBeLessThan(mixed[0] as number)
+})
