@@ -1,5 +1,5 @@
 /* Written by `napi build` from the native core; do not edit. */
-export type DType = 'float32' | 'float64' | 'int64' | 'uint8' | 'bool'
+export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int64' | 'uint8' | 'bool'
 /** Where tensors live: the CPU, the best GPU, or one by its number or a part of its name. */
 export type DeviceName = 'cpu' | 'gpu' | `gpu:${string}`
 export type TypedArray = Float32Array | Float64Array | BigInt64Array | Uint8Array
@@ -200,8 +200,13 @@ export declare class Tensor {
   setGrad(grad?: Tensor | undefined | null): void
   /** Whether its memory was freed by a scope or by `dispose`. */
   get isDisposed(): boolean
-  /** All elements in row-major order, copied: Float32Array, Float64Array, BigInt64Array, or Uint8Array (uint8, bool). */
+  /**
+   * All elements in row-major order, copied: Float32Array (bfloat16 and float16 too, which is exact), Float64Array,
+   * BigInt64Array, or Uint8Array (uint8, bool).
+   */
   data(): Promise<TypedArray>
+  /** The bits of all elements of a bfloat16 or float16 tensor in row-major order, copied. */
+  halfBits(): Promise<Uint16Array>
   /** The only element, as a number. ERR_SHAPE if there are several. */
   item(): Promise<number>
   /** Adds the gradients of this tensor, weighted by `gradient` (1 for a scalar), to `.grad` of every leaf it was made of. */
@@ -608,6 +613,8 @@ export interface CpuInfo {
   instructionSet: string
   /** Those this machine can run. */
   available: Array<string>
+  /** Whether it multiplies bfloat16 faster than float32: what `precision: bf16-mixed` needs. */
+  bfloat16: boolean
   threads: number
   /** The version of the native core. */
   version: string
@@ -644,6 +651,9 @@ export declare function forceInstructionSet(name?: string | undefined | null): v
  */
 export declare function fromData(data: Data, shape: Array<number>, dtype?: DType, device?: DeviceName): Tensor
 
+/** A bfloat16 or float16 tensor of those bits. */
+export declare function fromHalfBits(bits: Uint16Array, shape: Array<number>, dtype: 'bfloat16' | 'float16'): Tensor
+
 /** Every element `value`; float32 on the default device unless said otherwise. */
 export declare function full(shape: Array<number>, value: number, dtype?: DType, device?: DeviceName): Tensor
 
@@ -654,6 +664,9 @@ export interface GeneratorState {
   /** Words of 32 bits drawn so far. */
   position: bigint
 }
+
+/** What `setAutocast` set. */
+export declare function getAutocast(): DType | null
 
 /** The device on which functions such as `zeros` make tensors unless told otherwise. */
 export declare function getDefaultDevice(): string
@@ -862,6 +875,12 @@ export interface RpropStep {
 
 /** Multiplies all gradients by a number, in place. */
 export declare function scaleGradients(parameters: Array<Tensor>, factor: number): void
+
+/**
+ * The type in which products of matrices and convolutions take float32 operands from now on, or null for float32; returns
+ * what it was before. Use `autocast(…)`, which puts it back.
+ */
+export declare function setAutocast(dtype?: 'bfloat16' | null): DType | null
 
 /** Sets it for this thread; opens a GPU if need be. Returns the full name, "gpu:0" for "gpu". */
 export declare function setDefaultDevice(device: DeviceName): string
