@@ -29,7 +29,9 @@ export default defineDataset({
   async build({ config, root }) {
     const stem = { train: 'train', test: 't10k' }[config.split]
     const file = (name: string) => existingFile(resolve(root, config.root), [name, `${name}.gz`])
-    const [images, labels] = await Promise.all([file(`${stem}-images-idx3-ubyte`), file(`${stem}-labels-idx1-ubyte`)])
+    // One after the other: the file that an error names is always the first one that is missing.
+    const images = await file(`${stem}-images-idx3-ubyte`)
+    const labels = await file(`${stem}-labels-idx1-ubyte`)
     return readIdxDataset({ images, labels, classes, name: `fashion-mnist ${config.split}` })
   },
 })
