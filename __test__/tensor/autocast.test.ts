@@ -140,7 +140,7 @@ test('everything else stays in float32, and float64 is left alone', () => {
   expect(isAutocastEnabled()).toBe(false)
 })
 
-test('batch norm, rectifier and sum keep bfloat16, as near to float64 as rounding allows', async () => {
+test('layers around batch norm are as near to float64 as rounding allows; rectifiers keep the type they get', async () => {
   const run = async (mixed: boolean) => {
     manualSeed(5)
     const of = (shape: number[]) => randn(shape).to(mixed ? 'float32' : 'float64')
@@ -158,7 +158,11 @@ test('batch norm, rectifier and sum keep bfloat16, as near to float64 as roundin
     return { dtype: y.dtype, values: await Promise.all(values) }
   }
   const [mixed, exact] = [await run(true), await run(false)]
-  expect(mixed.dtype).toBe('bfloat16')
+  expect(mixed.dtype).toBe('float32')
+  const narrow16 = randn([4, 4]).to('bfloat16')
+  expect([narrow16.relu().dtype, narrow16.gelu().dtype, narrow16.add(narrow16).dtype]).toEqual(
+    Array(3).fill('bfloat16'),
+  )
   const errors = mixed.values.map((one, i) => error(one, exact.values[i] as Float64Array))
   // Rectifiers whose input lies near 0 may switch: the largest error is of single elements.
   expect(Math.max(...errors)).toBeLessThan(0.5)
