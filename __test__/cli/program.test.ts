@@ -45,7 +45,9 @@ test('a missing configuration is told, a misspelt command recognised', async () 
   expect((await spt('doctr')).err).toMatch(
     /^error \[ERR_CONFIG\] "doctr" is neither a configuration file nor a command; did you mean "spt doctor"\?\nhint: /,
   )
-  expect((await spt('train')).err).toContain('Commands: run, data, bench, doctor, export, methods, plugins, schema, summary.')
+  expect((await spt('train')).err).toContain(
+    'Commands: run, data, bench, doctor, export, methods, plugins, schema, summary.',
+  )
   expect((await spt('seed=1')).err).toContain('hint: The configuration file comes first')
   expect((await spt('flowers.yaml', '--resume', folder)).err).toContain('flowers.yaml cannot be given too')
   expect((await spt('run')).err).toMatch(/^error \[ERR_CONFIG\] no configuration file was given/)

@@ -1,5 +1,6 @@
 /** The options of a trainer: their meaning, defaults and ranges. */
-import { argumentInvalid, unsupported } from '../errors.js'
+import { type BatchSource, DataLoader } from '../data/index.js'
+import { argumentInvalid, SptError, unsupported } from '../errors.js'
 import type { DeviceName } from '../tensor/index.js'
 import type { Callback, Logger } from './callback.js'
 
@@ -105,4 +106,17 @@ const LEAST = {
 /** How many of `batches` a limit leaves: a count, or a share below 1. */
 export function limitBatches(batches: number, limit: number): number {
   return limit < 1 ? Math.floor(batches * limit) : Math.min(batches, Math.floor(limit))
+}
+
+/** Why a run has nothing to train on. */
+export function noBatches(train: BatchSource, limit: number): SptError {
+  if (train.length > 0 || !(train instanceof DataLoader)) {
+    return new SptError('ERR_DATA', `limit_train_batches ${limit} of ${train.length} training batches leaves none`)
+  }
+  const { batchSize, dataset } = train
+  return new SptError(
+    'ERR_DATA',
+    `${dataset.name}: ${dataset.length} images make no batch of ${batchSize}, and a smaller last one is left out`,
+    { hint: 'Lower batch_size, or set drop_last: false.' },
+  )
 }

@@ -2,9 +2,9 @@
  * The trainer: epochs, their validation and checkpoint, what is logged, and when to stop. The batches of an epoch are in
  * `loops`, what a checkpoint holds in `snapshot`, where a run lives on disk in `manager`.
  */
-import { type BatchSource, DataLoader, type DataModule } from '../data/index.js'
-import { argumentInvalid, SptError } from '../errors.js'
-import { cpuInfo, type DeviceName, getDefaultDevice, setDefaultDevice, type Tensor } from '../tensor/index.js'
+import type { DataModule } from '../data/index.js'
+import { argumentInvalid } from '../errors.js'
+import { type DeviceName, getDefaultDevice, setDefaultDevice, type Tensor } from '../tensor/index.js'
 import { type Callback, callHook, type Logger, type Stage } from './callback.js'
 import { describeDevice, openDevice } from './device.js'
 import { Logbook, type LogOptions } from './logbook.js'
@@ -12,10 +12,17 @@ import { trainBatches, validateBatches } from './loops.js'
 import type { TrainingModule } from './module.js'
 import { buildOptimizers, type OptimizerEntry, stepsOfRun } from './optimization.js'
 import { OnlineQueue } from './queue.js'
+import { usesMixedPrecision } from './precision.js'
 import { restore, save } from './snapshot.js'
 import { stepMonitored } from './stepping.js'
 import { moveTeachers } from './teacher-student.js'
-import { limitBatches, type ResolvedOptions, resolveOptions, type TrainerOptions } from './trainer-options.js'
+import {
+  limitBatches,
+  noBatches,
+  type ResolvedOptions,
+  resolveOptions,
+  type TrainerOptions,
+} from './trainer-options.js'
 
 export type FitStatus = 'completed' | 'stopped' | 'interrupted'
 
@@ -173,18 +180,9 @@ export class Trainer {
     if (this.device !== 'cpu') this.print(`device: ${describeDevice(this.device)}`)
     this.module.to(this.device)
     setDefaultDevice(this.device)
-    this.#choosePrecision()
+    this.mixed = usesMixedPrecision(this.options.precision, this.device, (line) => this.print(line))
     const main = await buildOptimizers(this.module, this.module.optim, length, (line) => this.print(line))
     this.optimizers = [...main, ...this.callbacks.flatMap(({ optimizers = {} }) => Object.values(optimizers))]
-  }
-
-  #choosePrecision(): void {
-    const asked = this.options.precision === 'bf16-mixed'
-    this.mixed = asked && this.device === 'cpu' && cpuInfo().bfloat16
-    if (asked && !this.mixed) {
-      const what = this.device === 'cpu' ? 'this processor' : this.device
-      this.print(`precision bf16-mixed: ${what} has no products of bfloat16 (avx512_bf16), training in float32`)
-    }
   }
 
   async #restore(ckptPath: string): Promise<void> {
@@ -246,16 +244,4 @@ export class Trainer {
     const at = { step: this.globalStep, epoch: this.currentEpoch }
     for (const logger of this.loggers) await logger.logMetrics(metrics, at)
   }
-}
-
-function noBatches(train: BatchSource, limit: number): SptError {
-  if (train.length > 0 || !(train instanceof DataLoader)) {
-    return new SptError('ERR_DATA', `limit_train_batches ${limit} of ${train.length} training batches leaves none`)
-  }
-  const { batchSize, dataset } = train
-  return new SptError(
-    'ERR_DATA',
-    `${dataset.name}: ${dataset.length} images make no batch of ${batchSize}, and a smaller last one is left out`,
-    { hint: 'Lower batch_size, or set drop_last: false.' },
-  )
 }
