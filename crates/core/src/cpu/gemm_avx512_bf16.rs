@@ -328,12 +328,12 @@ impl Left {
 unsafe fn with_left(a: Operand, rows: Range<usize>, m: usize, k: usize, run: impl FnOnce(Left)) {
     let lines = (rows.end * ROWS).min(m) - rows.start * ROWS;
     let tiles = rows.len();
-    // SAFETY (all below): the lines can be read for k steps; scratch is as long as what is written.
     if a.depth_stride != 1 {
         let panel_len = ROWS * k.div_ceil(2);
         return with_pairs(tiles * panel_len, |packed| {
             for (tile, to) in packed.chunks_exact_mut(panel_len.max(1)).enumerate().take(tiles) {
                 let lines = ROWS.min(lines - tile * ROWS);
+                // SAFETY: the lines of A can be read for k steps, and `to` is as long as the panel.
                 unsafe { pack::<ROWS>(a.at(tile * ROWS, 0), lines, k, to) };
             }
             run(Left::Panels { from: packed.as_ptr(), panel_len });
@@ -348,6 +348,7 @@ unsafe fn with_left(a: Operand, rows: Range<usize>, m: usize, k: usize, run: imp
     with_pairs((tiles - whole) * ROWS * stride / 2, |copied| {
         let rest = copied.as_mut_ptr().cast::<Bf16>();
         for line in whole * ROWS..lines {
+            // SAFETY: the line of A can be read for k steps; scratch has `stride` values for each line that is copied.
             unsafe { copy_line(a.at(line, 0), k, rest.add((line - whole * ROWS) * stride)) };
         }
         run(Left::Rows { from: direct, stride: a.line_stride, whole, rest, rest_stride: stride });
