@@ -162,7 +162,8 @@ fn coverage() {
         std::fs::write(path, &table).expect("the file for the coverage table");
     }
     let (mut missing, mut unchecked) = (Vec::new(), Vec::new());
-    for name in names() {
+    // A transfer has two devices; every case with a GPU goes through it, there and back.
+    for name in names().into_iter().filter(|name| name != "transfer") {
         match rows.get(&name[..]) {
             None => missing.push(name),
             Some(row) if !row.has_value() => unchecked.push(name),
