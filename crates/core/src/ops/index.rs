@@ -5,7 +5,7 @@
 use crate::cpu::threads::{SharedPointer, parallel_ranges};
 use crate::dtype::{DType, Element};
 use crate::error::Result;
-use crate::op::{Context, Op, Pass, apply_one, guard};
+use crate::op::{Context, Op, Pass, apply_one};
 use crate::ops::movement::{self, save_shape};
 use crate::shape::{Dims, broadcast, resolve_dim};
 use crate::storage::Buffer;
@@ -57,49 +57,52 @@ pub fn one_hot(index: &Tensor, classes: Option<usize>) -> Result<Tensor> {
 /// How often each number occurs among indices [n], or the sum of their weights [n]: as many as the largest index + 1, and
 /// at least `minimum`.
 pub fn bincount(index: &Tensor, weights: Option<&Tensor>, minimum: usize) -> Result<Tensor> {
-    guard("bincount", || {
-        integers("bincount", index)?;
-        ensure!(index.ndim() == 1, Shape, "bincount: indices [n], not {:?}", index.shape());
-        let index = movement::contiguous(&index.detach()?)?;
-        let values = index.slice::<i64>();
-        let count = values.iter().max().map_or(0, |&v| v.max(-1) + 1) as usize;
-        let count = count.max(minimum);
-        checked_all("bincount", values, count)?;
-        let Some(weights) = weights else {
-            let mut out = Buffer::<i64>::zeroed(count)?;
-            values.iter().for_each(|&i| out[i as usize] += 1);
-            return Ok(Tensor::from_buffer(out, &[count]));
-        };
-        index_add(&Tensor::zeros(&[count], weights.dtype())?, 0, &index, weights)
-    })
+    on_host("bincount", index)?;
+    integers("bincount", index)?;
+    ensure!(index.ndim() == 1, Shape, "bincount: indices [n], not {:?}", index.shape());
+    let index = movement::contiguous(&index.detach()?)?;
+    let values = index.slice::<i64>();
+    let count = values.iter().max().map_or(0, |&v| v.max(-1) + 1) as usize;
+    let count = count.max(minimum);
+    checked_all("bincount", values, count)?;
+    let Some(weights) = weights else {
+        let mut out = Buffer::<i64>::zeroed(count)?;
+        values.iter().for_each(|&i| out[i as usize] += 1);
+        return Ok(Tensor::from_buffer(out, &[count]));
+    };
+    index_add(&Tensor::zeros(&[count], weights.dtype())?, 0, &index, weights)
 }
 
 /// Indices of the elements that are not 0, in row-major order: int64 [n, dimensions].
 pub fn nonzero(x: &Tensor) -> Result<Tensor> {
-    guard("nonzero", || {
-        let x = movement::contiguous(&x.detach()?)?;
-        let places: Vec<usize> = dispatch_all!(x.dtype(), T => places(x.slice::<T>()));
-        let mut out = Buffer::<i64>::new(places.len() * x.ndim())?;
-        for (row, mut place) in places.iter().copied().enumerate() {
-            for d in (0..x.ndim()).rev() {
-                out[row * x.ndim() + d] = (place % x.shape()[d]) as i64;
-                place /= x.shape()[d];
-            }
+    on_host("nonzero", x)?;
+    let x = movement::contiguous(&x.detach()?)?;
+    let places: Vec<usize> = dispatch_all!(x.dtype(), T => places(x.slice::<T>()));
+    let mut out = Buffer::<i64>::new(places.len() * x.ndim())?;
+    for (row, mut place) in places.iter().copied().enumerate() {
+        for d in (0..x.ndim()).rev() {
+            out[row * x.ndim() + d] = (place % x.shape()[d]) as i64;
+            place /= x.shape()[d];
         }
-        Ok(Tensor::from_buffer(out, &[places.len(), x.ndim()]))
-    })
+    }
+    Ok(Tensor::from_buffer(out, &[places.len(), x.ndim()]))
 }
 
 /// The elements where the mask holds (both broadcast), in row-major order: [n].
 pub fn masked_select(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    guard("maskedSelect", || {
-        let shape = broadcast("maskedSelect", x.shape(), mask.shape())?;
-        let mask = movement::contiguous(&movement::expand(&mask.detach()?, &shape)?)?;
-        let places: Vec<i64> =
-            dispatch_all!(mask.dtype(), T => places(mask.slice::<T>())).into_iter().map(|p| p as i64).collect();
-        let flat = movement::reshape(&movement::expand(x, &shape)?, &[-1])?;
-        index_select(&flat, 0, &Tensor::from_slice(&places, &[places.len()])?)
-    })
+    on_host("maskedSelect", mask)?;
+    let shape = broadcast("maskedSelect", x.shape(), mask.shape())?;
+    let mask = movement::contiguous(&movement::expand(&mask.detach()?, &shape)?)?;
+    let places: Vec<i64> =
+        dispatch_all!(mask.dtype(), T => places(mask.slice::<T>())).into_iter().map(|p| p as i64).collect();
+    let flat = movement::reshape(&movement::expand(x, &shape)?, &[-1])?;
+    index_select(&flat, 0, &Tensor::from_slice(&places, &[places.len()])?)
+}
+
+/// The shape of these results depends on the values, which are read here.
+fn on_host(op: &str, values: &Tensor) -> Result<()> {
+    ensure!(values.is_host(), Unsupported, "{op}: has no GPU path; run it on the CPU: .to('cpu')");
+    Ok(())
 }
 
 fn places<T: Element>(values: &[T]) -> Vec<usize> {
