@@ -123,11 +123,14 @@ async function writeTables(name: string, rows: readonly SuiteRow[], output: stri
 
 /** The summary of a row that has been trained to its end. */
 async function finished(folder: string): Promise<RunSummary | undefined> {
-  const run = await runFolder(folder)
-  if (run === undefined) return undefined
-  const text = await readFile(join(run, 'summary.json'), 'utf8').catch(() => undefined)
-  const summary = text === undefined ? undefined : (JSON.parse(text) as RunSummary)
+  const summary = await summaryOf(await runFolder(folder))
   return summary?.status === 'interrupted' ? undefined : summary
+}
+
+/** How a run ended; undefined where there is none, or training never came back. */
+async function summaryOf(run: string | undefined): Promise<RunSummary | undefined> {
+  const text = run === undefined ? undefined : await readFile(join(run, 'summary.json'), 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : (JSON.parse(text) as RunSummary)
 }
 
 /** The newest run below the folder of a row. */
@@ -177,8 +180,7 @@ async function rowOf(
   error: string | undefined,
 ): Promise<SuiteRow> {
   const run = await runFolder(folder)
-  const text = run === undefined ? undefined : await readFile(join(run, 'summary.json'), 'utf8').catch(() => undefined)
-  const summary = text === undefined ? undefined : (JSON.parse(text) as RunSummary)
+  const summary = await summaryOf(run)
   return {
     name,
     method: typeof method === 'string' ? method : String((method as { type?: unknown } | undefined)?.type ?? '?'),
