@@ -2,11 +2,9 @@
  * Where the class token of a vision transformer looks: its attention to the patches, over the images, once a validation
  * (as in Caron et al. 2021, arXiv:2104.14294, figure 1).
  */
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { defineCallback, nn, noGrad, SptError, valueOf, writeFileAtomically, z } from 'stable-pretraining'
 import type { BatchEvent, Callback, Tensor, Trainer } from 'stable-pretraining'
-import { enlarged, gridOf, sheet, stretched, type Rgb } from './pictures/sheet.js'
+import { enlarged, gridOf, picturePath, sheet, stretched, type Rgb } from './pictures/sheet.js'
 
 export interface AttentionVisualizerOptions {
   name: string
@@ -79,9 +77,7 @@ export class AttentionVisualizer implements Callback {
       return [own, heat(weights, grid, height, width), marked(own, strongest(weights, threshold), grid)]
     })
     attention.dispose()
-    const folder = join(trainer.runDirectory ?? '.', 'pictures', this.name)
-    await mkdir(folder, { recursive: true })
-    await writeFileAtomically(join(folder, `epoch_${String(trainer.currentEpoch).padStart(4, '0')}.png`), sheet(rows))
+    await writeFileAtomically(`${await picturePath(trainer, this.name)}.png`, sheet(rows))
   }
 }
 

@@ -3,8 +3,6 @@
  * dimensions so that neighbours stay neighbours (the noise-contrastive form of t-SNE and UMAP, Damrich et al. 2023,
  * arXiv:2206.01816). Written as a picture and as numbers; nothing of it reaches the backbone.
  */
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import {
   AdamW,
   defineCallback,
@@ -20,6 +18,7 @@ import {
 } from 'stable-pretraining'
 import type { Callback, OptimizerEntry, Tensor, Trainer } from 'stable-pretraining'
 import { scatter } from './pictures/scatter.js'
+import { picturePath } from './pictures/sheet.js'
 
 export interface LatentVizOptions {
   name: string
@@ -111,9 +110,7 @@ export class LatentViz implements Callback {
     const last = trainer.currentEpoch + 1 >= trainer.options.maxEpochs
     const due = last || (trainer.currentEpoch + 1) % plotInterval === 0
     if (!due || queue.length === 0 || trainer.runDirectory === undefined) return
-    const folder = join(trainer.runDirectory, 'pictures', this.name)
-    await mkdir(folder, { recursive: true })
-    const name = join(folder, `epoch_${String(trainer.currentEpoch).padStart(4, '0')}`)
+    const name = await picturePath(trainer, this.name)
     await scope(async () => {
       const coordinates = noGrad(() => this.#projection.forward(queue.newest(queueLength)))
       const labels = trainer.queue(target, queueLength).newest(queueLength)

@@ -2,11 +2,9 @@
  * What patch tokens of a vision transformer tell apart: their first three principal components as red, green and blue,
  * beside the images, once a validation (as in Oquab et al. 2023, arXiv:2304.07193, figure 1).
  */
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { defineCallback, noGrad, scope, SptError, valueOf, writeFileAtomically, z } from 'stable-pretraining'
 import type { BatchEvent, Callback, Tensor } from 'stable-pretraining'
-import { enlarged, gridOf, quantile, sheet, stretched, type Rgb } from './pictures/sheet.js'
+import { enlarged, gridOf, picturePath, quantile, sheet, stretched, type Rgb } from './pictures/sheet.js'
 
 export interface PCATokenVisualizerOptions {
   name: string
@@ -57,9 +55,7 @@ export class PCATokenVisualizer implements Callback {
       const own = stretched({ height, width, values: values.subarray(i * size, (i + 1) * size) })
       return [own, enlarged(picture, height, width)]
     })
-    const folder = join(trainer.runDirectory, 'pictures', this.name)
-    await mkdir(folder, { recursive: true })
-    await writeFileAtomically(join(folder, `epoch_${String(trainer.currentEpoch).padStart(4, '0')}.png`), sheet(rows))
+    await writeFileAtomically(`${await picturePath(trainer, this.name)}.png`, sheet(rows))
   }
 }
 

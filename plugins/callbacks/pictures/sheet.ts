@@ -1,5 +1,7 @@
 /** Sheets of pictures: RGB images side by side in rows on white, as one PNG. It draws no charts. */
-import { encodePng } from 'stable-pretraining'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { encodePng, type Trainer } from 'stable-pretraining'
 
 /** Pixels in [0, 1], [3, height, width] one channel after the other. */
 export interface Rgb {
@@ -92,4 +94,11 @@ export function gridOf(tokens: number, given: readonly [number, number] | undefi
     )
   }
   return [rows, columns]
+}
+
+/** Where a callback's picture of this epoch goes, without its ending: `pictures/<name>/epoch_0001` of the run. */
+export async function picturePath({ runDirectory, currentEpoch }: Trainer, name: string): Promise<string> {
+  const folder = join(runDirectory ?? '.', 'pictures', name)
+  await mkdir(folder, { recursive: true })
+  return join(folder, `epoch_${String(currentEpoch).padStart(4, '0')}`)
 }
