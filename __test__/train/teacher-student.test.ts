@@ -212,6 +212,7 @@ describe('in a run', () => {
     const trainer = new Trainer(options)
     await trainer.fit(module, await flowers())
     expect(trainer.callbacks).toEqual([])
+    expect(trainer.latest.get('teacher_student/backbone_coefficient')).toBeCloseTo(0.5, 6)
     expect(await distance(module)).toBe(0)
   })
 

@@ -4,7 +4,7 @@
  * `ema_interval: step`, the teacher's running statistics are averaged too, and the loss is the mean of both directions.
  */
 import { BYOLLoss, cat, defineMethod, expectViews, labelsOf, nn, TeacherStudentWrapper } from 'stable-pretraining'
-import { updateTeachers, viewsOf, z } from 'stable-pretraining'
+import { emaOf, emaOptions, updateTeachers, viewsOf, z } from 'stable-pretraining'
 import type { Batch, Outputs, Stage, Tensor } from 'stable-pretraining'
 
 /** What the forward below finds on `this`. */
@@ -43,17 +43,16 @@ export default defineMethod({
   paper: 'Grill et al. 2020, arXiv:2006.07733',
   family: 'self-distillation',
   needs: { views: 2, backbone: 'any' },
+  forward: byol,
   recipe: 'byol',
   config: z.object({
     projectorDims: widths().default([4096, 256]).describe('widths of the projector, hidden layers first'),
     predictorDims: widths().default([4096, 256]).describe('widths of the predictor; the last as the projector’s'),
-    emaDecayStart: z.number().min(0).max(1).default(0.99).describe('share of the teacher kept at the first update'),
-    emaDecayEnd: z.number().min(0).max(1).default(1).describe('share of the teacher kept at the last update'),
-    emaInterval: z.enum(['epoch', 'step']).default('epoch').describe('how often that share moves from start to end'),
+    ...emaOptions(0.99, 1),
   }),
   build({ backbone, config }) {
-    const { projectorDims, predictorDims, emaDecayStart, emaDecayEnd, emaInterval } = config
-    const ema = { baseEmaCoefficient: emaDecayStart, finalEmaCoefficient: emaDecayEnd }
+    const { projectorDims, predictorDims, emaInterval } = config
+    const ema = emaOf(config)
     const parts = {
       backbone: new TeacherStudentWrapper(backbone.module, ema),
       projector: new TeacherStudentWrapper(nn.projector([backbone.dim, ...projectorDims]), ema),

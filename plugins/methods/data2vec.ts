@@ -5,7 +5,7 @@
  * whole image, in training as well.
  */
 import { data2vecLoss, defineMethod, generatorOfBatch, imagesOf, nn, onesLike } from 'stable-pretraining'
-import { TeacherStudentWrapper, updateTeachers, z, type Tensor } from 'stable-pretraining'
+import { emaOf, emaOptions, TeacherStudentWrapper, updateTeachers, z, type Tensor } from 'stable-pretraining'
 
 export default defineMethod({
   name: 'data2vec',
@@ -25,16 +25,11 @@ export default defineMethod({
     maskRatio: z.number().gt(0).lt(1).default(0.6).describe('share of the patches that are hidden'),
     maskUnit: z.int().positive().default(1).describe('side of the squares hidden at once, in patches'),
     beta: z.number().min(0).default(2).describe('distance from which the loss is linear'),
-    emaDecayStart: z.number().min(0).max(1).default(0.999).describe('share of the teacher kept at the first update'),
-    emaDecayEnd: z.number().min(0).max(1).default(0.9999).describe('share of the teacher kept at the last update'),
-    emaInterval: z.enum(['epoch', 'step']).default('epoch').describe('how often that share moves from start to end'),
+    ...emaOptions(0.999, 0.9999),
   }),
   build({ backbone, config, seed }) {
     const vit = nn.requireVisionTransformer(backbone.module, 'data2vec', 'a mask token takes the place of patches')
-    const encoder = new TeacherStudentWrapper(new nn.MaskTokenEncoder(vit), {
-      baseEmaCoefficient: config.emaDecayStart,
-      finalEmaCoefficient: config.emaDecayEnd,
-    })
+    const encoder = new TeacherStudentWrapper(new nn.MaskTokenEncoder(vit), emaOf(config))
     const regressor = new nn.Linear(vit.dim, vit.dim)
     const lastBlocks = Math.min(config.topK, vit.blocks.length)
     return {

@@ -4,7 +4,8 @@
  * `ema_interval: step`, and prototypes are free in length (`norm_last_layer` fixes it, as the authors do for other networks than ViT-S).
  */
 import { cat, cropsOf, defineMethod, DINOv1Loss, expectCrops, forwardCrops, labelsOf, nn } from 'stable-pretraining'
-import { stack, teacherTemperatureAt, TeacherStudentWrapper, updateTeachers, z } from 'stable-pretraining'
+import { emaOf, emaOptions, headOptions, headPair, prototypeOptions, stack } from 'stable-pretraining'
+import { teacherTemperatureAt, TeacherStudentWrapper, updateTeachers, z } from 'stable-pretraining'
 import type { Batch, BatchProgress, Outputs, Stage } from 'stable-pretraining'
 
 /** What the forward below finds on `this`. */
@@ -55,11 +56,11 @@ export default defineMethod({
   paper: 'Caron et al. 2021, arXiv:2104.14294',
   family: 'self-distillation',
   needs: { views: 'multi-crop', backbone: 'any' },
+  forward: dino,
   recipe: 'dino',
   evidence: 'probe',
   config: z.object({
-    projectorHiddenDim: z.int().positive().default(2048).describe('width of the hidden layers of the head'),
-    projectorBottleneckDim: z.int().positive().default(256).describe('width of the unit vectors before the prototypes'),
+    ...headOptions(),
     nPrototypes: z.int().positive().default(65536).describe('outputs of the head; small data needs fewer'),
     temperatureStudent: z.number().positive().default(0.1).describe('of the student’s softmax'),
     temperatureTeacherWarmup: z.number().positive().default(0.04).describe('of the teacher’s softmax at the start'),
@@ -70,24 +71,14 @@ export default defineMethod({
       .default(30)
       .describe('epochs in which the teacher’s temperature rises'),
     centerMomentum: z.number().min(0).max(1).default(0.9).describe('share of the past in the centre of the scores'),
-    emaDecayStart: z.number().min(0).max(1).default(0.996).describe('share of the teacher kept at the first update'),
-    emaDecayEnd: z.number().min(0).max(1).default(1).describe('share of the teacher kept at the last update'),
-    emaInterval: z.enum(['epoch', 'step']).default('epoch').describe('how often that share moves from start to end'),
-    freezeLastLayer: z.int().min(0).default(1).describe('epochs in which the prototypes stay as they are'),
-    normLastLayer: z.boolean().default(false).describe('prototypes of length 1; steadier, at times less accurate'),
+    ...emaOptions(0.996, 1),
+    ...prototypeOptions(),
   }),
   build({ backbone, config }) {
-    const ema = { baseEmaCoefficient: config.emaDecayStart, finalEmaCoefficient: config.emaDecayEnd }
     nn.takeAnyImageSize(backbone.module)
-    const head = new nn.DINOHead(backbone.dim, {
-      hiddenDim: config.projectorHiddenDim,
-      bottleneckDim: config.projectorBottleneckDim,
-      prototypes: config.nPrototypes,
-      normLastLayer: config.normLastLayer,
-    })
     const modules = {
-      backbone: new TeacherStudentWrapper(backbone.module, ema),
-      projector: new TeacherStudentWrapper(head, ema),
+      backbone: new TeacherStudentWrapper(backbone.module, emaOf(config)),
+      projector: headPair(backbone.dim, config.nPrototypes, config),
       dinoLoss: new DINOv1Loss(config),
     }
     const parts = { ...modules, ...config, warmupTemperatureTeacher: config.temperatureTeacherWarmup }

@@ -4,7 +4,8 @@
  * global crop has as many patches hidden at random. As in the paper, and not as there: KoLeo.
  */
 import { cat, cropsOf, defineMethod, DINOv2Loss, expectCrops, forwardCrops, generatorOfBatch } from 'stable-pretraining'
-import { koLeoLoss, labelsOf, nn, stack, TeacherStudentWrapper, updateTeachers, z } from 'stable-pretraining'
+import { emaOf, emaOptions, headOptions, headPair, koLeoLoss, labelsOf, nn, prototypeOptions } from 'stable-pretraining'
+import { stack, TeacherStudentWrapper, updateTeachers, z } from 'stable-pretraining'
 import type { Batch, BatchProgress, Outputs, Stage, Tensor } from 'stable-pretraining'
 
 /** What the forward below finds on `this`. */
@@ -57,8 +58,6 @@ export function dinov2(this: Dinov2Parts, batch: Batch, stage: Stage, progress: 
   return { loss: loss.add(koleo.mul(koleoWeight)), koleo, ...outputs }
 }
 
-const share = () => z.number().min(0).max(1)
-
 export default defineMethod({
   name: 'dinov2',
   targets: [
@@ -71,10 +70,10 @@ export default defineMethod({
   paper: 'Oquab et al. 2024, arXiv:2304.07193',
   family: 'self-distillation',
   needs: { views: 'multi-crop', backbone: 'vision transformer' },
+  forward: dinov2,
   recipe: 'dino',
   config: z.object({
-    projectorHiddenDim: z.int().positive().default(2048).describe('width of the hidden layers of the heads'),
-    projectorBottleneckDim: z.int().positive().default(256).describe('width of the unit vectors before the prototypes'),
+    ...headOptions(),
     nPrototypes: z.int().positive().default(65536).describe('outputs of the head of images; small data needs fewer'),
     nPatchPrototypes: z.int().positive().default(8192).describe('outputs of the head of patches'),
     maskRatio: z.number().gt(0).lt(1).default(0.3).describe('share of the patches of global crops that are hidden'),
@@ -83,27 +82,16 @@ export default defineMethod({
     koleoWeight: z.number().min(0).default(0.1).describe('weight of keeping embeddings apart; 0: not'),
     temperatureStudent: z.number().positive().default(0.1).describe('of the student’s softmax'),
     temperatureTeacher: z.number().positive().default(0.07).describe('of the teacher’s assignments'),
-    emaDecayStart: share().default(0.996).describe('share of the teacher kept at the first update'),
-    emaDecayEnd: share().default(1).describe('share of the teacher kept at the last update'),
-    emaInterval: z.enum(['epoch', 'step']).default('epoch').describe('how often that share moves from start to end'),
-    freezeLastLayer: z.int().min(0).default(1).describe('epochs in which the prototypes stay as they are'),
-    normLastLayer: z.boolean().default(false).describe('prototypes of length 1; steadier, at times less accurate'),
+    ...emaOptions(0.996, 1),
+    ...prototypeOptions(),
   }),
   build({ backbone, config, seed }) {
     const vit = nn.requireVisionTransformer(backbone.module, 'dinov2', 'a mask token takes the place of patches')
     nn.takeAnyImageSize(vit)
-    const ema = { baseEmaCoefficient: config.emaDecayStart, finalEmaCoefficient: config.emaDecayEnd }
-    const head = (prototypes: number): TeacherStudentWrapper => {
-      const { projectorHiddenDim: hiddenDim, projectorBottleneckDim: bottleneckDim, normLastLayer } = config
-      return new TeacherStudentWrapper(
-        new nn.DINOHead(vit.dim, { hiddenDim, bottleneckDim, prototypes, normLastLayer }),
-        ema,
-      )
-    }
     const modules = {
-      backbone: new TeacherStudentWrapper(new nn.MaskTokenEncoder(vit), ema),
-      projector: head(config.nPrototypes),
-      patchProjector: head(config.nPatchPrototypes),
+      backbone: new TeacherStudentWrapper(new nn.MaskTokenEncoder(vit), emaOf(config)),
+      projector: headPair(vit.dim, config.nPrototypes, config),
+      patchProjector: headPair(vit.dim, config.nPatchPrototypes, config),
     }
     const dinov2Loss = new DINOv2Loss({ ...config, studentTemp: config.temperatureStudent })
     const parts = { ...config, ...modules, dinov2Loss, seed }

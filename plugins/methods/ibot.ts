@@ -4,10 +4,17 @@
  * Sinkhorn instead of centred, and every global crop has as many patches hidden at random.
  */
 import { cat, cropsOf, defineMethod, DINOv1Loss, expectCrops, forwardCrops, generatorOfBatch } from 'stable-pretraining'
-import { IBOTPatchLoss, labelsOf, nn, stack, teacherTemperatureAt, TeacherStudentWrapper } from 'stable-pretraining'
-import { updateTeachers, z, type Tensor } from 'stable-pretraining'
-
-const share = () => z.number().min(0).max(1)
+import {
+  emaOf,
+  emaOptions,
+  headOptions,
+  headPair,
+  IBOTPatchLoss,
+  labelsOf,
+  nn,
+  prototypeOptions,
+} from 'stable-pretraining'
+import { stack, teacherTemperatureAt, TeacherStudentWrapper, updateTeachers, z, type Tensor } from 'stable-pretraining'
 
 export default defineMethod({
   name: 'ibot',
@@ -20,8 +27,7 @@ export default defineMethod({
   recipe: 'dino',
   evidence: 'probe',
   config: z.object({
-    projectorHiddenDim: z.int().positive().default(2048).describe('width of the hidden layers of the heads'),
-    projectorBottleneckDim: z.int().positive().default(256).describe('width of the unit vectors before the prototypes'),
+    ...headOptions(),
     nPrototypes: z.int().positive().default(65536).describe('outputs of the head of images; small data needs fewer'),
     nPatchPrototypes: z.int().positive().default(8192).describe('outputs of the head of patches'),
     maskRatio: z.number().gt(0).lt(1).default(0.3).describe('share of the patches of global crops that are hidden'),
@@ -30,26 +36,21 @@ export default defineMethod({
     temperatureTeacherWarmup: z.number().positive().default(0.04).describe('of the teacher’s softmax at the start'),
     temperatureTeacher: z.number().positive().default(0.07).describe('of the teacher’s softmax after its warm-up'),
     warmupEpochsTemperatureTeacher: z.int().min(0).default(30).describe('epochs in which that temperature rises'),
-    centerMomentum: share().default(0.9).describe('share of the past in the centre of the images’ scores'),
-    emaDecayStart: share().default(0.996).describe('share of the teacher kept at the first update'),
-    emaDecayEnd: share().default(1).describe('share of the teacher kept at the last update'),
-    emaInterval: z.enum(['epoch', 'step']).default('epoch').describe('how often that share moves from start to end'),
-    freezeLastLayer: z.int().min(0).default(1).describe('epochs in which the prototypes stay as they are'),
-    normLastLayer: z.boolean().default(false).describe('prototypes of length 1; steadier, at times less accurate'),
+    centerMomentum: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.9)
+      .describe('share of the past in the centre of the images’ scores'),
+    ...emaOptions(0.996, 1),
+    ...prototypeOptions(),
   }),
   build({ backbone, config, seed }) {
     const vit = nn.requireVisionTransformer(backbone.module, 'ibot', 'a mask token takes the place of patches')
     nn.takeAnyImageSize(vit)
-    const ema = { baseEmaCoefficient: config.emaDecayStart, finalEmaCoefficient: config.emaDecayEnd }
-    const head = (prototypes: number): TeacherStudentWrapper => {
-      const { projectorHiddenDim: hiddenDim, projectorBottleneckDim: bottleneckDim, normLastLayer } = config
-      return new TeacherStudentWrapper(
-        new nn.DINOHead(vit.dim, { hiddenDim, bottleneckDim, prototypes, normLastLayer }),
-        ema,
-      )
-    }
-    const network = new TeacherStudentWrapper(new nn.MaskTokenEncoder(vit), ema)
-    const [projector, patchProjector] = [head(config.nPrototypes), head(config.nPatchPrototypes)]
+    const network = new TeacherStudentWrapper(new nn.MaskTokenEncoder(vit), emaOf(config))
+    const projector = headPair(vit.dim, config.nPrototypes, config)
+    const patchProjector = headPair(vit.dim, config.nPatchPrototypes, config)
     const dinoLoss = new DINOv1Loss(config)
     const patchLoss = new IBOTPatchLoss({ studentTemp: config.temperatureStudent })
     return {

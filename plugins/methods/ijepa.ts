@@ -4,7 +4,16 @@
  * networks lack, may be there: predictor and embedding leave it out.
  */
 import { defineMethod, generatorOfBatch, imagesOf, nn, onesLike, smoothL1Loss } from 'stable-pretraining'
-import { TeacherStudentWrapper, updateTeachers, z, zeros, type Batch, type Tensor } from 'stable-pretraining'
+import {
+  emaOf,
+  emaOptions,
+  TeacherStudentWrapper,
+  updateTeachers,
+  z,
+  zeros,
+  type Batch,
+  type Tensor,
+} from 'stable-pretraining'
 
 const range = z.tuple([z.number().positive(), z.number().positive()])
 
@@ -31,9 +40,7 @@ export default defineMethod({
       .describe(
         'what is seen: a block without the targets, or patches outside them at random, as in the PyTorch library',
       ),
-    emaDecayStart: z.number().min(0).max(1).default(0.996).describe('share of the teacher kept at the first update'),
-    emaDecayEnd: z.number().min(0).max(1).default(1).describe('share of the teacher kept at the last update'),
-    emaInterval: z.enum(['epoch', 'step']).default('epoch').describe('how often that share moves from start to end'),
+    ...emaOptions(0.996, 1),
     embeddingSource: z
       .enum(['teacher', 'student'])
       .default('teacher')
@@ -59,10 +66,7 @@ export default defineMethod({
     })
     nn.init.scaleResiduals_(predictor.blocks)
     if (!nn.isPretrained(vit)) nn.init.scaleResiduals_(vit.blocks)
-    const encoder = new TeacherStudentWrapper(new nn.MaskedEncoder(vit), {
-      baseEmaCoefficient: config.emaDecayStart,
-      finalEmaCoefficient: config.emaDecayEnd,
-    })
+    const encoder = new TeacherStudentWrapper(new nn.MaskedEncoder(vit), emaOf(config))
     const draw = config.context === 'block' ? nn.multiBlockMasking : nn.ijepaMasking
     const meanOfStudent = (image: Tensor): Tensor =>
       nn.inEvaluation(encoder.student, () => encoder.forwardStudent(image).mean)

@@ -6,7 +6,7 @@
  * rises while the queue fills, and falls afterwards.
  */
 import { cat, defineMethod, expectViews, labelsOf, MoCoLoss, nn, TeacherStudentWrapper } from 'stable-pretraining'
-import { updateTeachers, viewsOf, z } from 'stable-pretraining'
+import { emaOf, emaOptions, updateTeachers, viewsOf, z } from 'stable-pretraining'
 import type { Batch, Outputs, Stage, Tensor } from 'stable-pretraining'
 
 /** What the forward below finds on `this`. */
@@ -45,6 +45,7 @@ export default defineMethod({
   paper: 'Chen et al. 2020, arXiv:2003.04297',
   family: 'contrastive',
   needs: { views: 2, backbone: 'any' },
+  forward: mocoV2,
   recipe: 'moco-v2',
   config: z.object({
     projectorDims: z
@@ -54,23 +55,16 @@ export default defineMethod({
       .describe('widths of the projector, hidden layers first, the compared vectors last'),
     queueLength: z.int().positive().default(65536).describe('keys that are kept as negatives'),
     temperature: z.number().positive().default(0.2).describe('divides the cosine similarities; smaller is sharper'),
-    emaDecayStart: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(0.999)
-      .describe('share of the key encoder kept at the first update'),
-    emaDecayEnd: z.number().min(0).max(1).default(0.999).describe('share of the key encoder kept at the last update'),
-    emaInterval: z.enum(['epoch', 'step']).default('epoch').describe('how often that share moves from start to end'),
+    ...emaOptions(0.999, 0.999, 'key encoder'),
     ownKeyAsNegative: z.boolean().default(true).describe('whether the keys of a batch are negatives of it already'),
   }),
   build({ backbone, config }) {
-    const { projectorDims, emaDecayStart, emaDecayEnd, emaInterval, ...loss } = config
-    const ema = { baseEmaCoefficient: emaDecayStart, finalEmaCoefficient: emaDecayEnd }
+    const { projectorDims, emaInterval, queueLength, temperature, ownKeyAsNegative } = config
+    const ema = emaOf(config)
     const parts = {
       backbone: new TeacherStudentWrapper(backbone.module, ema),
       projector: new TeacherStudentWrapper(nn.projector([backbone.dim, ...projectorDims], { norm: false }), ema),
-      mocoLoss: new MoCoLoss(loss),
+      mocoLoss: new MoCoLoss({ queueLength, temperature, ownKeyAsNegative }),
     }
     return {
       modules: parts,

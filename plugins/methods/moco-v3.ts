@@ -5,7 +5,7 @@
  * transformer's patch embedding is trained (freeze it in the backbone if training is unstable).
  */
 import { cat, defineMethod, expectViews, labelsOf, mocoV3Loss, nn, TeacherStudentWrapper } from 'stable-pretraining'
-import { updateTeachers, viewsOf, z } from 'stable-pretraining'
+import { emaOf, emaOptions, updateTeachers, viewsOf, z } from 'stable-pretraining'
 import type { Batch, Outputs, Stage, Tensor } from 'stable-pretraining'
 
 /** What the forward below finds on `this`. */
@@ -41,6 +41,7 @@ export default defineMethod({
   paper: 'Chen et al. 2021, arXiv:2104.02057',
   family: 'contrastive',
   needs: { views: 2, backbone: 'any' },
+  forward: mocoV3,
   recipe: 'moco-v3',
   config: z.object({
     projectorDims: z
@@ -50,13 +51,11 @@ export default defineMethod({
       .describe('widths of the projector, hidden layers first, the compared vectors last'),
     predictorHiddenDim: z.int().positive().default(4096).describe('width of the hidden layer of the predictor'),
     temperature: z.number().positive().default(0.2).describe('divides the cosine similarities; smaller is sharper'),
-    emaDecayStart: z.number().min(0).max(1).default(0.99).describe('share of the key encoder kept at the first update'),
-    emaDecayEnd: z.number().min(0).max(1).default(1).describe('share of the key encoder kept at the last update'),
-    emaInterval: z.enum(['epoch', 'step']).default('epoch').describe('how often that share moves from start to end'),
+    ...emaOptions(0.99, 1, 'key encoder'),
   }),
   build({ backbone, config }) {
-    const { projectorDims, predictorHiddenDim, temperature, emaDecayStart, emaDecayEnd, emaInterval } = config
-    const ema = { baseEmaCoefficient: emaDecayStart, finalEmaCoefficient: emaDecayEnd }
+    const { projectorDims, predictorHiddenDim, temperature, emaInterval } = config
+    const ema = emaOf(config)
     const width = projectorDims.at(-1) ?? 0
     const projector = nn.projector([backbone.dim, ...projectorDims], { bias: false, lastNorm: 'plain' })
     const modules = {

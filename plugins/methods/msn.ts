@@ -5,9 +5,18 @@
  * paper: 0.15 for ViT-S, 0.3 for ViT-B).
  */
 import { cat, cropsOf, defineMethod, expectCrops, forwardCrops, generatorOfBatch, labelsOf } from 'stable-pretraining'
-import { msnLoss, nn, SptError, TeacherStudentWrapper, updateTeachers, z } from 'stable-pretraining'
-
-const share = () => z.number().min(0).max(1)
+import {
+  emaOf,
+  emaOptions,
+  headOptions,
+  headPair,
+  msnLoss,
+  nn,
+  SptError,
+  TeacherStudentWrapper,
+  updateTeachers,
+  z,
+} from 'stable-pretraining'
 
 export default defineMethod({
   name: 'msn',
@@ -19,8 +28,7 @@ export default defineMethod({
   recipe: 'dino',
   evidence: 'probe',
   config: z.object({
-    projectorHiddenDim: z.int().positive().default(2048).describe('width of the hidden layers of the head'),
-    projectorBottleneckDim: z.int().positive().default(256).describe('width of the unit vectors before the prototypes'),
+    ...headOptions(),
     nPrototypes: z.int().positive().default(1024).describe('clusters that images are assigned to'),
     maskRatio: z.number().min(0).lt(1).default(0.6).describe('share of the patches that the first view lacks'),
     temperatureStudent: z.number().positive().default(0.1).describe('of the student’s softmax'),
@@ -30,18 +38,13 @@ export default defineMethod({
       .default(0.025)
       .describe('of the teacher’s assignments; smaller is sharper'),
     meMaxWeight: z.number().min(0).default(1).describe('weight of using all prototypes equally'),
-    emaDecayStart: share().default(0.996).describe('share of the teacher kept at the first update'),
-    emaDecayEnd: share().default(1).describe('share of the teacher kept at the last update'),
-    emaInterval: z.enum(['epoch', 'step']).default('epoch').describe('how often that share moves from start to end'),
+    ...emaOptions(0.996, 1),
   }),
   build({ backbone, config, seed }) {
     const vit = nn.requireVisionTransformer(backbone.module, 'msn', 'patches of an image are left out')
     nn.takeAnyImageSize(vit)
-    const ema = { baseEmaCoefficient: config.emaDecayStart, finalEmaCoefficient: config.emaDecayEnd }
-    const { projectorHiddenDim: hiddenDim, projectorBottleneckDim: bottleneckDim, nPrototypes: prototypes } = config
-    const network = new TeacherStudentWrapper(new nn.MaskedEncoder(vit), ema)
-    const head = new nn.DINOHead(vit.dim, { hiddenDim, bottleneckDim, prototypes })
-    const projector = new TeacherStudentWrapper(head, ema)
+    const network = new TeacherStudentWrapper(new nn.MaskedEncoder(vit), emaOf(config))
+    const projector = headPair(vit.dim, config.nPrototypes, config)
     return {
       modules: { backbone: network, projector },
       forward(batch, stage, progress) {

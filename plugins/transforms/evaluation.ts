@@ -1,5 +1,5 @@
 /** The one plain view that images are evaluated by: resized, the middle cut out, normalised. */
-import { defineTransform, normalizeSteps, sizeOf, z, type Step } from 'stable-pretraining'
+import { defineTransform, normalizeSteps, sizeOf, viewOptions, z, type Step } from 'stable-pretraining'
 
 export default defineTransform({
   name: 'evaluation',
@@ -11,13 +11,7 @@ export default defineTransform({
       .min(1)
       .optional()
       .describe('shorter side before the middle is cut out, in pixels; by default 8/7 of size, as 256 for 224'),
-    rgb: z.boolean().default(false).describe('grey images get three channels; files are decoded so in any case'),
-    mean: z.array(z.number()).min(1).optional().describe('a value a channel, of images scaled to [0, 1]'),
-    std: z.array(z.number().positive()).min(1).optional().describe('a value a channel, of images scaled to [0, 1]'),
-    statistics: z
-      .string()
-      .optional()
-      .describe('instead of mean and std: the name of a known data set, such as ImageNet'),
+    ...viewOptions.pixels('ImageNet'),
   }),
   build({ config }) {
     const { size, resize = Math.round((size * 8) / 7) } = config

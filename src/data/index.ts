@@ -60,6 +60,7 @@ export {
   type Transform,
 } from './transform.js'
 export * as functional from './functional.js'
+export * as viewOptions from './view-options.js'
 export { blurAt, localSizeOf, viewSteps, type ViewRecipe } from './recipes.js'
 export { twoViewOptions, twoViews, type TwoViewRecipe } from './two-view-recipe.js'
 export { paddingSides } from './functional.js'

@@ -1,5 +1,6 @@
 /** Recipes of two views that differ in blur and solarizing at most: their options, and the views. It holds no recipe. */
 import { z } from 'zod'
+import * as options from './view-options.js'
 import { blurAt, viewSteps } from './recipes.js'
 import { type Interpolation, MultiViewTransform } from './transform.js'
 
@@ -16,8 +17,7 @@ export interface TwoViewRecipe {
   readonly solarize: readonly [number, number]
 }
 
-const probability = z.number().min(0).max(1)
-const perView = z.tuple([probability, probability])
+const perView = z.tuple([z.number().min(0).max(1), z.number().min(0).max(1)])
 
 /** The options of such a recipe, whose defaults are the paper's numbers. */
 export function twoViewOptions({ scale, strength, jitter, grayscale, blur, solarize }: TwoViewRecipe) {
@@ -26,28 +26,19 @@ export function twoViewOptions({ scale, strength, jitter, grayscale, blur, solar
     z.number().min(0).max(5).default(value).describe(`how far the jitter of the ${of} goes to both sides`)
   return z.object({
     size: z.int().min(1).describe('side of a view in pixels'),
-    scale: z
-      .tuple([z.number().positive(), z.number().positive()])
-      .default([...scale])
-      .describe('part of the area a view shows'),
-    flip: probability.default(0.5).describe('probability of swapping left and right'),
-    jitter: probability.default(jitter).describe('probability of the colour jitter'),
+    scale: options.areaShare(scale).describe('part of the area a view shows'),
+    flip: options.flip(),
+    jitter: options.probability(jitter).describe('probability of the colour jitter'),
     brightness: factor('brightness', brightness),
     contrast: factor('contrast', contrast),
     saturation: factor('saturation', saturation),
     hue: z.number().min(0).max(0.5).default(hue).describe('how far the hue goes to both sides, in turns'),
-    grayscale: probability.default(grayscale).describe('probability of taking the colour out'),
+    grayscale: options.grayscale(grayscale),
     blur: perView
       .optional()
       .describe(`probability of a blur in each view; by default ${blur.join(' and ')} from 64 pixels, none below`),
     solarize: perView.default([...solarize]).describe('probability of inverting bright pixels in each view'),
-    rgb: z.boolean().default(false).describe('grey images get three channels; files are decoded so in any case'),
-    mean: z.array(z.number()).min(1).optional().describe('a value a channel, of images scaled to [0, 1]'),
-    std: z.array(z.number().positive()).min(1).optional().describe('a value a channel, of images scaled to [0, 1]'),
-    statistics: z
-      .string()
-      .optional()
-      .describe('instead of mean and std: the name of a known data set, such as CIFAR10'),
+    ...options.pixels(),
   })
 }
 

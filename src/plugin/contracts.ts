@@ -67,6 +67,8 @@ export interface MethodTraits {
   readonly needs: MethodNeeds
   /** The transform that makes its views as its paper does, as it is named in a configuration. */
   readonly recipe?: string
+  /** Its forward without state, which finds its networks and losses on `this`: what modules composed by hand name. */
+  readonly forward?: (this: never, batch: Batch, stage: Stage, progress: BatchProgress) => Outputs | Promise<Outputs>
   /** What shows that it learns: its loss falls (the default), or a probe rises, as where targets move or a queue fills. */
   readonly evidence?: 'loss' | 'probe'
 }

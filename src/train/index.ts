@@ -20,6 +20,7 @@ export { valueOf } from './outputs.js'
 export type { StateObject } from './packing.js'
 export { OnlineQueue } from './queue.js'
 export { StepProfile } from './step-profile.js'
+export { emaOf, emaOptions, headOptions, headPair, prototypeOptions, type EmaConfig } from './self-distillation.js'
 export {
   teachersIn,
   updateTeachers,

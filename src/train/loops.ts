@@ -6,6 +6,7 @@ import { moveBatch } from './device.js'
 import type { OptimizerEntry } from './optimization.js'
 import { imageCount, lossOf, scalarsOf, valueOf } from './outputs.js'
 import { stepOptimizers } from './stepping.js'
+import { logTeachers } from './teacher-student.js'
 import type { Trainer } from './trainer.js'
 
 /** The rest of the current epoch; returns early when the run is interrupted or has done its steps. */
@@ -107,6 +108,7 @@ async function trainStep(trainer: Trainer, batch: Batch): Promise<void> {
     if (stepped.includes(optimizers[0] as OptimizerEntry)) {
       const { currentEpoch: epoch, totalSteps, options } = trainer
       await trainer.module.afterStep(++trainer.globalStep, { epoch, maxEpochs: options.maxEpochs, totalSteps })
+      logTeachers(trainer)
     }
   } else trainer.globalStep++
   for (const [key, queue] of trainer.queues) queue.append(valueOf(key, outputs, batch, `queue "${key}"`))

@@ -136,12 +136,20 @@ export class TeacherStudentCallback implements Callback {
     for (const [name, pair] of teachersIn(trainer.module)) {
       await pair.updateEmaCoefficient(currentEpoch, options.maxEpochs)
       await pair.updateTeacher()
-      trainer.log(`teacher_student/${name === '' ? 'ema' : name}_coefficient`, pair.emaCoefficient, {
-        onStep: true,
-        onEpoch: false,
-      })
+      logCoefficient(trainer, name, pair)
     }
   }
+}
+
+/** After a step in which the module moved its teachers itself: the coefficients in effect, under the callback's names. */
+export function logTeachers(trainer: Trainer): void {
+  if (!trainer.module.hasAfterStep) return
+  for (const [name, pair] of teachersIn(trainer.module)) logCoefficient(trainer, name, pair)
+}
+
+function logCoefficient(trainer: Trainer, name: string, { emaCoefficient }: TeacherStudentWrapper<unknown>): void {
+  const metric = `teacher_student/${name === '' ? 'ema' : name}_coefficient`
+  trainer.log(metric, emaCoefficient, { onStep: true, onEpoch: false })
 }
 
 /** Gives a trainer the callback above where its module has teachers and nobody who moves them. */
