@@ -2,6 +2,7 @@
 export { z } from 'zod'
 export { resumeRun, startRun, type RunOptions } from './app/run.js'
 export { createModule, type CreateModuleOptions } from './app/create-module.js'
+export { camelCase } from './config/names.js'
 export { namedReferences, reference, references, type PluginUse } from './config/reference.js'
 export { SptError, errorCode, type ErrorCode } from './errors.js'
 export * from './data/index.js'
@@ -14,6 +15,7 @@ export {
   defineMethod,
   defineMetric,
   defineOptimizer,
+  definePart,
   defineScheduler,
   defineTransform,
   isDefinition,

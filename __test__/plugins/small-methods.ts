@@ -26,5 +26,11 @@ export const smallMethods: Record<string, ConformanceOptions> = {
   'method w-mse': { config: { projector_dims: [64, 8] } },
   'method lejepa': { config: { embed_dim: 32, projector_dims: [64, 32], n_slices: 64 } },
   'method visreg': { config: { embed_dim: 32, projector_dims: [64, 32], num_projections: 32 } },
+  'method module': {
+    config: {
+      forward: 'stable_pretraining.forward.simclr_forward',
+      parts: { projector: { type: 'projector', dims: [32, 64, 32] }, simclr_loss: 'NTXEntLoss' },
+    },
+  },
   'method simclr': { config: { projector_dims: [64, 32] } },
 }

@@ -33,6 +33,7 @@ export default defineMethod({
   paper: 'Zbontar et al. 2021, arXiv:2103.03230',
   family: 'decorrelation',
   needs: { views: 2, backbone: 'any' },
+  forward: barlowTwins,
   recipe: 'barlow-twins',
   config: z.object({
     projectorDims: z

@@ -37,6 +37,7 @@ export default defineMethod({
   paper: 'Balestriero & LeCun 2025, arXiv:2511.08544',
   family: 'decorrelation',
   needs: { views: 'multi-crop', backbone: 'any' },
+  forward: lejepa,
   recipe: 'lejepa',
   config: z.object({
     embedDim: z.int().positive().default(512).describe('width of the linear layer before the projector'),

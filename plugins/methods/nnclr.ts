@@ -40,6 +40,7 @@ export default defineMethod({
   paper: 'Dwibedi et al. 2021, arXiv:2104.14548',
   family: 'contrastive',
   needs: { views: 2, backbone: 'any' },
+  forward: nnclr,
   recipe: 'nnclr',
   config: z.object({
     projectorDims: z

@@ -35,6 +35,7 @@ export default defineMethod({
   paper: 'Chen et al. 2020, arXiv:2002.05709',
   family: 'contrastive',
   needs: { views: 2, backbone: 'any' },
+  forward: simclr,
   recipe: 'simclr',
   config: z.object({
     projectorDims: z

@@ -41,6 +41,7 @@ export default defineMethod({
   paper: 'Chen & He 2021, arXiv:2011.10566',
   family: 'self-distillation',
   needs: { views: 2, backbone: 'any' },
+  forward: simsiam,
   recipe: 'simsiam',
   config: z.object({
     projectorDim: z.int().positive().default(2048).describe('width of the three layers of the projector'),

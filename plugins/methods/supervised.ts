@@ -29,6 +29,7 @@ export default defineMethod({
   description: 'Cross-entropy of a linear classifier on the backbone, with labels.',
   family: 'supervised',
   needs: { views: 1, backbone: 'any', labels: true },
+  forward: supervised,
   config: z.object({
     numClasses: z.int().positive().optional().describe('number of classes; found from the data set where it has names'),
     labelSmoothing: z.number().min(0).max(1).default(0).describe('share of the target spread over all classes'),

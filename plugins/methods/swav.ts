@@ -55,6 +55,7 @@ export default defineMethod({
   paper: 'Caron et al. 2020, arXiv:2006.09882',
   family: 'clustering',
   needs: { views: 'multi-crop', backbone: 'any' },
+  forward: swav,
   recipe: 'swav',
   evidence: 'probe',
   config: z.object({

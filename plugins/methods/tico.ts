@@ -31,6 +31,7 @@ export default defineMethod({
   paper: 'Zhu et al. 2022, arXiv:2206.10698',
   family: 'decorrelation',
   needs: { views: 2, backbone: 'any' },
+  forward: tico,
   recipe: 'tico',
   evidence: 'probe', // the penalty grows with the running covariance, which begins at 0
   config: z.object({

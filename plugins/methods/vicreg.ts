@@ -32,6 +32,7 @@ export default defineMethod({
   paper: 'Bardes et al. 2022, arXiv:2105.04906',
   family: 'decorrelation',
   needs: { views: 2, backbone: 'any' },
+  forward: vicreg,
   recipe: 'vicreg',
   config: z.object({
     projectorDims: z

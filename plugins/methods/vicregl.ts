@@ -53,6 +53,7 @@ export default defineMethod({
   paper: 'Bardes et al. 2022, arXiv:2210.01571',
   family: 'decorrelation',
   needs: { views: 2, backbone: 'patches' },
+  forward: vicregl,
   recipe: 'vicregl',
   config: z.object({
     projectorDim: z.int().positive().default(2048).describe('width of the three layers of both projectors'),

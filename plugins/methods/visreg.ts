@@ -49,6 +49,7 @@ export default defineMethod({
   paper: 'arXiv:2606.02572',
   family: 'decorrelation',
   needs: { views: 'multi-crop', backbone: 'any' },
+  forward: visreg,
   recipe: 'visreg',
   config: z.object({
     embedDim: z.int().positive().default(512).describe('width of the linear layer before the projector'),

@@ -32,6 +32,7 @@ export default defineMethod({
   paper: 'Ermolov et al. 2021, arXiv:2007.06346',
   family: 'decorrelation',
   needs: { views: 2, backbone: 'any' },
+  forward: wmse,
   recipe: 'w-mse',
   config: z.object({
     projectorDims: z

@@ -11,6 +11,8 @@ import { check, type Problem } from './check.js'
 export interface Referable {
   readonly name: string
   readonly config: z.ZodObject
+  /** Options in the order of `_args_`; one that begins with "..." takes all that are left. */
+  readonly positional?: readonly string[]
 }
 
 /** A plugin chosen in a configuration, its options parsed by its own schema. */
@@ -108,7 +110,18 @@ function namedUses<K extends string>(
 const isMapping = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-const hydraKeys = new Set(['type', '_target_', '_partial_', '_convert_', '_recursive_'])
+const hydraKeys = new Set(['type', '_target_', '_args_', '_partial_', '_convert_', '_recursive_'])
+
+/** Hydra's positional arguments as options; undefined where one has no name. */
+function byName(args: unknown, names: readonly string[]): Record<string, unknown> | undefined {
+  if (args === undefined) return {}
+  const last = names.at(-1)
+  const rest = last?.startsWith('...') ? last.slice(3) : undefined
+  const single = rest === undefined ? names : names.slice(0, -1)
+  if (!Array.isArray(args) || (rest === undefined && args.length > single.length)) return undefined
+  const options = Object.fromEntries(args.slice(0, single.length).map((value, index) => [single[index], value]))
+  return rest === undefined ? options : { ...options, [rest]: args.slice(single.length) }
+}
 
 function use<K extends string>(
   kind: K,
@@ -136,14 +149,6 @@ function use<K extends string>(
       message: `expected the name of ${withArticle(kind)}, or a mapping with "type", got ${got}`,
     })
   }
-  if (object !== undefined && '_args_' in object) {
-    return failed({
-      path: ['_args_'],
-      message: 'positional arguments have no names here',
-      hint: 'Write them with their keys.',
-    })
-  }
-
   if (lookup === undefined) throw internal('a plugin reference was parsed outside of validate()')
   let definition: Referable
   try {
@@ -155,7 +160,16 @@ function use<K extends string>(
       hint: error instanceof SptError ? error.hint : undefined,
     })
   }
-  const options = Object.fromEntries(Object.entries(object ?? {}).filter(([option]) => !hydraKeys.has(option)))
+  const args = byName(object?.['_args_'], definition.positional ?? [])
+  if (args === undefined) {
+    return failed({
+      path: ['_args_'],
+      message: `positional arguments of ${name} have no names here`,
+      hint: 'Write them with their keys.',
+    })
+  }
+  const written = Object.entries(object ?? {}).filter(([option]) => !hydraKeys.has(option))
+  const options = { ...args, ...Object.fromEntries(written) }
   const { output, problems } = check(definition.config, options)
   problems.forEach(failed)
   return { kind, name, definition, config: (output ?? {}) as Record<string, unknown> }

@@ -9,7 +9,7 @@ import type { PluginUse } from '../config/reference.js'
 import type { BatchTransform, Dataset, MultiView, Transform } from '../data/index.js'
 import type { Metric } from '../metrics/index.js'
 import type { Optimizer, ParamGroupInput, ScheduledOptimizer, Scheduler } from '../optim/index.js'
-import type { Backbone, Callback, Logger, Method, MethodTraits, Services } from './contracts.js'
+import type { Backbone, Callback, Logger, Method, MethodTraits, Network, Services } from './contracts.js'
 import { atPlaces, withPlaces } from './image-transform.js'
 import { applyOptimizerOptions, withOptimizerOptions } from './optimizer-options.js'
 
@@ -24,6 +24,7 @@ export const kinds = {
   logger: 'loggers',
   optimizer: 'optimizers',
   scheduler: 'schedulers',
+  part: 'parts',
 } as const
 
 export type Kind = keyof typeof kinds
@@ -68,6 +69,7 @@ export interface BuildContexts {
   logger: { readonly services: Services; readonly runDirectory: string }
   optimizer: { readonly params: ParamGroupInput[] }
   scheduler: { readonly optimizer: ScheduledOptimizer; readonly totalSteps: number; readonly maxEpochs: number }
+  part: { /** The run's, for parts that wrap it. */ readonly backbone: Backbone }
 }
 
 /** What `build` returns, by kind. */
@@ -81,6 +83,7 @@ export interface Built {
   logger: Logger
   optimizer: Optimizer
   scheduler: Scheduler
+  part: Network
 }
 
 /** What a definition of a kind says beside what all say. */
@@ -98,6 +101,8 @@ interface OwnSpecification<K extends Kind, Schema extends z.ZodObject> {
   readonly aliases?: readonly string[]
   /** Names it answers to in a Hydra-style `_target_`. */
   readonly targets?: readonly string[]
+  /** Options in the order of Hydra's `_args_`; one that begins with "..." takes all that are left. */
+  readonly positional?: readonly string[]
   /** One sentence. */
   readonly description: string
   /** Where the idea comes from, such as "Chen et al. 2020, arXiv:2002.05709". */
@@ -129,6 +134,9 @@ function defineKind<K extends Kind>(kind: K) {
 }
 
 export const defineMethod = defineKind('method')
+
+/** A layer or a loss that a module composed in a configuration is made of. */
+export const definePart = defineKind('part')
 export const defineBackbone = defineKind('backbone')
 export const defineDataset = defineKind('dataset')
 export const defineTransform = defineKind('transform')

@@ -15,6 +15,7 @@ import { datasetRules, transformRules } from './data.js'
 import { methodRules } from './method.js'
 import { metricRules } from './metric.js'
 import { optimizerRules, schedulerRules } from './optimizer.js'
+import { partRules } from './part.js'
 import { require, rule, type Rule } from './rule.js'
 
 export type { Rule }
@@ -51,6 +52,7 @@ const rulesOf: Record<Kind, (build: Builder, options: ConformanceOptions, defini
   logger: loggerRules,
   optimizer: optimizerRules,
   scheduler: schedulerRules,
+  part: partRules,
 }
 
 function describedRules(definition: Definition, { config = {} }: ConformanceOptions): Rule[] {
