@@ -1,7 +1,7 @@
-/** Writes embeddings, labels or whatever else a forward returns to NumPy files, one for each epoch and stage. */
+/** Writes embeddings, labels or whatever else a forward returns to NumPy or Parquet files, one for each epoch and stage. */
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { cat, defineCallback, valueOf, writeNpz, z } from 'stable-pretraining'
+import { cat, defineCallback, valueOf, writeNpz, writeParquet, z } from 'stable-pretraining'
 import type { BatchEvent, Callback, Tensor, Trainer } from 'stable-pretraining'
 
 export interface EmbeddingWriterOptions {
@@ -14,6 +14,8 @@ export interface EmbeddingWriterOptions {
   everyKEpochs?: number
   saveLastEpoch?: boolean
   saveSanityCheck?: boolean
+  /** Parquet takes [rows] and [rows, width]: numbers, and lists. */
+  format?: 'npz' | 'parquet'
 }
 
 export class EmbeddingWriter implements Callback {
@@ -23,7 +25,7 @@ export class EmbeddingWriter implements Callback {
 
   constructor(options: EmbeddingWriterOptions) {
     const defaults = { path: 'embeddings', everyKEpochs: 1, saveLastEpoch: true, saveSanityCheck: false }
-    this.#options = { ...defaults, during: ['validation'], ...options }
+    this.#options = { ...defaults, during: ['validation'], format: 'npz', ...options }
   }
 
   onTrainEpochStart(): void {
@@ -70,10 +72,12 @@ export class EmbeddingWriter implements Callback {
   }
 
   async #write(trainer: Trainer, stage: string): Promise<void> {
-    const folder = resolve(trainer.runDirectory ?? '.', this.#options.path)
+    const { path, format } = this.#options
+    const folder = resolve(trainer.runDirectory ?? '.', path)
     await mkdir(folder, { recursive: true })
     const arrays = Object.fromEntries([...this.#rows].map(([key, parts]) => [key, cat(parts)]))
-    await writeNpz(join(folder, `${stage}_epoch=${trainer.currentEpoch}.npz`), arrays)
+    const file = join(folder, `${stage}_epoch=${trainer.currentEpoch}.${format}`)
+    await (format === 'npz' ? writeNpz : writeParquet)(file, arrays)
     for (const array of Object.values(arrays)) array.dispose()
     this.#forget()
   }
@@ -88,7 +92,7 @@ export default defineCallback({
   name: 'embedding-writer',
   aliases: ['OnlineWriter', 'EmbeddingWriter'],
   targets: ['stable_pretraining.callbacks.OnlineWriter'],
-  description: 'Embeddings, labels or other outputs as NumPy files (.npz), one for each epoch.',
+  description: 'Embeddings, labels or other outputs as NumPy (.npz) or Parquet files, one for each epoch.',
   config: z.object({
     names: z
       .array(z.string().min(1))
@@ -104,6 +108,10 @@ export default defineCallback({
     everyKEpochs: z.int().min(0).default(1).describe('every so many epochs; 0: only the last one'),
     saveLastEpoch: z.boolean().default(true).describe('the last epoch in any case'),
     saveSanityCheck: z.boolean().default(false).describe('the batches of the sanity check too'),
+    format: z
+      .enum(['npz', 'parquet'])
+      .default('npz')
+      .describe('kind of file; in parquet a row a sample, vectors as lists'),
   }),
   build: ({ config }) => new EmbeddingWriter(config),
 })

@@ -2,6 +2,7 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { AttentionVisualizer } from '../../../plugins/callbacks/attention-visualizer.js'
 import { EmbeddingCache } from '../../../plugins/callbacks/embedding-cache.js'
@@ -10,9 +11,9 @@ import { ImageRetrieval } from '../../../plugins/callbacks/image-retrieval.js'
 import { LatentViz } from '../../../plugins/callbacks/latent-viz.js'
 import { OnlineProbe } from '../../../plugins/callbacks/online-probe.js'
 import { PCATokenVisualizer } from '../../../plugins/callbacks/pca-token-visualizer.js'
-import { readNpz } from '../../../src/interchange/index.js'
+import { readNpz, writeParquet } from '../../../src/interchange/index.js'
 import * as nn from '../../../src/nn/index.js'
-import { manualSeed, randn, type Tensor } from '../../../src/tensor/index.js'
+import { manualSeed, randn, tensor, type Tensor } from '../../../src/tensor/index.js'
 import { Module, Trainer, viewsOf, type Callback } from '../../../src/train/index.js'
 import { flowers, smallSimclr } from '../../train/setup.js'
 
@@ -108,6 +109,28 @@ test('embeddings are written for each validation, with the place of each row', a
   const rows = await readNpz(join(folder, 'train', 'train_epoch=0.npz'))
   expect(rows.get('embedding')?.shape).toEqual([32, 8]) // 4 batches of 4 images in two views
   expect(rows.get('index')?.shape).toEqual([16])
+})
+
+test('as Parquet they are a row a sample, as another reader finds them; other shapes are refused', async () => {
+  const names = ['embedding', 'label']
+  await fit(smallSimclr(), [new EmbeddingWriter({ names })])
+  await fit(smallSimclr(), [new EmbeddingWriter({ names, format: 'parquet' })])
+  const arrays = await readNpz(join(folder, 'embeddings', 'validation_epoch=0.npz'))
+  const file = await asyncBufferFromFile(join(folder, 'embeddings', 'validation_epoch=0.parquet'))
+  const rows = await parquetReadObjects({ file })
+  const [embedding, label] = await Promise.all(names.map(async (name) => [...(await arrays.get(name)!.data())]))
+  expect(rows.flatMap((row) => row['embedding'] as number[])).toEqual(embedding)
+  expect(rows.map((row) => row['label'] as bigint)).toEqual(label)
+  expect(rows.map((row) => Number(row['index']))).toEqual([...Array(18).keys()])
+  const path = join(folder, 'more.parquet')
+  const kinds = { flag: tensor([1, 0]).to('bool'), byte: tensor([1, 255]).to('uint8'), wide: randn([2, 3]) }
+  await writeParquet(path, { ...kinds, double: kinds.wide.to('float64') })
+  const [first] = await parquetReadObjects({ file: await asyncBufferFromFile(path) })
+  const wide = [...((await kinds.wide.data()) as Float32Array)].slice(0, 3)
+  expect(first).toEqual({ flag: true, byte: 1, wide, double: wide })
+  await expect(writeParquet(path, { map: randn([2, 3, 4]) })).rejects.toThrow(/"map" is \[2, 3, 4\]/)
+  await expect(writeParquet(path, { a: randn([2]), b: randn([3]) })).rejects.toThrow(/"b" is \[3\], expected \[2\]/)
+  await expect(writeParquet(path, { a: randn([2]).to('bfloat16') })).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED' })
 })
 
 test('retrieval: perfect where every class has a direction of its own, and by columns where they are given', async () => {
