@@ -41,7 +41,8 @@ export function dino(this: DinoParts, batch: Batch, stage: Stage, { epoch }: Pic
   ) // [batch, prototypes] each
   const loss = this.dinoLoss.forward(stack(scores), targets)
   this.dinoLoss.updateCenter(teacher)
-  return { loss, ...outputs }
+  // What collapses first is the assignment: every row the same prototype, or all of them equally.
+  return { loss, projection: targets.flatten(0, 1), ...outputs } // [globals * batch, prototypes]
 }
 
 export default defineMethod({

@@ -79,12 +79,20 @@ export default defineMethod({
           projector.forwardStudent(view, call),
         )
         const teacher = stack(projector.forwardTeacher(seen.embedding).chunk(globals.length)) // [globals, batch, prototypes]
-        const cls = dinoLoss.forward(stack(scores), dinoLoss.softmaxCenterTeacher(teacher, temperature))
+        const assigned = dinoLoss.softmaxCenterTeacher(teacher, temperature)
+        const cls = dinoLoss.forward(stack(scores), assigned)
         dinoLoss.updateCenter(teacher)
         const rows = (patches: Tensor): Tensor => nn.takeTokens(patches, hidden).reshape([-1, vit.dim])
         const goals = patchLoss.sinkhornKnoppTeacher(patchProjector.forwardTeacher(rows(seen.patches)), temperature)
         const patch = patchLoss.forward(patchProjector.forwardStudent(rows(masked.patches), call), goals)
-        return { loss: cls.add(patch.mul(config.patchLossWeight)), cls_loss: cls, patch_loss: patch, ...known }
+        const projection = assigned.flatten(0, 1) // [globals * batch, prototypes]
+        return {
+          loss: cls.add(patch.mul(config.patchLossWeight)),
+          cls_loss: cls,
+          patch_loss: patch,
+          projection,
+          ...known,
+        }
       },
       afterStep: (step, progress) =>
         updateTeachers([network, projector, patchProjector], step, progress, config.emaInterval),

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { checkViews } from '../../../src/app/views.js'
 import type { Definition } from '../../../src/plugin/define.js'
 import type { Method } from '../../../src/plugin/contracts.js'
-import { manualSeed, scope, type Tensor, TeacherStudentWrapper } from '../../../src/index.js'
+import { manualSeed, scope, type Tensor, type TeacherStudentWrapper } from '../../../src/index.js'
 import { smallBackbone, syntheticBatch } from '../../../src/testing/synthetic.js'
 import { build } from '../build.js'
 
