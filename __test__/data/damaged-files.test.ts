@@ -1,6 +1,7 @@
 /** Every reader of containers on 2,000 damaged versions of real files: an error with a code or samples, never a crash or a hang. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { readCifar } from '../../src/data/cifar.js'
 import { memorySource } from '../../src/data/file.js'
@@ -8,7 +9,7 @@ import { parseIdx } from '../../src/data/idx.js'
 import { ManifestDataset } from '../../src/data/manifest.js'
 import { readNpzDataset } from '../../src/data/npz.js'
 import { ParquetDataset } from '../../src/data/parquet.js'
-import type { Dataset } from '../../src/data/sample.js'
+import { pictureOf, type Dataset } from '../../src/data/sample.js'
 import { WebDataset } from '../../src/data/webdataset.js'
 import { fixture, temporaryFolder } from './fixtures.js'
 import { mutated, survives } from './mutate.js'
@@ -18,7 +19,7 @@ const folder = await temporaryFolder()
 
 async function readAll(dataset: Dataset): Promise<void> {
   for (let i = 0; i < Math.min(dataset.length, 20); i++) {
-    const { image } = await dataset.get(i)
+    const image = pictureOf((await dataset.get(i)).image)
     expect('encoded' in image ? image.encoded : image.pixels).toBeInstanceOf(Uint8Array)
   }
 }
@@ -30,12 +31,12 @@ async function asFile(bytes: Uint8Array, name: string): Promise<string> {
   return path
 }
 
-test.each(['hub.parquet', 'version-2.parquet', 'bytes.parquet', 'zstd.parquet', 'pages.parquet'])(
+test.each(['hub.parquet', 'version-2.parquet', 'bytes.parquet', 'zstd.parquet', 'pages.parquet', 'delta.parquet'])(
   '%s',
   { timeout: 120_000 },
   async (name) => {
     const bytes = await readFile(fixture('containers', name))
-    // Two fifths of the versions a file, so that the five together are 2,000.
+    // A fifth of the versions a file, so that they are more than 2,000 together.
     const { read, refused } = await survives(mutated(bytes, count / 5, 5), async (version) => {
       await readAll(await ParquetDataset.open({ files: [memorySource(name, version)], keep: ['label'] }))
     })
@@ -67,6 +68,22 @@ test('CIFAR', { timeout: 60_000 }, async () => {
     await readAll(await readCifar({ files, labelBytes: 1, labelByte: 0, classes, name: 'cifar' }))
   })
   expect(Math.min(read, refused)).toBeGreaterThan(100)
+})
+
+test('packed shards', { timeout: 60_000 }, async () => {
+  const bytes = gzipSync(await readFile(fixture('containers', 'shard-000.tar')))
+  const { refused } = await survives(mutated(bytes, 300, 11), async (version) => {
+    await readAll(await WebDataset.open({ shards: [await asFile(version, 'damaged.tar.gz')] }))
+  })
+  expect(refused).toBeGreaterThan(100)
+})
+
+test('stored.npz, left on the disk', { timeout: 60_000 }, async () => {
+  const bytes = await readFile(fixture('containers', 'stored.npz'))
+  const { read, refused } = await survives(mutated(bytes, count / 5, 12), async (version) => {
+    await readAll(await readNpzDataset({ path: await asFile(version, 'damaged.npz'), memoryBytes: 0 }))
+  })
+  expect(Math.min(read, refused)).toBeGreaterThan(40)
 })
 
 test.each(['photos.npz', 'stored.npz'])('%s', { timeout: 60_000 }, async (name) => {

@@ -5,6 +5,7 @@ import { parquetReadObjects } from 'hyparquet'
 import { describe, expect, test } from 'vitest'
 import { memorySource } from '../../src/data/file.js'
 import { readHybrid, unpack, unpackSnappy } from '../../src/data/parquet-codecs.js'
+import { deltaValues } from '../../src/data/parquet-delta.js'
 import { ParquetDataset } from '../../src/data/parquet.js'
 import type { EncodedImage } from '../../src/data/sample.js'
 import { fixture } from './fixtures.js'
@@ -38,6 +39,29 @@ test.each(['hub', 'version-2', 'pages', 'none', 'gzip', 'zstd', 'brotli', 'lz4',
     }
   },
 )
+
+test('values written as differences, lengths, shared beginnings and split bytes', async () => {
+  const dataset = await ParquetDataset.open({
+    files: [container('delta.parquet')],
+    keep: ['weight', 'caption', 'small'],
+  })
+  const small = [3, -7, 2 ** 31 - 1, -(2 ** 31), 0, 5]
+  for (let i = 0; i < 6; i++) {
+    const { image, label, ...rest } = await dataset.get(i)
+    expect([digest(image), label]).toEqual([expected.sha256[i], expected.labels[i]])
+    expect(rest).toEqual({ weight: expected.weight[i], caption: expected.caption[i], small: small[i], index: i })
+  }
+  const many = await ParquetDataset.open({
+    files: [container('delta-blocks.parquet')],
+    label: null,
+    keep: ['label', 'name'],
+  })
+  let sum = 0
+  for (let i = 0; i < 1000; i++) {
+    sum += (i % 37) - 18
+    expect(await many.get(i)).toMatchObject({ label: BigInt(sum * 1e6), name: `flower-${Math.floor(i / 10)}-${i}` })
+  }
+})
 
 test('the same values as hyparquet reads', async () => {
   const bytes = await readFile(container('hub.parquet'))
@@ -163,6 +187,25 @@ describe('packed values', () => {
     expect(() => hybrid([2], 8, 1)).toThrow('beyond its page')
     expect(() => hybrid([], 8, 1)).toThrow('beyond its page')
     expect(() => unpackSnappy(Uint8Array.from([0xff, 0xff, 0xff, 0xff, 0x07]), 10)).toThrow('header says 10')
+  })
+
+  test('differences whose header lies are refused before memory is taken', () => {
+    const page = (bytes: number[], count: number, encoding = 'DELTA_BINARY_PACKED', type = 'INT32') =>
+      deltaValues(Uint8Array.from(bytes), { encoding, count, type, text: false })
+    // Blocks of 128 in 4 parts, 3 values: 5, then +1 each.
+    expect(page([0x80, 1, 4, 3, 10, 2, 0, 0, 0, 0], 3)).toEqual([5, 6, 7])
+    expect(() => page([0xff, 0xff, 0xff, 0xff, 0x0f, 4, 3, 10], 3)).toThrow('blocks of')
+    expect(() => page([0x80, 1, 0, 3, 10], 3)).toThrow('in 0 parts')
+    expect(() => page([0x80, 1, 4, 4, 10, 2, 0, 0, 0, 0], 3)).toThrow('4 differences for 3')
+    expect(() => page([0x80, 1, 4, 0xc0, 0x84, 0x3d, 10, 2, 0], 1_000_000)).toThrow('1000000 differences in')
+    expect(() => page([0x80, 1, 4, 3, 10, 2], 3)).toThrow('differences in')
+    // One text of 100 bytes, of which 3 are there; one that shares 9 bytes with nothing.
+    expect(() => page([0x80, 1, 4, 1, 0xc8, 1, 1, 2, 3], 1, 'DELTA_LENGTH_BYTE_ARRAY', 'BYTE_ARRAY')).toThrow(
+      'beyond its page',
+    )
+    expect(() => page([0x80, 1, 4, 1, 18, 0x80, 1, 4, 1, 0], 1, 'DELTA_BYTE_ARRAY', 'BYTE_ARRAY')).toThrow(
+      '9 bytes shared',
+    )
   })
 
   test('Snappy: literals, near and far copies', () => {

@@ -1,6 +1,6 @@
 /** WebDataset shards written by Python's tarfile in its three formats. */
 import { createHash } from 'node:crypto'
-import { copyFile, readFile } from 'node:fs/promises'
+import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
@@ -42,6 +42,29 @@ test('labels out of JSON, by the names of classes; none', async () => {
     code: 'ERR_DATA',
     hint: expect.stringContaining('classes'),
   })
+})
+
+test('shards packed by gzip, unpacked again where memory holds one only', async () => {
+  const folder = await temporaryFolder()
+  for (const [i, name] of ['shard-000.tar', 'shard-001.tar', 'shard-002.tar'].entries())
+    await writeFile(
+      join(folder, `${i}.${i === 1 ? 'tgz' : 'tar.gz'}`),
+      gzipSync(await readFile(join(containers, name))),
+    )
+  const dataset = await WebDataset.open({ shards: [folder], cacheBytes: 1 })
+  expect(dataset.length).toBe(6)
+  for (const i of [5, 0, 3, 1, 4, 2]) {
+    const { image, label } = await dataset.get(i)
+    expect([digest(image), label]).toEqual([expected.sha256[i], expected.labels[i]])
+  }
+  // An order that needs one shard at a time.
+  const order = Array.from(dataset.shuffled(7, 0), (i) => Math.floor(i / 2))
+  expect(order.filter((shard, i, all) => shard !== all[i - 1])).toHaveLength(3)
+  await writeFile(
+    join(folder, '3.tar.gz'),
+    gzipSync(await readFile(join(containers, 'shard-000.tar'))).subarray(0, 900),
+  )
+  await expect(WebDataset.open({ shards: [folder] })).rejects.toMatchObject({ code: 'ERR_DATA' })
 })
 
 test('a folder of shards, in the order of their names', async () => {

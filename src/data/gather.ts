@@ -2,15 +2,13 @@
 import { SptError } from '../errors.js'
 import { transformBatch } from '../native.js'
 import type { Tensor } from '../tensor/index.js'
+import { byClip, isClip, isImage } from './clip.js'
 import { collate, disposeBatch } from './collate.js'
 import { batchImage, buildPipeline, isFloatImage, sampleFailed, type FloatImage } from './native-pipeline.js'
 import { isNested } from './paths.js'
 import { isDrawn, stackDrawn } from './records.js'
 import type { ImageSource, Sample } from './sample.js'
 import type { Drawn, SampleValues } from './transform.js'
-
-const isImage = (value: unknown): value is ImageSource | FloatImage =>
-  typeof value === 'object' && value !== null && ('pixels' in value || 'encoded' in value)
 
 /** Values of all samples as entries of the batch, however deep. */
 export async function gather(all: readonly SampleValues[]): Promise<Record<string, unknown>> {
@@ -44,10 +42,25 @@ async function gatherKey(key: string, all: readonly SampleValues[]): Promise<unk
     throw new SptError('ERR_DATA', what, { hint: 'A step is done to some samples only; let each sample get one.' })
   }
   if (values.every(isImage)) return stackImages(key, values, all)
+  if (values.every(isClip)) return stackClips(key, values, all)
   if (values.every(isDrawn)) return stackDrawn(key, values as Drawn[])
   const [first] = values
   if (!Array.isArray(first)) return gather(values as SampleValues[])
   return Promise.all(first.map((_, i) => gather(values.map((value) => (value as SampleValues[])[i] as SampleValues))))
+}
+
+async function stackClips(
+  key: string,
+  clips: readonly (readonly (ImageSource | FloatImage)[])[],
+  all: readonly SampleValues[],
+): Promise<Tensor> {
+  const lengths = [...new Set(clips.map(({ length }) => length))]
+  if (lengths.length > 1) {
+    const message = `"${key}" has clips of ${lengths.join(' and ')} frames in one batch`
+    throw new SptError('ERR_SHAPE', message, { hint: 'UniformTemporalSubsample gives all clips as many.' })
+  }
+  const owners = clips.flatMap((clip, place) => clip.map(() => all[place] as SampleValues))
+  return byClip(await stackImages(key, clips.flat(), owners), clips.length)
 }
 
 async function stackImages(

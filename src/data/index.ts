@@ -2,7 +2,7 @@
 export { Concat, Subset, randomSplit } from './subset.js'
 export { DictFormat, withColumns, type ColumnChanges, type Indexable } from './columns.js'
 export { ManifestDataset, type ManifestOptions } from './manifest.js'
-export { readNpzDataset, type NpzOptions } from './npz.js'
+export { StoredNpzDataset, readNpzDataset, type NpzOptions } from './npz.js'
 export { ParquetDataset, type ParquetOptions } from './parquet.js'
 export { hubParquetFiles, splitInFolder, type HubOptions } from './hub.js'
 export { type SplitChoice } from './hub-splits.js'
@@ -70,7 +70,15 @@ export { datasetStatistics, statisticsOf, type Statistics } from './statistics.j
 export { existingFile, fileSource, memorySource, type ByteSource } from './file.js'
 export { readCifar, type CifarOptions } from './cifar.js'
 export { readIdx, readIdxDataset, type IdxArray, type IdxOptions } from './idx.js'
-export { type Dataset, type EncodedImage, type ImageSource, type RawImage, type Sample } from './sample.js'
+export {
+  pictureOf,
+  type Clip,
+  type Dataset,
+  type EncodedImage,
+  type ImageSource,
+  type RawImage,
+  type Sample,
+} from './sample.js'
 export { encodePng } from '../native.js'
 export { collate, disposeBatch } from './collate.js'
 export {

@@ -1,7 +1,7 @@
 /** Mean and standard deviation of the channels of a data set's images, computed over all of them, one after the other. */
 import { SptError, errorCode, reason } from '../errors.js'
 import { decodeImage } from '../native.js'
-import { type Dataset, type ImageSource, isEncoded } from './sample.js'
+import { type Dataset, type ImageSource, isEncoded, pictureOf } from './sample.js'
 import type { Statistics } from './statistics.js'
 
 export interface MeasuredStatistics extends Statistics {
@@ -41,7 +41,9 @@ export async function measureStatistics(
     const places = Array.from({ length: Math.min(together, count - start) }, (_, i) =>
       Math.floor(((start + i) * dataset.length) / count),
     )
-    const read = await Promise.allSettled(places.map(async (place) => pixelsOf((await dataset.get(place)).image)))
+    const read = await Promise.allSettled(
+      places.map(async (place) => pixelsOf(pictureOf((await dataset.get(place)).image))),
+    )
     for (const result of read) {
       if (result.status === 'rejected') {
         if (!['ERR_DATA', undefined].includes(errorCode(result.reason))) throw result.reason

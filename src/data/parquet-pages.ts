@@ -8,6 +8,7 @@ import { parquetHeader } from 'hyparquet/src/column.js'
 import { dataCorrupt, errorCode, reason, unsupported } from '../errors.js'
 import { damagedHint, type ByteSource } from './file.js'
 import { Malformed, readHybrid, unpack } from './parquet-codecs.js'
+import { deltaValues } from './parquet-delta.js'
 
 export type Value = null | boolean | number | bigint | string | Uint8Array
 
@@ -121,13 +122,12 @@ function encodedValues(
     // Four bytes of length stand before the runs.
     return Array.from(readHybrid(bytes, at + 4, 1, count), (bit) => bit === 1)
   }
-  if (encoding !== 'RLE_DICTIONARY' && encoding !== 'PLAIN_DICTIONARY') {
-    throw unsupported(
-      path,
-      `values encoded by ${encoding} cannot be read`,
-      'Write the file with plain or dictionary pages.',
-    )
-  }
+  const { type } = chunk.meta
+  if (encoding.startsWith('DELTA')) return deltaValues(bytes.subarray(at), { encoding, count, type, text: chunk.text })
+  if (encoding === 'BYTE_STREAM_SPLIT')
+    return plainValues(joinedStreams(bytes.subarray(at), count, type), 0, count, chunk)
+  if (encoding !== 'RLE_DICTIONARY' && encoding !== 'PLAIN_DICTIONARY')
+    throw unsupported(path, `values encoded by ${encoding} cannot be read`, 'Write the file with plain pages.')
   if (dictionary === undefined) throw new Malformed('places in a dictionary that is not there')
   if (count === 0) return []
   const width = bytes[at]
@@ -160,6 +160,17 @@ function plainValues(bytes: Uint8Array, at: number, count: number, { meta, text 
     values.push(text ? decoder.decode(value) : value)
   }
   return values
+}
+
+/** The first bytes of all values, then the second ones, …: put together again. */
+function joinedStreams(bytes: Uint8Array, count: number, type: string): Uint8Array {
+  const size = sizes[type]?.size
+  if (size === undefined || count * size !== bytes.length)
+    throw new Malformed(`${count} split values of ${type} in ${bytes.length} bytes`)
+  const joined = new Uint8Array(bytes.length)
+  for (let i = 0; i < count; i++)
+    for (let byte = 0; byte < size; byte++) joined[i * size + byte] = bytes[byte * count + i] as number
+  return joined
 }
 
 const sizes: { readonly [type: string]: { size: number; read(view: DataView, at: number): Value } | undefined } = {

@@ -27,8 +27,12 @@ export function makePipelines(transform: Transform | MultiView = { steps: [] }):
     return { makeBatch: run }
   }
   const built = transforms.map(({ steps }) => buildPipeline(steps as readonly ImageStep[], { floats: true }))
+  let stepwise: ReturnType<typeof runSteps> | undefined
   return {
     async makeBatch(samples, place) {
+      // Clips hold several images each.
+      if (samples.some(({ image }) => Array.isArray(image)))
+        return (stepwise ??= runSteps(chain([transform]).steps))(samples, place)
       const { label, ...rest } = collate(samples)
       try {
         return withLabels(await transformed(samples, built, transform, place), label, rest)

@@ -8,6 +8,7 @@ import { Generator } from '../tensor/index.js'
 import type { Batch } from './data-loader.js'
 import { gather } from './gather.js'
 import { isImageStep, type ImageStep } from './image-steps.js'
+import { chooseFrames, framesOf, inMemory, isClip, restored } from './clip.js'
 import { setPath, valueAt } from './paths.js'
 import {
   batchImage,
@@ -107,23 +108,29 @@ function compileImages(steps: readonly ImageStep[], segment: number): Runner {
   const forFloats = () => (floats ??= buildPipeline(withoutToImage(steps), { floats: false, fromFloats: true }))
   return async (travellers, course) => {
     for (const [which, source] of sources.entries()) {
-      const images = travellers.map(({ values, sample }) => valueAt(values, source, sample.index))
+      const given = travellers.map(({ values, sample }) => valueAt(values, source, sample.index))
+      // The frames of a clip share what is drawn.
+      const { images, owners } = framesOf(given)
+      const own = owners.map((owner) => travellers[owner] as Traveller)
       const { pipeline, keys } = isFloatImage(images[0]) ? forFloats() : bytes
       const { images: made, failure } = await transformImages(
-        images.map((image, i) => batchImage(image, travellers[i]?.sample.index ?? 0)),
+        images.map((image, i) => batchImage(image, own[i]?.sample.index ?? 0)),
         pipeline,
-        ...streamOf(travellers, course, segment),
+        ...streamOf(own, course, segment),
       )
       if (failure)
         throw sampleFailed(
           failure,
-          travellers.map(({ sample }) => sample),
+          own.map(({ sample }) => sample),
         )
-      for (const [i, { data, width, height, channels, record, recorded }] of made.entries()) {
+      const done = made.map(inMemory)
+      for (const [i, value] of restored(done, owners, given).entries()) {
         const { values } = travellers[i] as Traveller
-        setPath(values, targets[which] as string, { pixels: data, offset: 0, width, height, channels })
+        setPath(values, targets[which] as string, value)
         // Sources that go together share what is drawn.
-        if (which === 0) putDrawn(values, drawnOf(record, layout(recorded, keys, keysOf(values))))
+        if (which > 0) continue
+        const { record, recorded } = made[owners.indexOf(i)] as (typeof made)[number]
+        putDrawn(values, drawnOf(record, layout(recorded, keys, keysOf(values))))
       }
     }
   }
@@ -188,6 +195,8 @@ function compileSample(step: Exclude<Step, ImageStep>, counter: { segments: numb
       return compileWorker(step, counter.segments++)
     case 'draw':
       return compileDraw(step, counter.segments++)
+    case 'frames':
+      return compileFrames(step, counter.segments++)
     case 'conditional': {
       const run = compile(step.steps, counter)
       return (travellers, course) =>
@@ -334,13 +343,14 @@ function compileWorker(step: Extract<Step, { type: 'worker' }>, segment: number)
   }
 }
 
-/** Values at a path, files among them decoded, since a worker has no decoder. */
+/** Values at a path, files among them (frames of clips too) decoded, since a worker has no decoder. */
 async function decoded(travellers: readonly Traveller[], source: string): Promise<unknown[]> {
-  const values = travellers.map(({ values: own, sample }) => valueAt(own, source, sample.index))
+  const given = travellers.map(({ values: own, sample }) => valueAt(own, source, sample.index))
+  const { images: values, owners } = framesOf(given)
   const isFile = (value: unknown) => typeof value === 'object' && value !== null && 'encoded' in value
-  if (!values.some(isFile)) return values
+  if (!values.some(isFile)) return given
   const { pipeline } = buildPipeline([], { floats: false })
-  const files = travellers.filter((_, i) => isFile(values[i]))
+  const files = owners.filter((_, i) => isFile(values[i])).map((owner) => travellers[owner] as Traveller)
   const { images, failure } = await transformImages(
     values.filter(isFile).map((file) => batchImage(file, 0)),
     pipeline,
@@ -355,22 +365,34 @@ async function decoded(travellers: readonly Traveller[], source: string): Promis
       files.map(({ sample }) => sample),
     )
   let next = 0
-  return values.map((value) => {
+  const whole = values.map((value) => {
     if (!isFile(value)) return value
-    const { data, width, height, channels } = images[next++] as (typeof images)[number]
-    return { pixels: data, offset: 0, width, height, channels }
+    return inMemory(images[next++] as (typeof images)[number])
   })
+  return restored(whole, owners, given)
 }
 
 function compileDraw(step: Extract<Step, { type: 'draw' }>, segment: number): Runner {
   return async (travellers, course) => {
     for (const [i, image] of (await decoded(travellers, step.source)).entries()) {
       const traveller = travellers[i] as Traveller
-      const { height, width } = image as FloatImage
+      const { height, width } = (isClip(image) ? image[0] : image) as FloatImage
       const drawn = step.draw({ height, width }, generatorOf(traveller, course, segment))
       for (const [key, value] of Object.entries(drawn)) {
         traveller.values[uniqueKey(key, keysOf(traveller.values))] = value
       }
+    }
+  }
+}
+
+function compileFrames(step: Extract<Step, { type: 'frames' }>, segment: number): Runner {
+  return async (travellers, course) => {
+    for (const traveller of travellers) {
+      const { values, sample } = traveller
+      const clip = valueAt(values, step.source, sample.index)
+      const { frames, drawn } = chooseFrames(step, clip, generatorOf(traveller, course, segment), sample.index)
+      setPath(values, step.target, frames)
+      for (const [key, value] of Object.entries(drawn)) values[uniqueKey(key, keysOf(values))] = value
     }
   }
 }

@@ -2,6 +2,7 @@
  * What a data set yields: samples, each an image that is not decoded yet and what is known about it.
  * It is not how samples become batches; see data-loader.ts.
  */
+import { SptError } from '../errors.js'
 
 /** The bytes of an image file (JPEG, PNG, WebP, GIF or BMP), decoded when its batch is made. */
 export interface EncodedImage {
@@ -26,8 +27,11 @@ export interface RawImage {
 
 export type ImageSource = EncodedImage | RawImage
 
+/** Frames of a film, all of one size, in their order: a batch of them is [batch, frame, channel, height, width]. */
+export type Clip = readonly ImageSource[]
+
 export interface Sample {
-  readonly image: ImageSource
+  readonly image: ImageSource | Clip
   /** Class number, from 0. */
   readonly label?: number
   /** Its place in the data set it comes from. Augmentation is a function of (seed, epoch, index, view). */
@@ -42,12 +46,22 @@ export interface Dataset {
   readonly length: number
   /** Names of the classes; `classes[label]`. */
   readonly classes?: readonly string[]
+  /** The class number of every sample, where they are known without reading samples. */
+  readonly labels?: ArrayLike<number> | undefined
   /** The sample at 0 <= index < length. */
   get(index: number): Sample | Promise<Sample>
   /** Every index once in a random order that this data set reads fast, by (seed, epoch) alone; what `shuffle` then uses. */
   shuffled?(seed: number, epoch: number): ArrayLike<number>
 }
 
-export function isEncoded(image: ImageSource): image is EncodedImage {
+/** The image itself, or of a clip the frame in the middle. */
+export function pictureOf(image: ImageSource | Clip): ImageSource {
+  if ('encoded' in image || 'pixels' in image) return image
+  const frame = image[Math.floor(image.length / 2)]
+  if (frame === undefined) throw new SptError('ERR_DATA', 'a clip without frames')
+  return frame
+}
+
+export function isEncoded(image: ImageSource | Clip): image is EncodedImage {
   return 'encoded' in image
 }

@@ -41,7 +41,11 @@ export async function* tarMembers(source: ByteSource, { part = false } = {}): As
     const bytes = read.bytes.subarray(position - read.begin, position - read.begin + block)
     if (bytes.every((byte) => byte === 0)) return
     if (position === 0 && bytes[0] === 0x1f && bytes[1] === 0x8b)
-      throw unsupported(path, 'a tar archive packed by gzip has no places to jump to', 'Unpack it: gunzip FILE.')
+      throw unsupported(
+        path,
+        'a tar archive packed by gzip has no places to jump to',
+        'Give it as a file, or unpack it: gunzip FILE.',
+      )
     checkSum(path, bytes, position)
     const type = String.fromCharCode(bytes[156] as number)
     const length = long.size ?? numberIn(path, bytes, 124, 12, position)

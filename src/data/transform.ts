@@ -59,6 +59,13 @@ export type SampleStep =
       readonly source: string
       draw(size: { height: number; width: number }, generator: Generator): Record<string, Drawn>
     }
+  /** Some frames of a clip, chosen for each sample; what is recorded of the choice goes by the name of the transform. */
+  | {
+      readonly type: 'frames'
+      readonly source: string
+      readonly target: string
+      choose(frames: number, generator: Generator): { frames: readonly number[]; drawn?: Record<string, Drawn> }
+    }
   | {
       readonly type: 'conditional'
       readonly steps: readonly Step[]

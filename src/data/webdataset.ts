@@ -6,16 +6,17 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SptError, dataCorrupt, dataMissing, reason } from '../errors.js'
-import { fileSource, isMissing, memorySource, withOpenSource, type ByteSource } from './file.js'
+import { fileSource, isMissing, memorySource, readDataFile, withOpenSource, type ByteSource } from './file.js'
 import { imageExtensions } from './image-folder.js'
 import { checkIndex } from './in-memory.js'
 import { labelOf } from './labels.js'
 import { blockPermutation } from './random-order.js'
+import { RecentlyUsed } from './recently-used.js'
 import type { Dataset, Sample } from './sample.js'
 import { tarMembers } from './tar.js'
 
 export interface WebDatasetOptions {
-  /** Tar files: paths, a pattern such as `train-{000..012}.tar`, a folder of them, or bytes at hand. */
+  /** Tar files, also packed by gzip: paths, a pattern such as `train-{000..012}.tar`, a folder of them, or bytes at hand. */
   readonly shards: readonly (string | ByteSource)[]
   /** Endings of images, the first that a sample has; default: those of an image folder. */
   readonly image?: readonly string[] | undefined
@@ -25,6 +26,8 @@ export interface WebDatasetOptions {
   readonly keep?: readonly string[] | undefined
   /** Class 0 first; without, labels are whole numbers. */
   readonly classes?: readonly string[] | undefined
+  /** Bytes of unpacked shards held at most, where they are packed by gzip. Default 1 GiB; the one in use is held in any case. */
+  readonly cacheBytes?: number | undefined
   /** Samples that a random order mixes; a shard is mixed whole at least. */
   readonly shuffleBuffer?: number | undefined
   readonly name?: string | undefined
@@ -33,6 +36,9 @@ export interface WebDatasetOptions {
 /** A sample of more bytes than this is taken for a lie. */
 const largestSample = 2 ** 30
 
+/** Bytes of unpacked shards. */
+const defaultCache = 2 ** 30
+
 /** Shards whose headers are read at once. */
 const together = 8
 
@@ -40,6 +46,8 @@ interface Shard {
   readonly source: ByteSource
   /** Where each sample's first header begins, and where the last one ends: 8 bytes a sample are held. */
   readonly begins: Float64Array
+  /** Whether reading a sample may unpack the whole shard. */
+  readonly packed: boolean
 }
 
 export class WebDataset implements Dataset {
@@ -69,8 +77,9 @@ export class WebDataset implements Dataset {
     )
     const shards: Shard[] = []
     // Several at once, as a disk or a file server likes it.
+    const unpacked = new RecentlyUsed<Uint8Array>(options.cacheBytes ?? defaultCache)
     for (let rest: (string | ByteSource)[] = places.flat(); rest.length > 0; rest = rest.slice(together))
-      shards.push(...(await Promise.all(rest.slice(0, together).map(openShard))))
+      shards.push(...(await openShards(rest.slice(0, together), unpacked)))
     const first = shards.find(({ begins }) => begins.length > 1)
     if (first === undefined) throw dataMissing(options.name ?? 'webdataset', 'sample in its shards')
     const { files } = await readSample(first, 0)
@@ -84,7 +93,13 @@ export class WebDataset implements Dataset {
   /** Shards in random order, mixed within as many whole ones as the buffer holds. */
   shuffled(seed: number, epoch: number): Uint32Array {
     const lengths = this.#shards.map(({ begins }) => begins.length - 1)
-    return blockPermutation(lengths, this.#options.shuffleBuffer ?? 10_000, seed, epoch)
+    const { shuffleBuffer = 10_000, cacheBytes = defaultCache } = this.#options
+    const packed = this.#shards.filter((shard) => shard.packed)
+    if (packed.length === 0) return blockPermutation(lengths, shuffleBuffer, seed, epoch)
+    // Shards that are mixed with each other have to be held unpacked together.
+    const bytes = packed.reduce((sum, { source }) => sum + source.size, 0) / packed.length
+    const samples = packed.reduce((sum, { begins }) => sum + begins.length - 1, 0) / packed.length
+    return blockPermutation(lengths, Math.min(shuffleBuffer, (cacheBytes / 2 / bytes) * samples), seed, epoch)
   }
 
   async get(index: number): Promise<Sample> {
@@ -118,9 +133,41 @@ export class WebDataset implements Dataset {
   }
 }
 
-async function openShard(shard: string | ByteSource): Promise<Shard> {
-  if (typeof shard !== 'string') return { source: shard, begins: await samplesOf(shard) }
-  return { source: await fileSource(shard), begins: await withOpenSource(shard, samplesOf) }
+/** Plain ones at once; packed ones one after the other, since each takes memory for all of it. */
+async function openShards(
+  shards: readonly (string | ByteSource)[],
+  unpacked: RecentlyUsed<Uint8Array>,
+): Promise<Shard[]> {
+  const plain = await Promise.all(shards.map(openPlain))
+  const all: Shard[] = []
+  for (const [i, shard] of plain.entries()) all.push(shard ?? (await openPacked(shards[i] as string, unpacked)))
+  return all
+}
+
+/** Nothing where the file is packed by gzip. */
+async function openPlain(shard: string | ByteSource): Promise<Shard | undefined> {
+  if (typeof shard !== 'string') return { source: shard, begins: await samplesOf(shard), packed: false }
+  const source = await fileSource(shard)
+  const start = await source.read(0, Math.min(2, source.size))
+  if (start[0] === 0x1f && start[1] === 0x8b) return undefined
+  return { source, begins: await withOpenSource(shard, samplesOf), packed: false }
+}
+
+/** It has no places to jump to: it is unpacked whole when a sample of it is needed, and held while there is room. */
+async function openPacked(path: string, unpacked: RecentlyUsed<Uint8Array>): Promise<Shard> {
+  const whole = () =>
+    unpacked.take(
+      path,
+      () => readDataFile(path),
+      ({ length }) => length,
+    )
+  const { length: size } = await whole()
+  const source: ByteSource = {
+    path,
+    size,
+    read: async (begin, length) => memorySource(path, await whole()).read(begin, length),
+  }
+  return { source, begins: await samplesOf(source), packed: true }
 }
 
 /** Where the samples of a shard are. */
@@ -187,7 +234,7 @@ async function shardPaths(pattern: string): Promise<string[]> {
   }
   try {
     if (!(await stat(pattern)).isDirectory()) return [pattern]
-    const names = (await readdir(pattern)).filter((name) => name.endsWith('.tar')).sort()
+    const names = (await readdir(pattern)).filter((name) => /\.(tar|tar\.gz|tgz)$/.test(name)).sort()
     if (names.length === 0) throw dataMissing(join(pattern, '*.tar'), 'file')
     return names.map((name) => join(pattern, name))
   } catch (cause) {

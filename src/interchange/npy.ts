@@ -35,6 +35,22 @@ export async function writeNpy(path: string, tensor: Tensor): Promise<void> {
 
 /** An array out of the bytes of a .npy file, of which there are `size`. */
 export async function readNpyFrom(where: string, bytes: ByteReader, size: number): Promise<Tensor> {
+  const { type, bigEndian, fortranOrder, shape, before } = await readNpyHeader(where, bytes, size)
+  const data = await bytes.take(size - before)
+  await bytes.end()
+  if (bigEndian) swapBytes(data, type.size)
+  const make = (sizes: number[]): Tensor => type.make(data, sizes, where)
+  if (!fortranOrder || shape.length < 2) return make(shape)
+  const reversed = shape.map((_, axis) => shape.length - 1 - axis)
+  return scope(() => make(shape.toReversed()).permute(reversed).contiguous())
+}
+
+/** What a .npy file of `size` bytes holds, of which `before` come before the elements. ERR_DATA where these do not fit. */
+export async function readNpyHeader(
+  where: string,
+  bytes: ByteReader,
+  size: number,
+): Promise<NpyHeader & { before: number }> {
   if (size < 10) throw dataCorrupt(where, `${size} bytes are too few for a .npy file`)
   const start = await bytes.take(8)
   if (!magic.every((byte, index) => start[index] === byte)) throw dataCorrupt(where, 'is no .npy file')
@@ -48,7 +64,8 @@ export async function readNpyFrom(where: string, bytes: ByteReader, size: number
     throw dataCorrupt(where, `is cut off or no .npy file: a header of ${length} bytes in ${size}`)
   }
   const text = new TextDecoder(version === 3 ? 'utf-8' : 'latin1').decode(await bytes.take(length))
-  const { type, bigEndian, fortranOrder, shape } = parseHeader(where, text)
+  const header = parseHeader(where, text)
+  const { type, shape } = header
   const expected = shape.reduce((product, count) => product * count, type.size)
   if (size - before !== expected) {
     throw dataCorrupt(
@@ -56,13 +73,7 @@ export async function readNpyFrom(where: string, bytes: ByteReader, size: number
       `has ${size - before} bytes of data, ${type.name} of its shape [${shape.join(', ')}] needs ${expected}`,
     )
   }
-  const data = await bytes.take(expected)
-  await bytes.end()
-  if (bigEndian) swapBytes(data, type.size)
-  const make = (sizes: number[]): Tensor => type.make(data, sizes, where)
-  if (!fortranOrder || shape.length < 2) return make(shape)
-  const reversed = shape.map((_, axis) => shape.length - 1 - axis)
-  return scope(() => make(shape.toReversed()).permute(reversed).contiguous())
+  return { ...header, before }
 }
 
 /** The pieces of a .npy file with this tensor. */
@@ -102,7 +113,7 @@ const descriptions: Partial<Record<DType, string>> = {
   bool: '|b1',
 }
 
-interface NpyType {
+export interface NpyType {
   name: string
   size: number
   make(bytes: Uint8Array<ArrayBuffer>, shape: number[], where: string): Tensor
@@ -150,7 +161,7 @@ const types: Readonly<Record<string, NpyType>> = {
   },
 }
 
-interface NpyHeader {
+export interface NpyHeader {
   type: NpyType
   bigEndian: boolean
   fortranOrder: boolean

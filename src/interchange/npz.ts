@@ -2,9 +2,9 @@
 import { dataCorrupt, errorCode, reason, SptError } from '../errors.js'
 import { replaceFile } from '../runs/atomic-file.js'
 import type { Tensor } from '../tensor/index.js'
-import { ByteReader, withFile } from './byte-reader.js'
-import { npyBytes, readNpyFrom } from './npy.js'
-import { readZipDirectory, readZipMember, writeZip } from './zip.js'
+import { ByteReader, bytesOfFile, withFile } from './byte-reader.js'
+import { npyBytes, readNpyFrom, readNpyHeader } from './npy.js'
+import { memberBegin, readZipDirectory, readZipMember, writeZip } from './zip.js'
 
 /**
  * The arrays of a .npz file by name, read one after the other; with `names`, those only. Types as `readNpy` has them.
@@ -25,6 +25,28 @@ export function readNpz(path: string, { names }: { names?: readonly string[] } =
       tensors.set(name, await readNpyFrom(where, bytes, member.size))
     }
     return tensors
+  })
+}
+
+/** Where the elements of an array lie in a .npz file that stores it as it is, rows first. */
+export interface StoredArray {
+  /** NumPy's name of the type. */
+  readonly type: string
+  readonly shape: readonly number[]
+  /** The byte of the file at which its elements begin. */
+  readonly begin: number
+}
+
+/** The place of an array, so that parts of it can be read; undefined where it is deflated or has its columns first. */
+export function findStored(path: string, name: string): Promise<StoredArray | undefined> {
+  return withFile(path, async (file, size) => {
+    const member = (await readZipDirectory(path, file, size)).get(`${name}.npy`)
+    if (member?.method !== 0) return undefined
+    const where = `${path}: array "${name}"`
+    const begin = await memberBegin(where, file, member)
+    const bytes = new ByteReader(where, bytesOfFile(file, begin, begin + member.size))
+    const { type, shape, fortranOrder, before } = await readNpyHeader(where, bytes, member.size)
+    return fortranOrder && shape.length > 1 ? undefined : { type: type.name, shape, begin: begin + before }
   })
 }
 

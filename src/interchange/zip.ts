@@ -49,11 +49,16 @@ export async function readZipDirectory(path: string, file: FileHandle, size: num
   return members
 }
 
+/** Where the bytes of a member begin, as they are in the archive. */
+export async function memberBegin(where: string, file: FileHandle, { offset }: ZipMember): Promise<number> {
+  const header = await take(where, file, offset, 30)
+  if (header.getUint32(0, true) !== 0x04034b50) throw dataCorrupt(where, `has no header at byte ${offset}`)
+  return offset + 30 + header.getUint16(26, true) + header.getUint16(28, true)
+}
+
 /** The bytes of a member in order; its checksum is compared when the last ones are asked for. */
 export async function* readZipMember(where: string, file: FileHandle, member: ZipMember): AsyncGenerator<Uint8Array> {
-  const header = await take(where, file, member.offset, 30)
-  if (header.getUint32(0, true) !== 0x04034b50) throw dataCorrupt(where, `has no header at byte ${member.offset}`)
-  const begin = member.offset + 30 + header.getUint16(26, true) + header.getUint16(28, true)
+  const begin = await memberBegin(where, file, member)
   const stored = bytesOfFile(file, begin, begin + member.compressedSize)
   // With a callback, an error of one stream ends the other; the loop below gets it too.
   const pieces = member.method === 0 ? stored : pipeline(Readable.from(stored), createInflateRaw(), () => undefined)

@@ -6,8 +6,10 @@ import {
   compose,
   disposeBatch,
   isBatchTransform,
+  pictureOf,
   type BatchTransform,
   type Dataset,
+  type ImageSource,
   type MultiView,
   type Transform,
 } from '../data/index.js'
@@ -45,16 +47,22 @@ export function datasetRules(build: Builder, { root = process.cwd() }: Conforman
   ]
 }
 
-export function transformRules(build: Builder, { side = 32 }: ConformanceOptions): Rule[] {
+export function transformRules(build: Builder, { side = 32, frames }: ConformanceOptions): Rule[] {
   const batch = async (seed: number): Promise<number[][]> => {
     const built = (await build({})) as Transform | MultiView | BatchTransform
     const how = isBatchTransform(built) ? { batchTransform: [built] } : { transform: compose([built]) }
-    const loader = new DataLoader({ dataset: colours(8, side), batchSize: 8, seed, ...how })
+    const loader = new DataLoader({
+      dataset: frames === undefined ? colours(8, side) : filmed(colours(8, side), frames),
+      batchSize: 8,
+      seed,
+      ...how,
+    })
     for await (const made of loader) {
       const loaded = await applyBatchTransforms(loader, made, { epoch: 0, batch: 0 })
       const images = imagesIn(loaded)
       require(images.length > 0, () => 'the batch holds no image')
-      const shapes = images.filter(({ ndim, dtype }) => ndim !== 4 || dtype !== 'float32')
+      const axes = frames === undefined ? 4 : 5
+      const shapes = images.filter(({ ndim, dtype }) => ndim !== axes || dtype !== 'float32')
       require(shapes.length === 0, () => `an image is ${shapes[0]?.dtype} [${shapes[0]?.shape.join(', ')}]`)
       const found = await Promise.all(images.map(numbers))
       disposeBatch([loaded, made])
@@ -87,6 +95,18 @@ function colours(count: number, side: number): Dataset {
     channels: 3,
     labels: new Uint8Array(count),
   } as never)
+}
+
+/** Clips that show each image for a while. */
+function filmed(dataset: Dataset, frames: number): Dataset {
+  return {
+    name: 'filmed',
+    length: dataset.length,
+    get: async (index) => {
+      const sample = await dataset.get(index)
+      return { ...sample, image: Array<ImageSource>(frames).fill(pictureOf(sample.image)) }
+    },
+  }
 }
 
 function imagesIn(value: unknown): Tensor[] {

@@ -1,5 +1,5 @@
 /** Which embeddings lie nearest to each other, and the pictures they belong to. It writes no page. */
-import { DataLoader, noGrad, pairwiseDistance, type BatchSource, type Tensor } from 'stable-pretraining'
+import { DataLoader, noGrad, pairwiseDistance, pictureOf, type BatchSource, type Tensor } from 'stable-pretraining'
 import type { NeighbourRow, Picture } from './page.js'
 import { dataUri } from './picture.js'
 
@@ -38,7 +38,7 @@ export async function pictureRows(
   if (!(source instanceof DataLoader)) return []
   const { dataset } = source
   const picture = async (row: number): Promise<Picture> => {
-    const { image } = await dataset.get(places[row] as number)
+    const image = pictureOf((await dataset.get(places[row] as number)).image)
     const label = labels[row] as number
     return { uri: dataUri(image), label: dataset.classes?.[label] ?? `class ${label}` }
   }
