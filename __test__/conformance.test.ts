@@ -75,6 +75,8 @@ const given: Record<string, ConformanceOptions> = {
   'transform custom': { config: { module: '__test__/fixtures/plugins/darken.ts' } },
   'transform random-mixup-cutmix': { config: { num_classes: 4 } },
   'transform stacked-multi-view': { config: { chain: { type: 'random-resized-crop', size: 16 } } },
+  'transform uniform-temporal-subsample': { config: { num_samples: 2 }, frames: 5 },
+  'transform random-contiguous-temporal-sampler': { config: { num_frames: 2 }, frames: 5 },
   'transform simclr': { config: { size: 16 } },
   'transform dino': { config: { size: 64 } },
   'transform swav': { config: { size: 32 } },

@@ -9,6 +9,7 @@ export * from './data/index.js'
 export {
   defineBackbone,
   defineCallback,
+  defineCollator,
   defineDataset,
   defineImageTransform,
   defineLogger,
@@ -16,6 +17,7 @@ export {
   defineMetric,
   defineOptimizer,
   definePart,
+  defineSampler,
   defineScheduler,
   defineTransform,
   isDefinition,

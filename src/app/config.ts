@@ -22,6 +22,11 @@ const loader = z.object({
     .describe(
       'what is done to each batch where it is used: mixing, or transforms on its tensors; default: data.batch_transform',
     ),
+  sampler: reference('sampler').optional().describe('order of the samples, instead of shuffle'),
+  batchSampler: reference('sampler')
+    .optional()
+    .describe('whole batches of places, instead of batch_size, shuffle, sampler and drop_last'),
+  collate: reference('collator').optional().describe('changes each batch before it is handed out'),
   batchSize: z.int().min(1).optional().describe('images a batch; default: data.batch_size, else 1'),
   shuffle: z.boolean().optional().describe('a new random order each epoch; default: true for train'),
   dropLast: z.boolean().optional().describe('leave out a last, smaller batch; default: true for train'),

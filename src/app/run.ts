@@ -7,8 +7,16 @@ import { join, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { plain } from '../config/plain.js'
 import type { PluginUse } from '../config/reference.js'
-import { batchTransform, compose, DataLoader, DataModule, type DataLoaderOptions } from '../data/index.js'
-import { dataMoved, errorCode, pluginBuildFailed, unsupported } from '../errors.js'
+import {
+  batchTransform,
+  compose,
+  DataLoader,
+  DataModule,
+  isBatchSampler,
+  type DataLoaderOptions,
+  type Dataset,
+} from '../data/index.js'
+import { SptError, dataMoved, errorCode, pluginBuildFailed, unsupported } from '../errors.js'
 import { type DeviceName, setNumThreads, manualSeed } from '../tensor/index.js'
 import type { Callback, Logger, Services } from '../plugin/contracts.js'
 import type { BuildContexts, Built, Definition, Kind } from '../plugin/define.js'
@@ -193,14 +201,13 @@ async function buildData(
     training: boolean,
   ): Promise<DataLoaderOptions | undefined> => {
     if (options === undefined) return undefined
-    const { dataset, transform, batchTransform: onBatch, ...given } = { ...common, ...options }
-    if (dataset === undefined)
-      throw unsupported('data', 'a part names no dataset', 'Write dataset: beside it or in it.')
+    const { dataset: named, transform, batchTransform: onBatch, ...given } = { ...common, ...options }
+    if (named === undefined) throw unsupported('data', 'a part names no dataset', 'Write dataset: beside it or in it.')
+    const dataset = (await build(named, { root: folder, log })) as Dataset
     return {
-      shuffle: training,
-      dropLast: training,
-      ...given,
-      dataset: (await build(dataset, { root: folder, log })) as DataLoaderOptions['dataset'],
+      ...(await orderOf(given, options, training, { dataset, seed: given.seed ?? config.seed })),
+      dataset,
+      ...(given.collate !== undefined && { collate: await build(given.collate, {}) }),
       ...(transform !== undefined && {
         transform: compose(await Promise.all(transform.map((use) => build(use, {})))),
       }),
@@ -222,6 +229,36 @@ async function buildData(
   module.setSeed(config.seed)
   return module
 }
+
+type LoaderConfig = Omit<RunConfig['data'], 'train' | 'val' | 'test' | 'predict'>
+
+/** How a part is ordered and batched: by a sampler where it names one, else at random for training. */
+async function orderOf(
+  { sampler, batchSampler, collate: _, ...given }: Omit<LoaderConfig, 'dataset' | 'transform' | 'batchTransform'>,
+  own: LoaderConfig,
+  training: boolean,
+  context: BuildContexts['sampler'],
+): Promise<Omit<DataLoaderOptions, 'dataset'>> {
+  if (batchSampler !== undefined) {
+    const built = await build(batchSampler, context)
+    if (!isBatchSampler(built)) throw wrongSampler(batchSampler.name, 'single samples', 'sampler')
+    // What it takes the place of counts as said only where this part says it.
+    const { batchSize, shuffle, dropLast } = own
+    const { batchSize: _, shuffle: __, dropLast: ___, ...rest } = given
+    return { ...rest, ...defined({ batchSize, shuffle, dropLast, sampler: own.sampler }), batchSampler: built } as never
+  }
+  if (sampler === undefined)
+    return { shuffle: training, dropLast: training, ...given } as Omit<DataLoaderOptions, 'dataset'>
+  const built = await build(sampler, context)
+  if (isBatchSampler(built)) throw wrongSampler(sampler.name, 'whole batches', 'batch_sampler')
+  return { dropLast: training, ...given, sampler: built } as Omit<DataLoaderOptions, 'dataset'>
+}
+
+const defined = (values: object) =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+
+const wrongSampler = (name: string, gives: string, key: string): SptError =>
+  new SptError('ERR_CONFIG', `data: the sampler ${name} gives ${gives}`, { hint: `Write it under ${key}.` })
 
 async function buildModule(run: Container): Promise<TrainingModule> {
   const config = run.get(services.config)

@@ -16,6 +16,8 @@ export {
   RepeatedRandomSampler,
   SequentialSampler,
   SupervisedBatchSampler,
+  classNumbers,
+  isBatchSampler,
   type BatchSampler,
   type RepeatedRandomSamplerOptions,
   type Sampler,

@@ -1,6 +1,7 @@
 /** In which order a loader reads its data set. An order is a function of the epoch, so that a stopped run finds its place again. */
 import { SptError, argumentInvalid } from '../errors.js'
 import { Philox, permutation } from './random-order.js'
+import type { Dataset } from './sample.js'
 
 /** Indices of one epoch. Any object with these two is one. */
 export interface Sampler {
@@ -20,6 +21,22 @@ export interface BatchSampler {
   readonly length: number
   /** The same batches whenever asked for the same epoch. */
   batches(epoch: number): readonly ArrayLike<number>[]
+}
+
+export function isBatchSampler(sampler: Sampler | BatchSampler): sampler is BatchSampler {
+  return 'batches' in sampler
+}
+
+/** The class number of every sample, read from the samples where the data set does not list them. ERR_DATA where one has none. */
+export async function classNumbers(dataset: Dataset): Promise<ArrayLike<number>> {
+  if (dataset.labels !== undefined) return dataset.labels
+  const labels = new Uint32Array(dataset.length)
+  for (let index = 0; index < labels.length; index++) {
+    const { label } = await dataset.get(index)
+    if (label === undefined) throw new SptError('ERR_DATA', `${dataset.name}: sample ${index} has no label`)
+    labels[index] = label
+  }
+  return labels
 }
 
 /** 0, 1, 2 ... in every epoch. */

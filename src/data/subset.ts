@@ -21,6 +21,11 @@ export class Subset implements Dataset {
     this.indices = indices
   }
 
+  get labels(): ArrayLike<number> | undefined {
+    const { labels } = this.dataset
+    return labels && Array.from(this.indices, (index) => labels[index] as number)
+  }
+
   async get(index: number): Promise<Sample> {
     checkIndex(this, index)
     return { ...(await this.dataset.get(this.indices[index] as number)), index }
@@ -68,6 +73,11 @@ export class Concat implements Dataset {
     this.length = datasets.reduce((sum, dataset) => sum + dataset.length, 0)
     if (first?.classes !== undefined) this.classes = first.classes
     this.datasets = datasets
+  }
+
+  get labels(): ArrayLike<number> | undefined {
+    const all = this.datasets.map(({ labels }) => labels)
+    return all.some((labels) => labels === undefined) ? undefined : all.flatMap((labels) => Array.from(labels ?? []))
   }
 
   async get(index: number): Promise<Sample> {

@@ -6,7 +6,15 @@
  */
 import type { z } from 'zod'
 import type { PluginUse } from '../config/reference.js'
-import type { BatchTransform, Dataset, MultiView, Transform } from '../data/index.js'
+import type {
+  BatchChange,
+  BatchSampler,
+  BatchTransform,
+  Dataset,
+  MultiView,
+  Sampler,
+  Transform,
+} from '../data/index.js'
 import type { Metric } from '../metrics/index.js'
 import type { Optimizer, ParamGroupInput, ScheduledOptimizer, Scheduler } from '../optim/index.js'
 import type { Backbone, Callback, Logger, Method, MethodTraits, Network, Services } from './contracts.js'
@@ -19,6 +27,8 @@ export const kinds = {
   backbone: 'backbones',
   dataset: 'datasets',
   transform: 'transforms',
+  sampler: 'samplers',
+  collator: 'collators',
   callback: 'callbacks',
   metric: 'metrics',
   logger: 'loggers',
@@ -60,6 +70,12 @@ export interface BuildContexts {
     log?(line: string): void
   }
   transform: object
+  sampler: {
+    readonly dataset: Dataset
+    /** Of the run: what a sampler takes that is given none. */
+    readonly seed: number
+  }
+  collator: object
   callback: {
     readonly services: Services
     readonly backbone: Backbone & { readonly name: string }
@@ -78,6 +94,8 @@ export interface Built {
   backbone: Backbone
   dataset: Dataset
   transform: Transform | MultiView | BatchTransform
+  sampler: Sampler | BatchSampler
+  collator: BatchChange
   callback: Callback
   metric: Metric
   logger: Logger
@@ -103,6 +121,8 @@ interface OwnSpecification<K extends Kind, Schema extends z.ZodObject> {
   readonly targets?: readonly string[]
   /** Options in the order of Hydra's `_args_`; one that begins with "..." takes all that are left. */
   readonly positional?: readonly string[]
+  /** By target: options, as in YAML, whose defaults differ under that name. */
+  readonly targetDefaults?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   /** One sentence. */
   readonly description: string
   /** Where the idea comes from, such as "Chen et al. 2020, arXiv:2002.05709". */
@@ -140,6 +160,11 @@ export const definePart = defineKind('part')
 export const defineBackbone = defineKind('backbone')
 export const defineDataset = defineKind('dataset')
 export const defineTransform = defineKind('transform')
+
+/** An order of single samples, or whole batches of them: `data.train.sampler`, `batch_sampler`. */
+export const defineSampler = defineKind('sampler')
+/** A change of each batch before it leaves the loader: `data.train.collate`. */
+export const defineCollator = defineKind('collator')
 
 /** A transform of images; it also takes `source` and `target`, where in a sample the image is and where it goes. */
 export function defineImageTransform<Schema extends z.ZodObject>(

@@ -12,6 +12,7 @@ import { loadRegistry, type Registry } from '../plugin/registry.js'
 import { backboneRules } from './backbone.js'
 import { callbackRules, loggerRules } from './callback.js'
 import { datasetRules, transformRules } from './data.js'
+import { collatorRules, samplerRules } from './order.js'
 import { methodRules } from './method.js'
 import { metricRules } from './metric.js'
 import { optimizerRules, schedulerRules } from './optimizer.js'
@@ -31,6 +32,8 @@ export interface ConformanceOptions {
   readonly batchSize?: number
   /** For callbacks: tried on a vision transformer, whose outputs hold `tokens` [batch, tokens, dim]. */
   readonly transformer?: boolean
+  /** For transforms: tried on clips of so many frames instead of images. */
+  readonly frames?: number
 }
 
 /** A plugin's own build, with its config parsed as in a run. */
@@ -47,6 +50,8 @@ const rulesOf: Record<Kind, (build: Builder, options: ConformanceOptions, defini
   backbone: backboneRules,
   dataset: datasetRules,
   transform: transformRules,
+  sampler: samplerRules,
+  collator: collatorRules,
   callback: callbackRules,
   metric: metricRules,
   logger: loggerRules,
