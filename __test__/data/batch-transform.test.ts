@@ -65,6 +65,138 @@ describe('mixup and cutmix', () => {
   })
 })
 
+describe('RandAugment', () => {
+  const plain = () => images(300)
+  const drawnBy = async (options: object, given = plain()) => {
+    const made = await new sp.RandAugment(options).applyBatch({ image: given, index: labels(300) }, context(4))
+    const record = made['RandAugment'] as sp.Tensor
+    const flat = await numbers(record)
+    const rows = Array.from({ length: 300 }, (_, i) =>
+      flat.slice(i * 2 * record.shape[1]!, (i + 1) * 2 * record.shape[1]!),
+    )
+    return { made, rows }
+  }
+  const { functional: f } = sp
+  const bilinear = { interpolation: 'bilinear' } as const
+  // A third of each range, since the strength is 10 of 30; some go either way.
+  const expected: Record<string, (image: sp.Tensor, sign: number) => sp.Tensor> = {
+    autocontrast: (image) => f.autocontrast(image),
+    equalize: (image) => f.equalize(image),
+    invert: (image) => f.invert(image),
+    rotate: (image, sign) => f.rotate(image, sign * 10, bilinear),
+    posterize: (image) => f.posterize(image, 6),
+    solarize: (image) => f.solarize(image, 1 / 3),
+    'solarize-add': (image) => f.solarize(image.add(0.43 / 3).clamp(0, 1), 0.5),
+    color: (image) => f.adjustSaturation(image, 0.7),
+    contrast: (image) => f.adjustContrast(image, 0.7),
+    brightness: (image) => f.adjustBrightness(image, 0.7),
+    sharpness: (image) => f.adjustSharpness(image, 0.7),
+    'shear-x': (image, sign) => f.affine(image, 0, [0, 0], 1, [sign * 18, 0], bilinear),
+    'shear-y': (image, sign) => f.affine(image, 0, [0, 0], 1, [0, sign * 18], bilinear),
+    'translate-x': (image, sign) => f.affine(image, 0, [(sign * 8) / 30, 0], 1, 0, bilinear),
+    'translate-y': (image, sign) => f.affine(image, 0, [0, (sign * 8) / 30], 1, 0, bilinear),
+  }
+
+  test('each image by the operation that its record names, at a third of its range', async () => {
+    const given = plain()
+    const { made, rows } = await drawnBy({ n: 1 }, given)
+    const seen = new Set<string>()
+    for (const [i, [number, value]] of rows.entries()) {
+      const name = sp.randAugmentOperations[number!]!
+      if (seen.has(`${name} ${value}`)) continue
+      seen.add(`${name} ${value}`)
+      const own = expected[name]!(given.narrow(0, i, 1).contiguous(), Math.sign(value!))
+      const [found, wanted] = [await numbers(made.image!.narrow(0, i, 1)), await numbers(own)]
+      expect(Math.max(...found.map((x, k) => Math.abs(x - wanted[k]!)))).toBeLessThan(1e-5)
+    }
+    expect(seen.size).toBe(15 + 5)
+  })
+
+  test('two different operations an image, each as often as the others, either way as often', async () => {
+    const { rows } = await drawnBy({ n: 2 })
+    expect(rows.every(([first, , second]) => first !== second)).toBe(true)
+    const all = rows.flatMap(([first, , second]) => [first!, second!])
+    // 600 draws among 15: 40 each, to four deviations.
+    for (let number = 0; number < 15; number++)
+      expect(Math.abs(all.filter((found) => found === number).length - 40)).toBeLessThan(4 * Math.sqrt(40))
+    const turned = rows.flatMap(([first, value, second, other]) => [[first, value], [second, other]]).filter(([number]) => [3, 11, 12, 13, 14].includes(number!)) // prettier-ignore
+    const left = turned.filter(([, value]) => value! < 0).length
+    expect(Math.abs(left - turned.length / 2)).toBeLessThan(2 * Math.sqrt(turned.length))
+  })
+
+  test.each([{ n: 0 }, { n: 16 }, { m: 0 }, { m: 30 }])('%j is refused', (options) => {
+    expect(() => new sp.RandAugment(options)).toThrow(/RandAugment/)
+  })
+})
+
+describe('solarize after an addition', () => {
+  const solarized = async (options: object, given: sp.Tensor) => {
+    const made = await new sp.RandomSolarizeAdd(options).applyBatch({ image: given, index: labels(4) }, context(8))
+    return { image: await numbers(made.image), drawn: await numbers(made['RandomSolarizeAdd']) }
+  }
+
+  test('added, kept in [0, 1], inverted from the threshold up; as drawn', async () => {
+    const values = [0.1, 0.4, 0.6, 0.9]
+    const given = sp.tensor(new Float32Array(values), { shape: [1, 1, 2, 2] })
+    const { image } = await solarized({ thresholds: [0.5, 0.5], additions: [0.2, 0.2], p: 1 }, given)
+    expect(image).toEqual([0.3, 0.4, 0.2, 0].map((value) => expect.closeTo(value, 6)))
+    const left = await solarized({ p: 0 }, given)
+    expect([left.image, left.drawn]).toEqual([await numbers(given), [0, 0]])
+  })
+
+  test('how often, and in which ranges', async () => {
+    const { drawn } = await solarized({ p: 0.4 }, sp.rand([1000, 1, 1, 1]))
+    const rows = Array.from({ length: 1000 }, (_, i) => drawn.slice(2 * i, 2 * i + 2)).filter(
+      ([threshold]) => threshold !== 0,
+    )
+    expect(Math.abs(rows.length - 400)).toBeLessThan(4 * Math.sqrt(240))
+    for (const [at, low, high] of [
+      [0, 0.4, 0.6],
+      [1, -0.1, 0.1],
+    ] as const) {
+      // prettier-ignore
+      const found = rows.map((row) => row[at]!)
+      expect(Math.min(...found)).toBeGreaterThanOrEqual(low - 1e-6)
+      expect(Math.max(...found)).toBeLessThanOrEqual(high + 1e-6)
+      const mean = found.reduce((sum, value) => sum + value, 0) / found.length
+      expect(Math.abs(mean - (low + high) / 2)).toBeLessThan((4 * (high - low)) / Math.sqrt(12 * found.length))
+    }
+  })
+
+  test.each([{ thresholds: 0.6 }, { additions: [0, 0.6] }, { p: 2 }])('%j is refused', (options) => {
+    expect(() => new sp.RandomSolarizeAdd(options as never)).toThrow(/RandomSolarizeAdd/)
+  })
+
+  test.runIf(sp.gpuAdapters().length > 0)(
+    'on the device where nothing after it needs the CPU, with the same values',
+    async () => {
+      const run = async (transforms: sp.BatchTransform[], device: 'cpu' | 'gpu') => {
+        const source = { batchTransform: transforms, seed: 3 } as unknown as sp.BatchSource
+        const devices: string[] = []
+        const move = (made: sp.Batch): sp.Batch => {
+          devices.push(made['RandomSolarizeAdd'] === undefined ? 'before' : 'after')
+          return { ...made, image: made.image!.to(device), label: made.label!.to(device) }
+        }
+        const made = await sp.applyBatchTransforms(source, batch(), { epoch: 0, batch: 0 }, move)
+        expect(made.image!.device).toBe(device === 'cpu' ? 'cpu' : 'gpu:0')
+        return {
+          moved: devices,
+          image: await numbers(made.image),
+          soft: made['soft_label'] && (await numbers(made['soft_label'])),
+        }
+      }
+      const add = new sp.RandomSolarizeAdd({ p: 1 })
+      const mix = new sp.RandomMixupCutmix({ numClasses: 3 })
+      const [host, gpu] = [await run([add, mix], 'cpu'), await run([add, mix], 'gpu')]
+      expect(gpu.moved).toEqual(['before'])
+      expect(Math.max(...gpu.image.map((value, i) => Math.abs(value - host.image[i]!)))).toBeLessThan(1e-6)
+      expect(gpu.soft).toEqual((host.soft as number[]).map((value) => expect.closeTo(value, 6)))
+      const flip = sp.batchTransform(await build('transform', 'random-horizontal-flip', {}))
+      expect((await run([add, flip], 'gpu')).moved).toEqual(['after'])
+    },
+  )
+})
+
 describe('augmentation of tensors', () => {
   const transformed = async (value: unknown, given = batch(), place = { epoch: 0, batch: 0 }) => {
     const one = sp.batchTransform(await build('transform', value, {}))
@@ -107,8 +239,41 @@ describe('augmentation of tensors', () => {
     expect(red).toEqual(green)
   })
 
+  test('transforms of batches among those of images, in turns and in views', async () => {
+    const chain = ['random-horizontal-flip', { type: 'rand-augment', n: 1 }, { type: 'random-solarize-add', p: 1 }]
+    const made = await transformed({ type: 'compose', transforms: chain }, batch(40))
+    expect(['RandomHorizontalFlip', 'RandAugment', 'RandomSolarizeAdd'].map((key) => (made[key] as sp.Tensor).shape[0])).toEqual([40, 40, 40]) // prettier-ignore
+    const { views } = await transformed({ type: 'stacked-multi-view', chain }, batch(40))
+    expect(await numbers(views![0]!['RandAugment'])).not.toEqual(await numbers(views![1]!['RandAugment']))
+    expect(views!.map((view) => [view.image.shape, view.label!.shape])).toEqual([[[40, 3, 8, 8], [40]], [[40, 3, 8, 8], [40]]]) // prettier-ignore
+  })
+
+  test('upstream’s names have upstream’s defaults', async () => {
+    const target = (name: string, options = {}) => ({
+      _target_: `stable_pretraining.data.gpu_transforms.${name}`,
+      ...options,
+    })
+    const steps = async (value: object) => ((await build('transform', value, {})) as sp.Transform).steps
+    expect(await steps(target('GPUGaussianBlur'))).toMatchObject([{ kernelSize: [23, 23], sigma: [0.1, 2], p: 0.5 }])
+    expect(await steps(target('GPUGaussianBlur', { kernel_size: 5, p: 1 }))).toMatchObject([
+      { kernelSize: [5, 5], p: 1 },
+    ])
+    expect(await steps(target('GPURandomGrayscale'))).toMatchObject([{ p: 0.2 }])
+    expect(await steps({ type: 'random-grayscale' })).toMatchObject([{ p: 0.1 }])
+    const whole = target('GPUCompose', {
+      transforms: [
+        target('ToDevice'),
+        target('GPURandomResizedCrop', { size: 4 }),
+        target('GPURandAugment'),
+        target('GPURandomSolarize'),
+      ],
+      compile: false,
+    })
+    expect((await transformed(whole)).image!.shape).toEqual([4, 3, 4, 4])
+  })
+
   test('nothing is left of what one transform made and the next replaced', async () => {
-    const chain = ['random-horizontal-flip', 'random-invert', 'random-grayscale']
+    const chain = ['random-horizontal-flip', 'random-invert', 'rand-augment', 'random-solarize-add', 'random-grayscale']
     const transforms = await Promise.all(
       chain.map(async (type) => sp.batchTransform(await build('transform', type, {}))),
     )

@@ -9,10 +9,12 @@ const odd = z
 export default defineImageTransform({
   name: 'gaussian-blur',
   targets: [
+    'stable_pretraining.data.gpu_transforms.GPUGaussianBlur',
     'stable_pretraining.data.transforms.GaussianBlur',
     'torchvision.transforms.v2.GaussianBlur',
     'torchvision.transforms.GaussianBlur',
   ],
+  targetDefaults: { 'stable_pretraining.data.gpu_transforms.GPUGaussianBlur': { kernel_size: 23, p: 0.5 } },
   description: 'A Gaussian blur of random width.',
   config: z.object({
     kernelSize: z

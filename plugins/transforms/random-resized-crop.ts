@@ -6,6 +6,7 @@ const pixels = z.int().min(1)
 export default defineImageTransform({
   name: 'random-resized-crop',
   targets: [
+    'stable_pretraining.data.gpu_transforms.GPURandomResizedCrop',
     'stable_pretraining.data.transforms.RandomResizedCrop',
     'torchvision.transforms.v2.RandomResizedCrop',
     'torchvision.transforms.RandomResizedCrop',
@@ -26,6 +27,7 @@ export default defineImageTransform({
       .union([z.enum(['nearest', 'nearest-exact', 'bilinear', 'bicubic']), z.literal([0, 2, 3])])
       .default('bilinear')
       .describe('nearest (0), nearest-exact, bilinear (2) or bicubic (3)'),
+    p: z.literal(1).default(1).describe('accepted: every image is cut, since all end up in one size'),
     antialias: z.boolean().default(true).describe('averages over the pixels that shrink to one'),
   }),
   build({ config }) {

@@ -1,5 +1,5 @@
 /** Several views of the images of a batch that is already made, each by the same steps; stands under batch_transform. */
-import { StackedMultiView, chain, defineTransform, references, z, type Transform } from 'stable-pretraining'
+import { ComposeBatch, StackedMultiView, defineTransform, references, z, type BatchTransform } from 'stable-pretraining'
 
 export default defineTransform({
   name: 'stacked-multi-view',
@@ -10,7 +10,7 @@ export default defineTransform({
     nViews: z.int().min(1).default(2).describe('views of each image'),
   }),
   async build({ config, build }) {
-    const view = chain(await Promise.all(config.chain.map((use) => build(use, {}))))
-    return new StackedMultiView(Array<Transform>(config.nViews).fill(view))
+    const view = new ComposeBatch(await Promise.all(config.chain.map((use) => build(use, {}))))
+    return new StackedMultiView(Array<BatchTransform>(config.nViews).fill(view))
   },
 })

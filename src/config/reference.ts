@@ -13,6 +13,8 @@ export interface Referable {
   readonly config: z.ZodObject
   /** Options in the order of `_args_`; one that begins with "..." takes all that are left. */
   readonly positional?: readonly string[]
+  /** By target: options, as in YAML, whose defaults differ under that name. */
+  readonly targetDefaults?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 }
 
 /** A plugin chosen in a configuration, its options parsed by its own schema. */
@@ -169,7 +171,7 @@ function use<K extends string>(
     })
   }
   const written = Object.entries(object ?? {}).filter(([option]) => !hydraKeys.has(option))
-  const options = { ...args, ...Object.fromEntries(written) }
+  const options = { ...definition.targetDefaults?.[name], ...args, ...Object.fromEntries(written) }
   const { output, problems } = check(definition.config, options)
   problems.forEach(failed)
   return { kind, name, definition, config: (output ?? {}) as Record<string, unknown> }

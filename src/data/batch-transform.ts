@@ -5,6 +5,7 @@
 import { SptError, unsupported } from '../errors.js'
 import { transformBatch } from '../native.js'
 import { Generator, noGrad, Tensor } from '../tensor/index.js'
+import { byClip } from './clip.js'
 import type { Batch, BatchSource, View } from './data-loader.js'
 import { isImageStep, type ImageStep } from './image-steps.js'
 import { buildPipeline, sampleFailed, type BuiltPipeline } from './native-pipeline.js'
@@ -23,6 +24,8 @@ export interface BatchContext {
 export interface BatchTransform {
   /** How many views it makes of an image that has one; absent: it makes none. */
   readonly views?: number
+  /** Whether it takes tensors of any device: it is done on the trainer's, unless one that cannot comes after it. */
+  readonly anyDevice?: boolean
   /** The batch that takes its place; entries it does not change may be shared. */
   applyBatch(batch: Batch, context: BatchContext): Batch | Promise<Batch>
 }
@@ -59,14 +62,16 @@ function imageSteps({ steps }: Transform): ImageStep[] {
   })
 }
 
-/** What a source of batches says is done to them, one after the other. */
+/** What a source of batches says is done to them, one after the other; `move` brings a batch to the device it is used on. */
 export async function applyBatchTransforms(
   source: BatchSource | undefined,
   batch: Batch,
   { epoch, batch: number }: { epoch: number; batch: number },
+  move: (batch: Batch) => Batch = (same) => same,
 ): Promise<Batch> {
   const transforms = source?.batchTransform ?? []
-  if (transforms.length === 0) return batch
+  if (transforms.length === 0) return move(batch)
+  const onDevice = transforms.findLastIndex(({ anyDevice }) => anyDevice !== true) + 1
   const seed = source?.seed ?? 0
   const generator = new Generator(0)
   const stream = (BigInt(epoch) << 32n) | BigInt(number)
@@ -75,15 +80,23 @@ export async function applyBatchTransforms(
   return noGrad(async () => {
     const given = tensorsIn(batch)
     let made = batch
-    for (const transform of transforms) {
-      const next = await transform.applyBatch(made, { epoch, batch: number, generator })
-      // What one transform made and the next has replaced is in nobody's hands any more.
-      const [before, after] = [tensorsIn(made), tensorsIn(next)]
-      for (const value of before) if (!given.has(value) && !after.has(value)) value.dispose()
+    const replaceBy = (next: Batch) => {
+      freeReplaced(given, made, next)
       made = next
     }
+    for (const [place, transform] of transforms.entries()) {
+      if (place === onDevice) replaceBy(move(made))
+      replaceBy(await transform.applyBatch(made, { epoch, batch: number, generator }))
+    }
+    if (onDevice === transforms.length) replaceBy(move(made))
     return made
   })
+}
+
+/** What one transform made and the next has replaced is in nobody's hands any more; `given` is the caller's. */
+function freeReplaced(given: ReadonlySet<Tensor>, made: Batch, next: Batch): void {
+  const [before, after] = [tensorsIn(made), tensorsIn(next)]
+  for (const value of before) if (!given.has(value) && !after.has(value)) value.dispose()
 }
 
 function tensorsIn(value: unknown, found = new Set<Tensor>()): Set<Tensor> {
@@ -100,51 +113,104 @@ class AugmentBatch implements BatchTransform {
     this.#built = buildPipeline(withoutToImage(steps), { floats: true, fromFloats: true })
   }
 
-  async applyBatch(batch: Batch, { generator }: BatchContext): Promise<Batch> {
-    const { image, views } = batch
-    if (image !== undefined) return { ...batch, ...(await augment(image, this.#built, generator)) }
-    if (views === undefined) throw new SptError('ERR_DATA', 'batch_transform: the batch has neither image nor views')
-    const made: View[] = []
-    for (const view of views) made.push({ ...view, ...(await augment(view.image, this.#built, generator)) })
-    return { ...batch, views: made }
+  applyBatch(batch: Batch, { generator }: BatchContext): Promise<Batch> {
+    return overImages(batch, (image) => augment(image, this.#built, generator))
   }
 }
 
-/** Views of the image of a batch, each by steps of its own; `image` itself is left out of the batch. */
-export class StackedMultiView implements BatchTransform {
-  readonly views: number
-  readonly #built: readonly BuiltPipeline[]
+/** `change` done to the image of a batch, or to that of each view. */
+export async function overImages(batch: Batch, change: (image: Tensor) => Promise<View>): Promise<Batch> {
+  const { image, views } = batch
+  if (image !== undefined) return { ...batch, ...(await change(image)) }
+  if (views === undefined) throw new SptError('ERR_DATA', 'batch_transform: the batch has neither image nor views')
+  const made: View[] = []
+  for (const view of views) made.push({ ...view, ...(await change(view.image)) })
+  return { ...batch, views: made }
+}
 
-  /** A transform for each view. */
-  constructor(views: readonly Transform[]) {
-    this.views = views.length
-    this.#built = views.map((view) =>
-      buildPipeline(withoutToImage(imageSteps(view)), { floats: true, fromFloats: true }),
-    )
+/** Transforms of batches one after another as one; those of images are done to the tensors of a batch. */
+export class ComposeBatch implements BatchTransform {
+  readonly views?: number
+  readonly anyDevice: boolean
+  readonly #parts: readonly BatchTransform[]
+
+  constructor(transforms: readonly (Transform | MultiView | BatchTransform)[]) {
+    this.#parts = transforms.map(batchTransform)
+    const views = this.#parts.find((part) => part.views !== undefined)?.views
+    if (views !== undefined) this.views = views
+    this.anyDevice = this.#parts.every(({ anyDevice }) => anyDevice === true)
   }
 
-  async applyBatch({ image, ...batch }: Batch, { generator }: BatchContext): Promise<Batch> {
+  async applyBatch(batch: Batch, context: BatchContext): Promise<Batch> {
+    const given = tensorsIn(batch)
+    let made = batch
+    for (const part of this.#parts) {
+      const next = await part.applyBatch(made, context)
+      freeReplaced(given, made, next)
+      made = next
+    }
+    return made
+  }
+}
+
+/** Views of the image of a batch, each by a transform of its own; `image` itself is left out of the batch. */
+export class StackedMultiView implements BatchTransform {
+  readonly views: number
+  readonly anyDevice: boolean
+  readonly #parts: readonly BatchTransform[]
+
+  /** A transform for each view. */
+  constructor(views: readonly (Transform | BatchTransform)[]) {
+    this.views = views.length
+    this.#parts = views.map(batchTransform)
+    this.anyDevice = this.#parts.every(({ anyDevice }) => anyDevice === true)
+  }
+
+  async applyBatch({ image, ...batch }: Batch, context: BatchContext): Promise<Batch> {
     if (image === undefined)
       throw new SptError('ERR_DATA', 'batch_transform: views are made of image, which the batch lacks')
     const labels = batch.label === undefined ? {} : { label: batch.label }
     const views: View[] = []
-    for (const built of this.#built) views.push({ ...labels, ...(await augment(image, built, generator)) })
+    for (const part of this.#parts) {
+      const { index: _, ...view } = await part.applyBatch({ ...labels, image, index: batch.index }, context)
+      views.push(view as View)
+    }
     return { ...batch, views } as Batch
   }
 }
 
 const withoutToImage = (steps: readonly ImageStep[]) => steps.filter(({ type }) => type !== 'to-image')
 
-/** [batch, channel, height, width] by a pipeline, and what was drawn. Each call takes numbers that no other takes. */
+/**
+ * [batch, channel, height, width], or clips [batch, frame, …] whose frames share their numbers, by a pipeline, and what was
+ * drawn. Each call takes numbers that no other takes.
+ */
 async function augment(image: Tensor, { pipeline, keys }: BuiltPipeline, generator: Generator): Promise<View> {
-  const [count = 0, channels = 0, height = 0, width = 0] = image.shape
-  const data = (await image.permute([0, 2, 3, 1]).data()) as Float32Array
-  const numbers = Array.from({ length: count }, (_, i) => i)
-  const images = numbers.map((i) => ({ data, offset: i * height * width * channels, width, height, channels }))
+  const [channels = 0, height = 0, width = 0] = image.shape.slice(-3)
+  const [count = 0, frames = 1] = image.shape.slice(0, -3)
+  const data = (await image
+    .reshape([count * frames, channels, height, width])
+    .permute([0, 2, 3, 1])
+    .data()) as Float32Array
+  const numbers = Array.from({ length: count * frames }, (_, i) => Math.floor(i / frames))
+  const images = numbers.map((_, i) => ({ data, offset: i * height * width * channels, width, height, channels }))
   const [seed, stream] = [generator.integer(words), generator.integer(words)]
   const { views, records, recorded, failure } = await transformBatch(images, [pipeline], seed, stream, numbers)
   if (failure) throw sampleFailed(failure, [])
-  return { image: views[0] as Tensor, ...recordColumns(records[0] as Float64Array, recorded[0] ?? [], keys, count) }
+  const made = views[0] as Tensor
+  const all = records[0] as Float64Array
+  const drawn = recordColumns(firstOf(all, frames, all.length / numbers.length), recorded[0] ?? [], keys, count)
+  return { image: image.ndim === 5 ? byClip(made, count) : made, ...drawn }
+}
+
+/** Of rows of so many numbers, the first of each group. */
+function firstOf(rows: Float64Array, group: number, width: number): Float64Array {
+  if (group === 1) return rows
+  const count = rows.length / Math.max(1, width) / group
+  return Float64Array.from(
+    { length: count * width },
+    (_, i) => rows[Math.floor(i / width) * group * width + (i % width)] as number,
+  )
 }
 
 const words = 2 ** 32 - 1

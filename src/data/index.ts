@@ -25,6 +25,7 @@ export {
 export { Collator, applyMasks, foldViews, type BatchChange, type CollatorOptions } from './collator.js'
 export { type SkippedSample } from './batch-maker.js'
 export {
+  ComposeBatch,
   StackedMultiView,
   applyBatchTransforms,
   batchTransform,
@@ -32,6 +33,7 @@ export {
   type BatchContext,
   type BatchTransform,
 } from './batch-transform.js'
+export { RandAugment, RandomSolarizeAdd, randAugmentOperations, type SolarizeAddOptions } from './rand-augment.js'
 export { RandomMixupCutmix, type MixupCutmixOptions } from './mixup-cutmix.js'
 export {
   Compose,

@@ -1,6 +1,6 @@
 /** Images of a batch mixed with each other, and their labels likewise (Zhang et al. 2017, arXiv:1710.09412; Yun et al. 2019, arXiv:1905.04899). */
 import { SptError, argumentInvalid } from '../errors.js'
-import { beta, tensor, where, type Generator, type Tensor } from '../tensor/index.js'
+import { beta, cat, tensor, where, type DeviceName, type Generator, type Tensor } from '../tensor/index.js'
 import type { BatchContext, BatchTransform } from './batch-transform.js'
 import type { Batch } from './data-loader.js'
 
@@ -25,6 +25,7 @@ export interface MixupCutmixOptions {
  * sides √(1 − λ) pasted, after which λ is what the box really leaves. Labels become λ · own + (1 − λ) · other.
  */
 export class RandomMixupCutmix implements BatchTransform {
+  readonly anyDevice = true
   readonly options: Required<MixupCutmixOptions>
 
   constructor(options: MixupCutmixOptions) {
@@ -53,10 +54,10 @@ export class RandomMixupCutmix implements BatchTransform {
     }
     const { target } = this.options
     const { share, box } = await this.draw(image.shape.slice(-2) as [number, number], generator)
-    const other = image.flip(0)
+    const other = reversed(image)
     const mixed = box === undefined ? image.mul(share).add(other.mul(1 - share)) : paste(image, other, box)
     const own = await this.#targets(label)
-    const labels = own.mul(share).add(own.flip(0).mul(1 - share))
+    const labels = own.mul(share).add(reversed(own).mul(1 - share))
     return { ...batch, image: share === 1 ? image : mixed, [target]: share === 1 ? own : labels }
   }
 
@@ -93,7 +94,7 @@ export class RandomMixupCutmix implements BatchTransform {
     const off = labelSmoothing / numClasses
     const rows = new Float32Array(numbers.length * numClasses).fill(off)
     for (const [row, number] of numbers.entries()) rows[row * numClasses + number] = 1 - labelSmoothing + off
-    return tensor(rows, { shape: [numbers.length, numClasses] })
+    return tensor(rows, { shape: [numbers.length, numClasses], device: label.device as DeviceName })
   }
 }
 
@@ -103,5 +104,15 @@ function paste(image: Tensor, other: Tensor, [top, bottom, left, right]: readonl
   const inside = new Uint8Array(height * width)
   for (let y = top as number; y < (bottom as number); y++)
     inside.fill(1, y * width + (left as number), y * width + (right as number))
-  return where(tensor(inside, { shape: [height, width], dtype: 'bool' }), other, image)
+  const box = tensor(inside, { shape: [height, width], dtype: 'bool', device: image.device as DeviceName })
+  return where(box, other, image)
+}
+
+/** Rows from the last to the first; of views, which every device has. */
+function reversed(rows: Tensor): Tensor {
+  const [count = 0] = rows.shape
+  return cat(
+    Array.from({ length: count }, (_, i) => rows.narrow(0, count - 1 - i, 1)),
+    0,
+  )
 }

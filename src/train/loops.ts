@@ -71,7 +71,7 @@ export async function validateBatches(trainer: Trainer, batches: number): Promis
   return trainer.interrupted ? undefined : metrics
 }
 
-/** Does what the data says is done to its batches, moves the batch to the device, then `step`, in a scope; frees what was made. */
+/** Does what the data says is done to its batches, here or on the device they go to, then `step`, in a scope; frees what was made. */
 async function withBatch(
   trainer: Trainer,
   source: BatchSource | undefined,
@@ -80,9 +80,9 @@ async function withBatch(
   step: (batch: Batch) => Promise<void>,
 ): Promise<void> {
   await scope(async () => {
-    const made = await applyBatchTransforms(source, batch, place)
+    const made = await applyBatchTransforms(source, batch, place, (own) => moveBatch(own, trainer.device))
     try {
-      await step(moveBatch(made, trainer.device))
+      await step(made)
     } finally {
       // Tensors that the core made for it outlive a scope.
       if (made !== batch) disposeBatch(made)
