@@ -12,7 +12,8 @@ fn main() {
     std::fs::write(Path::new(&out).join("operations.rs"), text).expect("the table of operations");
 }
 
-/// A row for every `impl Op`: its names are the texts in its `name()`; it has a GPU path if it defines `forward_gpu`.
+/// A row for every `impl Op`: its names are the texts in its `name()`; it has a GPU path if it defines `forward_gpu`, and
+/// goes through the CPU if it defines `runs_on_cpu`.
 fn operations(folder: &Path) -> String {
     let mut rows = Vec::new();
     for entry in std::fs::read_dir(folder).expect("the folder of operations") {
@@ -27,12 +28,13 @@ fn operations(folder: &Path) -> String {
             let name =
                 body.split("fn name(&self) -> &'static str {").nth(1).and_then(|rest| rest.split("\n    }").next());
             let gpu = body.contains("fn forward_gpu(");
+            let on_cpu = body.contains("fn runs_on_cpu(");
             let mut names: Vec<&str> = name.unwrap_or_default().split('"').skip(1).step_by(2).collect();
             if name.is_some_and(|name| name.trim() == "self.name") {
                 names = given_names(&text);
             }
             for name in names {
-                rows.push(format!("    Entry {{ name: {name:?}, file: {file:?}, gpu: {gpu} }},\n"));
+                rows.push(format!("    Entry {{ name: {name:?}, file: {file:?}, gpu: {gpu}, on_cpu: {on_cpu} }},\n"));
             }
         }
     }

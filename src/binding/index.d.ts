@@ -712,6 +712,8 @@ export interface GpuStatistics {
   pipelines: number
   uploadedBytes: number
   downloadedBytes: number
+  /** Operations that ran on the CPU, their tensors taken there and back; see `operationsOnCpu`. */
+  cpuOperations: number
 }
 
 /** The 2-norm of all gradients together. */
@@ -802,6 +804,9 @@ export interface MemoryStatistics {
 
 /** One step of NAdam for all parameters; `momenta` holds μ of this step, of the next, and the product up to this one. */
 export declare function nadamStep(parameters: Array<Tensor>, means: Array<Tensor>, squares: Array<Tensor>, steps: Array<number>, momenta: Array<Array<number>>, options: AdamStep): void
+
+/** Operations that take tensors of a GPU to the CPU and their results back; `gpuStatistics` counts them. */
+export declare function operationsOnCpu(): Array<string>
 
 /** Operations that have no kernel for the GPU: there they are ERR_UNSUPPORTED. */
 export declare function operationsWithoutGpu(): Array<string>

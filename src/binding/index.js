@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, fromHalfBits, full, getAutocast, getDefaultDevice, getNumThreads, gpuAdapters, gpuStatistics, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, limitGradNorm, lionStep, memory, nadamStep, operationsWithoutGpu, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setAutocast, setDefaultDevice, setGradEnabled, setNumThreads, setProfiling, sgdStep, stack, synchronize, takeProfile, transformBatch, transformImages, where, zerosLike } = nativeBinding
+const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, fromHalfBits, full, getAutocast, getDefaultDevice, getNumThreads, gpuAdapters, gpuStatistics, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, limitGradNorm, lionStep, memory, nadamStep, operationsOnCpu, operationsWithoutGpu, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setAutocast, setDefaultDevice, setGradEnabled, setNumThreads, setProfiling, sgdStep, stack, synchronize, takeProfile, transformBatch, transformImages, where, zerosLike } = nativeBinding
 export { Generator }
 export { Pipeline }
 export { JsPipeline }
@@ -812,6 +812,7 @@ export { limitGradNorm }
 export { lionStep }
 export { memory }
 export { nadamStep }
+export { operationsOnCpu }
 export { operationsWithoutGpu }
 export { panicForTest }
 export { radamStep }

@@ -6,9 +6,11 @@ import type { GpuAdapter } from '../native.js'
 import { packageVersion } from '../runs/package-version.js'
 
 export async function doctor({ json }: { json: boolean }): Promise<number> {
-  const { cpuInfo, gpuAdapters, operationsWithoutGpu } = await import('../native.js').catch((cause: unknown) => {
-    throw nativeMissing(cause)
-  })
+  const { cpuInfo, gpuAdapters, operationsOnCpu, operationsWithoutGpu } = await import('../native.js').catch(
+    (cause: unknown) => {
+      throw nativeMissing(cause)
+    },
+  )
   const core = cpuInfo()
   const found = {
     package: packageVersion(),
@@ -21,6 +23,7 @@ export async function doctor({ json }: { json: boolean }): Promise<number> {
     devices: [{ name: 'cpu', instructionSet: core.instructionSet, available: core.available, threads: core.threads }],
     gpus: gpuAdapters(),
     operationsWithoutGpu: operationsWithoutGpu(),
+    operationsOnCpu: operationsOnCpu(),
     binding: bindingPath(),
   }
   console.log(json ? JSON.stringify(found, null, 2) : describe(found))
@@ -39,6 +42,8 @@ interface Findings {
   gpus: readonly GpuAdapter[]
   /** Operations that a GPU refuses. */
   operationsWithoutGpu: readonly string[]
+  /** Operations that take a GPU's tensors to the CPU and back. */
+  operationsOnCpu: readonly string[]
   binding: string
 }
 
@@ -66,6 +71,7 @@ function describe(found: Findings): string {
     ...devices,
     ...gpus,
     ['gpu operations', missing.length === 0 ? 'all' : `all but ${missing.join(', ')}`],
+    ['by way of the cpu', found.operationsOnCpu.join(', ')],
     ['loaded from', found.binding],
   ]
   return rows.map(([name = '', value = '']) => `${name.padEnd(20)}${value}`).join('\n')

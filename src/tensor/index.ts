@@ -25,6 +25,7 @@ export {
   lionStep,
   memory,
   nadamStep,
+  operationsOnCpu,
   operationsWithoutGpu,
   radamStep,
   releaseMemory,

@@ -28,6 +28,12 @@ pub trait Op: 'static {
         bail!(Unsupported, "{}: has no GPU path yet; run it on the CPU: .to('cpu')", self.name())
     }
 
+    /// Whether tensors of a GPU are taken to the CPU for this operation, and its results back: for what a GPU would not do
+    /// faster. The device's statistics count it.
+    fn runs_on_cpu(&self) -> bool {
+        false
+    }
+
     /// Gradients of the inputs (None where none is needed), from those of the results.
     /// Written in operations, so that it runs on every device and can itself be differentiated where they can.
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>>;
@@ -131,6 +137,10 @@ fn apply_boxed(op: Box<dyn Op>, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     if inputs.iter().any(|t| t.dtype().is_half()) && !op.takes_half(inputs) {
         return through_float32(op, inputs);
     }
+    if !device.is_cpu() && op.runs_on_cpu() {
+        let name = op.name();
+        return through_cpu(name, inputs, |inputs| apply_boxed(op, inputs));
+    }
     let needs: SmallVec<[bool; 4]> = inputs.iter().map(|t| t.requires_grad()).collect();
     let recording = autograd::is_enabled() && needs.contains(&true);
     let mut context = Context { recording, needs, saved: Vec::new(), constant: SmallVec::new() };
@@ -216,6 +226,36 @@ fn through_float32(op: Box<dyn Op>, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         }
         _ => Ok(results),
     }
+}
+
+/// Runs on the CPU with copies of tensors of a GPU, and takes the results there. Both ways are recorded, so that gradients
+/// take them too; reading waits for the GPU.
+pub(crate) fn through_cpu(
+    name: &str,
+    inputs: &[&Tensor],
+    run: impl FnOnce(&[&Tensor]) -> Result<Vec<Tensor>>,
+) -> Result<Vec<Tensor>> {
+    let (device, moved) = common_device(name, inputs)?;
+    if let Some(moved) = moved {
+        return through_cpu(name, &moved.iter().collect::<Vec<_>>(), run);
+    }
+    #[cfg(feature = "gpu")]
+    if let Device::Gpu(gpu) = &device {
+        gpu.count_cpu_operation();
+    }
+    let here: Vec<Tensor> = inputs.iter().map(|t| transfer::to_device(t, &Device::Cpu)).collect::<Result<_>>()?;
+    let results = Device::Cpu.scoped(|| run(&here.iter().collect::<Vec<_>>()))?;
+    results.iter().map(|t| transfer::to_device(t, &device)).collect()
+}
+
+/// As [`through_cpu`], for one result.
+pub(crate) fn through_cpu_one(
+    name: &str,
+    inputs: &[&Tensor],
+    run: impl FnOnce(&[&Tensor]) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let mut results = through_cpu(name, inputs, |inputs| Ok(vec![run(inputs)?]))?;
+    Ok(results.pop().expect("one result"))
 }
 
 fn record(op: Box<dyn Op>, inputs: &[&Tensor], outputs: &[Tensor], context: Context) {

@@ -1,6 +1,7 @@
 //! One opened adapter: device and queue, its limits, what went wrong on it, and what it has done so far.
 
 use super::adapter::{AdapterDescription, ready};
+use super::faults::Faults;
 use super::memory::Pool;
 use super::pipeline::Pipelines;
 use super::queue::Recorder;
@@ -19,6 +20,7 @@ pub struct Gpu {
     pub(super) pool: Mutex<Pool>,
     pub(super) pipelines: Mutex<Pipelines>,
     pub(super) counters: Counters,
+    pub(super) faults: Faults,
     troubles: Arc<Troubles>,
 }
 
@@ -63,6 +65,7 @@ pub(super) struct Counters {
     pub uploaded: AtomicU64,
     pub downloaded: AtomicU64,
     pub copied: AtomicU64,
+    pub cpu_operations: AtomicU64,
 }
 
 /// Memory now, and work since the device was opened.
@@ -78,6 +81,8 @@ pub struct GpuStatistics {
     pub pipelines: u64,
     pub uploaded_bytes: u64,
     pub downloaded_bytes: u64,
+    /// Operations that ran on the CPU, their tensors taken there and back.
+    pub cpu_operations: u64,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -123,6 +128,7 @@ impl Gpu {
             pool: Mutex::new(Pool::default()),
             pipelines: Mutex::new(Pipelines::default()),
             counters: Counters::default(),
+            faults: Faults::new(&device),
             description,
             device,
             queue,
@@ -170,7 +176,13 @@ impl Gpu {
             pipelines: count(&self.counters.pipelines),
             uploaded_bytes: count(&self.counters.uploaded),
             downloaded_bytes: count(&self.counters.downloaded),
+            cpu_operations: count(&self.counters.cpu_operations),
         }
+    }
+
+    /// Tells of an operation that runs on the CPU although its tensors are here.
+    pub fn count_cpu_operation(&self) {
+        self.counters.cpu_operations.fetch_add(1, Relaxed);
     }
 
     /// Starts a new measurement of the most bytes in use at once.

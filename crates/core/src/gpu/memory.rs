@@ -2,6 +2,7 @@
 
 use super::adapter::ready;
 use super::context::{Gpu, lock};
+use super::faults;
 use crate::bail;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -194,18 +195,30 @@ impl Gpu {
         self.counters.downloaded.fetch_add(size, Relaxed);
         let (sender, result) = channel();
         let padded = size.max(1).next_multiple_of(4);
+        let faults = if self.faults.is_possible() { faults::BYTES } else { 0 };
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let descriptor = wgpu::BufferDescriptor { label: None, size: padded, usage, mapped_at_creation: false };
+        let descriptor =
+            wgpu::BufferDescriptor { label: None, size: padded + faults, usage, mapped_at_creation: false };
         let staging = self.attempt(&descriptor).ok_or_else(|| self.no_staging(what, padded))?;
         let mut recorder = lock(&self.recorder);
         recorder.copy(self, (buffer.raw(), offset), (&staging, 0), padded)?;
+        if faults > 0 {
+            recorder.copy(self, (&self.faults.buffer, 0), (&staging, padded), faults)?;
+        }
         recorder.flush(self)?;
         drop(recorder);
         staging.map_async(wgpu::MapMode::Read, .., move |outcome| {
             let _ = sender.send(outcome);
         });
         self.check(what)?;
-        Ok(Reading { gpu: self.clone(), staging, result, size: size as usize, what: what.to_string() })
+        Ok(Reading {
+            gpu: self.clone(),
+            staging,
+            result,
+            size: size as usize,
+            faults: faults as usize,
+            what: what.to_string(),
+        })
     }
 
     fn no_staging(&self, what: &str, size: u64) -> Error {
@@ -219,6 +232,8 @@ pub struct Reading {
     staging: wgpu::Buffer,
     result: Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
     size: usize,
+    /// Bytes at the end that tell of faults.
+    faults: usize,
     what: String,
 }
 
@@ -231,6 +246,9 @@ impl Reading {
         let outcome = self.result.recv().map_err(|_| failed("the read was dropped".to_string()))?;
         outcome.map_err(|error| failed(error.to_string()))?;
         let view = self.staging.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
+        if self.faults > 0 {
+            self.gpu.check_faults(&view[view.len() - self.faults..])?;
+        }
         Ok(take(&view[..self.size]))
     }
 }

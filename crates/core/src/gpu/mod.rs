@@ -5,6 +5,7 @@
 
 mod adapter;
 mod context;
+mod faults;
 mod memory;
 mod pipeline;
 mod queue;

@@ -41,6 +41,8 @@ pub struct Dispatch<'a> {
     pub source: Source<'a>,
     pub bindings: &'a [Binding<'a>],
     pub parameters: &'a [u32],
+    /// The last binding is the words of `faults`.
+    pub faults: bool,
     pub workgroups: [u32; 3],
 }
 
@@ -116,6 +118,13 @@ impl Recorder {
                 }),
             });
         }
+        if dispatch.faults {
+            gpu.faults.expect();
+            entries.push(wgpu::BindGroupEntry {
+                binding: entries.len() as u32,
+                resource: gpu.faults.buffer.as_entire_binding(),
+            });
+        }
         let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
             layout: &pipeline.layout,
@@ -139,6 +148,12 @@ impl Recorder {
         self.pass = None;
         self.encoder(gpu).copy_buffer_to_buffer(from.0, from.1, to.0, to.1, size);
         Ok(())
+    }
+
+    /// Records a command that is no dispatch.
+    pub fn encode(&mut self, gpu: &Gpu, command: impl FnOnce(&mut wgpu::CommandEncoder)) {
+        self.pass = None;
+        command(self.encoder(gpu));
     }
 
     /// Writes a few bytes by way of the constants; false: they are too many for that.
@@ -184,7 +199,8 @@ impl Gpu {
     pub fn dispatch(&self, dispatch: &Dispatch) -> Result<()> {
         let Dispatch { what, bindings, parameters, workgroups, .. } = dispatch;
         ensure!(
-            bindings.len() <= self.limits.bindings as usize && parameters.len() <= PARAMETERS,
+            bindings.len() + usize::from(dispatch.faults) <= self.limits.bindings as usize
+                && parameters.len() <= PARAMETERS,
             Internal,
             "{what}: {} buffers and {} parameters; {} allows {} and {PARAMETERS}",
             bindings.len(),
@@ -213,7 +229,8 @@ impl Gpu {
         if workgroups.contains(&0) {
             return Ok(());
         }
-        let access = bindings.iter().rev().fold(0, |bits, b| (bits << 2) | if b.written { 2 } else { 1 });
+        let faults = if dispatch.faults { 2 } else { 0 };
+        let access = bindings.iter().rev().fold(faults, |bits, b| (bits << 2) | if b.written { 2 } else { 1 });
         let pipeline: Arc<Pipeline> = self.pipeline(&dispatch.source, access)?;
         lock(&self.recorder).dispatch(self, &pipeline, dispatch)?;
         self.check(what)

@@ -58,7 +58,8 @@ fn an_invalid_kernel_is_an_error_that_names_it() {
     let buffer = gpu.allocate(4, "test").unwrap();
     let binding = Binding { buffer: &buffer, offset: 0, size: 16, written: true };
     let source = Source { key: "broken", wgsl: &|| "fn main() { nonsense }".to_string() };
-    let broken = Dispatch { what: "test", source, bindings: &[binding], parameters: &[], workgroups: [1, 1, 1] };
+    let broken =
+        Dispatch { what: "test", source, bindings: &[binding], parameters: &[], faults: false, workgroups: [1, 1, 1] };
     let error = gpu.dispatch(&broken).unwrap_err();
     assert_eq!(error.code(), "ERR_DEVICE");
     assert!(error.message().contains("kernel broken"), "{error}");

@@ -56,6 +56,12 @@ pub fn operations_without_gpu() -> Vec<String> {
     crate::ops::table::without_gpu().into_iter().map(String::from).collect()
 }
 
+/// Operations that take tensors of a GPU to the CPU and their results back; `gpuStatistics` counts them.
+#[napi]
+pub fn operations_on_cpu() -> Vec<String> {
+    crate::ops::table::on_cpu().into_iter().map(String::from).collect()
+}
+
 /// The device on which functions such as `zeros` make tensors unless told otherwise.
 #[napi]
 pub fn get_default_device() -> String {
@@ -88,6 +94,8 @@ pub struct GpuStatistics {
     pub pipelines: f64,
     pub uploaded_bytes: f64,
     pub downloaded_bytes: f64,
+    /// Operations that ran on the CPU, their tensors taken there and back; see `operationsOnCpu`.
+    pub cpu_operations: f64,
 }
 
 /// Memory and work of a GPU.
@@ -107,6 +115,7 @@ pub fn gpu_statistics(#[napi(ts_arg_type = "DeviceName")] device: String) -> Res
                 pipelines: s.pipelines as f64,
                 uploaded_bytes: s.uploaded_bytes as f64,
                 downloaded_bytes: s.downloaded_bytes as f64,
+                cpu_operations: s.cpu_operations as f64,
             })
         }
         Device::Cpu => crate::bail!(Argument, "gpuStatistics: \"{device}\" is no GPU; use memory()"),

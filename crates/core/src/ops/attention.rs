@@ -6,12 +6,15 @@ use crate::cpu::attention::{Attention, Dropout, Mask, Matrices, Output};
 use crate::dtype::{DType, Element, Float};
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
+#[cfg(feature = "gpu")]
+use crate::ops::attention_gpu;
 use crate::ops::elementwise::{Comparison, compare, mul, mul_scalar, sub};
 use crate::ops::extreme::amax;
 use crate::ops::matmul::matmul;
 use crate::ops::movement::{self, transpose};
 use crate::ops::reduce::{sum, sum_to};
 use crate::ops::softmax::softmax;
+use crate::ops::transfer::to_device;
 use crate::profile::product_operations;
 use crate::shape::{Dims, Layout, broadcast, each_index};
 use crate::storage::Buffer;
@@ -108,17 +111,10 @@ impl Op for DotProductAttention {
     }
 
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        let (q, v) = (inputs[0], inputs[2]);
+        let q = inputs[0];
         let lead = q.ndim() - 2;
-        let mut shape = Dims::from_slice(q.shape());
-        shape[lead + 1] = v.shape()[lead + 1];
-        // In the query's order of memory, so that heads which were cut out of one matrix are put back without a copy.
-        let mut strides =
-            Layout { shape: shape.clone(), strides: Dims::from_slice(q.strides()), offset: 0 }.dense_strides();
-        if strides[lead + 1] != 1 {
-            strides = Tensor::strides_for(&shape, false);
-        }
-        let target = Layout { shape: shape.clone(), strides: strides.clone(), offset: 0 };
+        let target = target(inputs);
+        let (shape, strides) = (target.shape.clone(), target.strides.clone());
         let places = Places::of(inputs);
         let out = dispatch_float!(q.dtype(), self.name(), T => {
             let mut out = Buffer::<T>::new(shape.iter().product())?;
@@ -136,6 +132,17 @@ impl Op for DotProductAttention {
         Ok(vec![out])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let (out, log_sums) = self.on_gpu(inputs).forward(target(inputs))?;
+        for input in inputs {
+            context.save(input)?;
+        }
+        context.save(&log_sums)?;
+        context.save_result(0, &out)?;
+        Ok(vec![out])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let count = pass.saved.len() - 2;
         let inputs: Vec<&Tensor> = pass.saved[..count].iter().collect();
@@ -144,6 +151,13 @@ impl Op for DotProductAttention {
             return self.differentiable(&inputs, gradient, pass);
         }
         let (log_sums, result) = (&pass.saved[count], &pass.saved[count + 1]);
+        #[cfg(feature = "gpu")]
+        if !gradient.is_host() {
+            let needs = [0, 1, 2].map(|i| pass.needs(i));
+            let mut gradients = self.on_gpu(&inputs).backward(result, gradient, log_sums, needs)?.to_vec();
+            gradients.resize(count, None);
+            return Ok(gradients);
+        }
         let places = Places::of(&inputs);
         dispatch_float!(gradient.dtype(), self.name(), T => {
             let [mut dq, mut dk, mut dv] =
@@ -182,6 +196,19 @@ impl Op for DotProductAttention {
 }
 
 impl DotProductAttention {
+    #[cfg(feature = "gpu")]
+    fn on_gpu<'a>(&self, inputs: &[&'a Tensor]) -> attention_gpu::Attention<'a> {
+        attention_gpu::Attention {
+            q: inputs[0],
+            k: inputs[1],
+            v: inputs[2],
+            mask: mask_layout(inputs).map(|layout| (inputs[3], layout)),
+            causal: self.causal,
+            scale: self.scale,
+            dropout: self.dropout,
+        }
+    }
+
     fn kernel<'a, T: Element>(&self, inputs: &[&'a Tensor], places: &'a Places) -> Attention<'a, T> {
         let [q, k, v] = [inputs[0], inputs[1], inputs[2]];
         let lead = q.ndim() - 2;
@@ -224,7 +251,8 @@ impl DotProductAttention {
         let [rows, columns] = *scores.shape().last_chunk().expect("a matrix of scores");
         if self.causal {
             let later: Vec<u8> = (0..rows).flat_map(|i| (0..columns).map(move |j| (j > i) as u8)).collect();
-            scores = movement::masked_fill(&scores, &Tensor::from_slice(&later, &[rows, columns])?, f64::NEG_INFINITY)?;
+            let later = to_device(&Tensor::from_slice(&later, &[rows, columns])?, &q.device()?)?;
+            scores = movement::masked_fill(&scores, &later, f64::NEG_INFINITY)?;
         }
         // Queries that see nothing have no weights.
         let weights = if columns == 0 {
@@ -241,7 +269,7 @@ impl DotProductAttention {
                 let mut kept = Buffer::<T>::new(weights.numel())?;
                 kept.fill(<T as Float>::ONE);
                 dropout.apply(0, &mut kept);
-                Tensor::from_buffer(kept, weights.shape())
+                to_device(&Tensor::from_buffer(kept, weights.shape()), &q.device()?)?
             });
             upstream = mul(&upstream, &kept)?;
             used = mul(&weights, &kept)?;
@@ -261,6 +289,30 @@ impl DotProductAttention {
     }
 }
 
+/// Shape and order in memory of the result: the query's order, so that heads which were cut out of one matrix are put back
+/// without a copy.
+fn target(inputs: &[&Tensor]) -> Layout {
+    let (q, v) = (inputs[0], inputs[2]);
+    let lead = q.ndim() - 2;
+    let mut shape = Dims::from_slice(q.shape());
+    shape[lead + 1] = v.shape()[lead + 1];
+    let mut strides =
+        Layout { shape: shape.clone(), strides: Dims::from_slice(q.strides()), offset: 0 }.dense_strides();
+    if strides[lead + 1] != 1 {
+        strides = Tensor::strides_for(&shape, false);
+    }
+    Layout { shape, strides, offset: 0 }
+}
+
+/// The layout of a mask as [.., queries, keys].
+fn mask_layout(inputs: &[&Tensor]) -> Option<Layout> {
+    let mask = inputs.get(3)?;
+    let (q, k) = (inputs[0].shape(), inputs[1].shape());
+    let mut scores = Dims::from_slice(q);
+    scores[q.len() - 1] = k[k.len() - 2];
+    Some(mask.layout().expand(&scores).expect("the mask was checked to broadcast"))
+}
+
 /// Where the matrices of query, key, value and mask begin in their storages.
 struct Places {
     starts: [Vec<usize>; 3],
@@ -269,11 +321,7 @@ struct Places {
 
 impl Places {
     fn of(inputs: &[&Tensor]) -> Places {
-        let mask = inputs.get(3).map(|mask| {
-            let (q, k) = (inputs[0].shape(), inputs[1].shape());
-            let mut scores = Dims::from_slice(q);
-            scores[q.len() - 1] = k[k.len() - 2];
-            let layout = mask.layout().expand(&scores).expect("the mask was checked to broadcast");
+        let mask = mask_layout(inputs).map(|layout| {
             let places = starts(&layout);
             (layout, places)
         });

@@ -1,9 +1,15 @@
 //! One tensor or another at each place: by a mask, or by where the place lies in its matrix.
 
+#[cfg(feature = "gpu")]
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
+#[cfg(feature = "gpu")]
+use crate::ops::elementwise::Comparison;
 use crate::ops::elementwise::map_tensors;
+#[cfg(feature = "gpu")]
+use crate::ops::elementwise_gpu;
 use crate::ops::movement::{copy_strided, save_shape, to_dtype};
 use crate::ops::reduce::sum_to;
 use crate::shape::{Layout, broadcast};
@@ -118,6 +124,27 @@ impl Op for Triangle {
             }
             Tensor::from_buffer_strided(out, x.shape(), strides, x.dtype())
         })])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        let [.., rows, columns] = x.shape() else {
+            bail!(Shape, "{}: needs a matrix or several, not shape {:?}", self.name, x.shape())
+        };
+        // A column of row numbers, moved by the diagonal, and a row of column numbers: exact as floats.
+        let numbers = |shape: &[usize], count: usize, shift: f64| -> Result<Tensor> {
+            let numbers: Vec<f32> = (0..count).map(|i| (i as f64 + shift) as f32).collect();
+            let host = Device::Cpu.scoped(|| Tensor::from_slice(&numbers, shape))?;
+            crate::ops::transfer::to_device(&host, &x.device()?)
+        };
+        let shift = self.diagonal.clamp(-(*rows as i64) - 1, *columns as i64 + 1);
+        let edge = numbers(&[*rows, 1], *rows, shift as f64)?;
+        let own = numbers(&[*columns], *columns, 0.0)?;
+        let comparison = if self.upper { Comparison::GreaterEqual } else { Comparison::LessEqual };
+        let inside = elementwise_gpu::compare(comparison, &own, &edge)?;
+        let zero = Tensor::full_on(&x.device()?, &[], 0.0, x.dtype())?;
+        Ok(vec![elementwise_gpu::choose(&inside, &x.detach()?, &zero)?])
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

@@ -1,8 +1,14 @@
 //! Diagonals of matrices as views, and matrices made of diagonals.
 
+#[cfg(feature = "gpu")]
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
+#[cfg(feature = "gpu")]
+use crate::ops::kernel::gpu_of;
 use crate::ops::movement::{self, copy_strided, save_shape};
+#[cfg(feature = "gpu")]
+use crate::ops::movement_gpu;
 use crate::shape::{Dims, Layout, contiguous_strides, resolve_dim};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
@@ -69,6 +75,11 @@ impl Op for Diagonal {
         Ok(vec![inputs[0].alias(self.of(inputs[0].layout()))?])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        self.forward(inputs, context)
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let op = Embed { part: *self, shape: Dims::from_slice(pass.saved[0].shape()) };
         Ok(vec![Some(apply_one(op, &[pass.grad()])?)])
@@ -94,6 +105,16 @@ impl Op for Embed {
             copy_strided(x.storage_slice::<T>(), x.layout(), &mut out, &target);
             Tensor::from_buffer_strided(out, &self.shape, contiguous_strides(&self.shape), x.dtype())
         })])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let (x, whole) = (inputs[0], Layout::contiguous(&self.shape));
+        // Bytes share words, and a diagonal has gaps: by way of int64.
+        let wide = if x.dtype().size() == 1 { &movement_gpu::cast(x, DType::I64)? } else { x };
+        let out = movement_gpu::full(&gpu_of(x)?, whole.clone(), 0.0, wide.dtype())?;
+        movement_gpu::copy_into(wide, &out, &self.part.of(&whole))?;
+        Ok(vec![if wide.dtype() == x.dtype() { out } else { movement_gpu::cast(&out, x.dtype())? }])
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

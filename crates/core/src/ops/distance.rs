@@ -5,6 +5,8 @@ use crate::cpu::math::{Math, select};
 use crate::cpu::threads::{SharedPointer, parallel_ranges};
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one, once_one};
+#[cfg(feature = "gpu")]
+use crate::ops::distance_gpu;
 use crate::ops::linalg::transposed;
 use crate::ops::movement;
 use crate::shape::{Dims, broadcast};
@@ -69,6 +71,19 @@ impl Op for Distances {
         Ok(vec![result])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [a, b] = [inputs[0], inputs[1]];
+        ensure!(a.dtype().is_float(), Dtype, "cdist: takes float32 or float64, not {}", a.dtype().name());
+        let mut shape = Dims::from_slice(a.shape());
+        *shape.last_mut().expect("two dimensions") = b.shape()[b.ndim() - 2];
+        let result = distance_gpu::forward(a, b, &shape, self.p)?;
+        context.save(a)?;
+        context.save(b)?;
+        context.save_result(0, &result)?;
+        Ok(vec![result])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [a, b, distances] = pass.saved else { unreachable!("forward saves three") };
         let grad = pass.grad();
@@ -87,6 +102,10 @@ impl Op for Distances {
 impl Distances {
     /// Of the first vectors: Σⱼ gᵢⱼ·sign(δ)·|δ|^(p−1)·distᵢⱼ^(1−p), δ = aᵢ − bⱼ.
     fn gradient(&self, inputs: &[&Tensor]) -> Result<Tensor> {
+        #[cfg(feature = "gpu")]
+        if !inputs[0].is_host() {
+            return distance_gpu::gradient(inputs[0], inputs[1], inputs[2], inputs[3], self.p);
+        }
         let contiguous: Vec<Tensor> = inputs.iter().map(|t| movement::contiguous(t)).collect::<Result<_>>()?;
         let [a, b, distances, grad] = &contiguous[..] else { unreachable!("backward gives four") };
         let last = |t: &Tensor, k: usize| t.shape()[t.ndim() - k];

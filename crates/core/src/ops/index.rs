@@ -5,8 +5,13 @@
 use crate::cpu::threads::{SharedPointer, parallel_ranges};
 use crate::dtype::{DType, Element};
 use crate::error::Result;
-use crate::op::{Context, Op, Pass, apply_one};
+use crate::op::{Context, Op, Pass, apply_one, through_cpu_one};
 use crate::ops::movement::{self, save_shape};
+use crate::ops::scatter::scatter;
+#[cfg(feature = "gpu")]
+use crate::ops::scatter_gpu::{self, Meeting};
+#[cfg(feature = "gpu")]
+use crate::shape::Layout;
 use crate::shape::{Dims, broadcast, resolve_dim};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
@@ -36,6 +41,15 @@ pub fn embedding(weight: &Tensor, index: &Tensor) -> Result<Tensor> {
 /// int64 [..index, classes]: 1 at each index, else 0. None takes one class more than the largest index.
 pub fn one_hot(index: &Tensor, classes: Option<usize>) -> Result<Tensor> {
     integers("oneHot", index)?;
+    if !index.is_host() {
+        let Some(classes) = classes else {
+            return through_cpu_one("oneHot", &[index], |inputs| one_hot(inputs[0], None));
+        };
+        let column = movement::unsqueeze(&index.detach()?, -1)?;
+        let ones = Tensor::full_on(&index.device()?, column.shape(), 1.0, DType::I64)?;
+        let shape = Dims::from_iter(index.shape().iter().copied().chain([classes]));
+        return scatter(&Tensor::full_on(&index.device()?, &shape, 0.0, DType::I64)?, -1, &column, &ones);
+    }
     let index = movement::contiguous(&index.detach()?)?;
     let values = index.slice::<i64>();
     let classes = match classes {
@@ -57,9 +71,12 @@ pub fn one_hot(index: &Tensor, classes: Option<usize>) -> Result<Tensor> {
 /// How often each number occurs among indices [n], or the sum of their weights [n]: as many as the largest index + 1, and
 /// at least `minimum`.
 pub fn bincount(index: &Tensor, weights: Option<&Tensor>, minimum: usize) -> Result<Tensor> {
-    on_host("bincount", index)?;
     integers("bincount", index)?;
     ensure!(index.ndim() == 1, Shape, "bincount: indices [n], not {:?}", index.shape());
+    if !index.is_host() {
+        let inputs: Vec<&Tensor> = [index].into_iter().chain(weights).collect();
+        return through_cpu_one("bincount", &inputs, |inputs| bincount(inputs[0], inputs.get(1).copied(), minimum));
+    }
     let index = movement::contiguous(&index.detach()?)?;
     let values = index.slice::<i64>();
     let count = values.iter().max().map_or(0, |&v| v.max(-1) + 1) as usize;
@@ -75,7 +92,9 @@ pub fn bincount(index: &Tensor, weights: Option<&Tensor>, minimum: usize) -> Res
 
 /// Indices of the elements that are not 0, in row-major order: int64 [n, dimensions].
 pub fn nonzero(x: &Tensor) -> Result<Tensor> {
-    on_host("nonzero", x)?;
+    if !x.is_host() {
+        return through_cpu_one("nonzero", &[&x.detach()?], |inputs| nonzero(inputs[0]));
+    }
     let x = movement::contiguous(&x.detach()?)?;
     let places: Vec<usize> = dispatch_all!(x.dtype(), T => places(x.slice::<T>()));
     let mut out = Buffer::<i64>::new(places.len() * x.ndim())?;
@@ -90,19 +109,21 @@ pub fn nonzero(x: &Tensor) -> Result<Tensor> {
 
 /// The elements where the mask holds (both broadcast), in row-major order: [n].
 pub fn masked_select(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    on_host("maskedSelect", mask)?;
     let shape = broadcast("maskedSelect", x.shape(), mask.shape())?;
-    let mask = movement::contiguous(&movement::expand(&mask.detach()?, &shape)?)?;
-    let places: Vec<i64> =
-        dispatch_all!(mask.dtype(), T => places(mask.slice::<T>())).into_iter().map(|p| p as i64).collect();
     let flat = movement::reshape(&movement::expand(x, &shape)?, &[-1])?;
-    index_select(&flat, 0, &Tensor::from_slice(&places, &[places.len()])?)
+    let mask = movement::expand(&mask.detach()?, &shape)?;
+    index_select(&flat, 0, &where_true(&mask)?)
 }
 
-/// The shape of these results depends on the values, which are read here.
-fn on_host(op: &str, values: &Tensor) -> Result<()> {
-    ensure!(values.is_host(), Unsupported, "{op}: has no GPU path; run it on the CPU: .to('cpu')");
-    Ok(())
+/// The places of the elements that are not 0, counted in row-major order: int64 [n].
+fn where_true(mask: &Tensor) -> Result<Tensor> {
+    if !mask.is_host() {
+        return through_cpu_one("maskedSelect", &[mask], |inputs| where_true(inputs[0]));
+    }
+    let mask = movement::contiguous(mask)?;
+    let places: Vec<i64> =
+        dispatch_all!(mask.dtype(), T => places(mask.slice::<T>())).into_iter().map(|p| p as i64).collect();
+    Tensor::from_slice(&places, &[places.len()])
 }
 
 fn places<T: Element>(values: &[T]) -> Vec<usize> {
@@ -130,6 +151,14 @@ pub(super) fn checked_all(op: &str, index: &[i64], size: usize) -> Result<()> {
 /// (elements before, along, behind) a dimension.
 fn around(shape: &[usize], dim: usize) -> (usize, usize, usize) {
     (shape[..dim].iter().product(), shape[dim], shape[dim + 1..].iter().product())
+}
+
+/// A list of indices [n] along one dimension of a tensor of that shape, the same everywhere else.
+#[cfg(feature = "gpu")]
+fn along(index: &Tensor, dim: usize, shape: &[usize]) -> Layout {
+    let mut strides = Dims::from_elem(0, shape.len());
+    strides[dim] = index.strides().first().copied().unwrap_or(0);
+    Layout { shape: Dims::from_slice(shape), strides, offset: index.layout().offset }
 }
 
 struct IndexSelect {
@@ -169,6 +198,18 @@ impl Op for IndexSelect {
         })])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [x, index] = [inputs[0], inputs[1]];
+        integers("indexSelect", index)?;
+        ensure!(index.ndim() <= 1, Shape, "indexSelect: indices [n], not {:?}", index.shape());
+        save_shape(x, context)?;
+        context.save(index)?;
+        let mut shape = Dims::from_slice(x.shape());
+        shape[self.dim] = index.numel();
+        Ok(vec![scatter_gpu::gather(x, self.dim, index, &along(index, self.dim, &shape))?])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let zeros = Tensor::zeros(pass.saved[0].shape(), pass.grad().dtype())?;
         Ok(vec![Some(index_add(&zeros, self.dim as i64, &pass.saved[1], pass.grad())?), None])
@@ -179,15 +220,8 @@ struct IndexAdd {
     dim: usize,
 }
 
-impl Op for IndexAdd {
-    fn name(&self) -> &'static str {
-        "index_add"
-    }
-
-    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        let [x, index, source] = [inputs[0], inputs[1], inputs[2]];
-        integers("indexAdd", index)?;
-        same_dtype("indexAdd", x, source)?;
+impl IndexAdd {
+    fn check_source(&self, x: &Tensor, index: &Tensor, source: &Tensor) -> Result<()> {
         let mut expected = Dims::from_slice(x.shape());
         expected[self.dim] = index.numel();
         ensure!(
@@ -200,6 +234,20 @@ impl Op for IndexAdd {
             x.shape(),
             &expected[..]
         );
+        Ok(())
+    }
+}
+
+impl Op for IndexAdd {
+    fn name(&self) -> &'static str {
+        "index_add"
+    }
+
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [x, index, source] = [inputs[0], inputs[1], inputs[2]];
+        integers("indexAdd", index)?;
+        same_dtype("indexAdd", x, source)?;
+        self.check_source(x, index, source)?;
         context.save(index)?;
         let (index, source) = (movement::contiguous(index)?, movement::contiguous(&source.detach()?)?);
         let rows = index.slice::<i64>();
@@ -228,6 +276,18 @@ impl Op for IndexAdd {
             })?;
         });
         Ok(vec![sum])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [x, index, source] = [inputs[0], inputs[1], inputs[2]];
+        integers("indexAdd", index)?;
+        same_dtype("indexAdd", x, source)?;
+        self.check_source(x, index, source)?;
+        context.save(index)?;
+        let places = along(index, self.dim, source.shape());
+        let source = (source, source.layout());
+        Ok(vec![scatter_gpu::scatter(x, self.dim, (index, &places), source, Meeting::Add)?])
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

@@ -69,6 +69,7 @@ pub struct Kernel {
     gpu: Arc<Gpu>,
     buffers: Vec<Bound>,
     parameters: Vec<u32>,
+    faults: bool,
 }
 
 struct Bound {
@@ -80,7 +81,7 @@ struct Bound {
 
 impl Kernel {
     pub fn new(gpu: &Arc<Gpu>) -> Kernel {
-        Kernel { gpu: gpu.clone(), buffers: Vec::new(), parameters: Vec::new() }
+        Kernel { gpu: gpu.clone(), buffers: Vec::new(), parameters: Vec::new(), faults: false }
     }
 
     /// Binds a tensor that is read. Returns where in the binding its first element is, counted in elements.
@@ -105,6 +106,13 @@ impl Kernel {
         let end = end.next_multiple_of(16).clamp(offset + 16, buffer.capacity());
         self.buffers.push(Bound { storage: storage.clone(), offset, size: end - offset, written });
         Ok(((first - offset) / element) as u32)
+    }
+
+    /// Binds, behind all others, the words that tell of a fault in the inputs; returns the number of this operation, which a
+    /// kernel writes there. See `faults_wgsl`.
+    pub fn tell_faults(&mut self) -> u32 {
+        self.faults = true;
+        self.gpu.fault_number(op::running())
     }
 
     /// Appends parameters; `p(i)` in the kernel is the i-th of all.
@@ -149,9 +157,28 @@ impl Kernel {
             source: Source { key, wgsl },
             bindings: &bindings,
             parameters: &self.parameters,
+            faults: self.faults,
             workgroups,
         })
     }
+}
+
+/// WGSL of `index_in(word, size)`: an int64 index as a whole number; one that does not lie in 0..size is told of, and comes
+/// back as 0xffffffff. `binding` is the last of the kernel, `number` an expression for that of the operation.
+pub fn faults_wgsl(binding: usize, number: &str) -> String {
+    format!(
+        "@group(0) @binding({binding}) var<storage, read_write> faults: array<atomic<u32>, 4>;
+fn index_in(word: vec2<u32>, size: u32) -> u32 {{
+    if (word.y == 0u && word.x < size) {{ return word.x; }}
+    if (atomicCompareExchangeWeak(&faults[0], 0u, {number}).exchanged) {{
+        atomicStore(&faults[1], word.x);
+        atomicStore(&faults[2], word.y);
+        atomicStore(&faults[3], size);
+    }}
+    return 0xffffffffu;
+}}
+"
+    )
 }
 
 /// Elements from the first to the last of a layout, both included.

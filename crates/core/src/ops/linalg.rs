@@ -127,6 +127,10 @@ impl Op for Cholesky {
         Ok(vec![result])
     }
 
+    fn runs_on_cpu(&self) -> bool {
+        true
+    }
+
     /// L⁻ᵀ·Φ(Lᵀ·G)·L⁻¹ made symmetric, Φ the lower triangle with half the diagonal (Murray 2016, arXiv:1602.07527).
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let factor = &pass.saved[0];
@@ -162,6 +166,10 @@ impl Op for Solve {
         context.save(inputs[0])?;
         context.save_result(0, &result)?;
         Ok(vec![result])
+    }
+
+    fn runs_on_cpu(&self) -> bool {
+        true
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
@@ -251,6 +259,10 @@ impl Op for Inverse {
         Ok(vec![result])
     }
 
+    fn runs_on_cpu(&self) -> bool {
+        true
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let inverse = transposed(&pass.saved[0])?;
         Ok(vec![Some(neg(&matmul(&matmul(&inverse, pass.grad())?, &inverse)?)?)])
@@ -279,6 +291,10 @@ impl Op for LogDeterminant {
         context.save(inputs[0])?;
         context.mark_constant(0);
         Ok(vec![of_matrices(inputs[0], &[], &signs)?, of_matrices(inputs[0], &[], &logarithms)?])
+    }
+
+    fn runs_on_cpu(&self) -> bool {
+        true
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

@@ -2,6 +2,10 @@
 //! is one file. Each checks its inputs in `forward`, and brings its gradient and the cases that test it.
 
 pub mod attention;
+#[cfg(feature = "gpu")]
+pub(crate) mod attention_gpu;
+#[cfg(feature = "gpu")]
+pub(crate) mod axes_gpu;
 pub mod batch_norm;
 #[cfg(feature = "gpu")]
 pub(crate) mod batch_norm_gpu;
@@ -12,6 +16,8 @@ pub(crate) mod conv_gpu;
 mod conv_product;
 pub mod diagonal;
 pub mod distance;
+#[cfg(feature = "gpu")]
+pub(crate) mod distance_gpu;
 pub mod elementwise;
 mod elementwise_bf16;
 #[cfg(feature = "gpu")]
@@ -31,6 +37,8 @@ pub mod movement;
 #[cfg(feature = "gpu")]
 pub(crate) mod movement_gpu;
 pub mod norm;
+#[cfg(feature = "gpu")]
+pub(crate) mod norm_gpu;
 pub mod pad;
 pub mod pool;
 #[cfg(feature = "gpu")]
@@ -43,16 +51,24 @@ pub mod reduce;
 pub(crate) mod reduce_gpu;
 pub mod resample;
 pub mod scan;
+#[cfg(feature = "gpu")]
+pub(crate) mod scan_gpu;
 pub mod scatter;
+#[cfg(feature = "gpu")]
+pub(crate) mod scatter_gpu;
 pub mod softmax;
 #[cfg(feature = "gpu")]
 pub(crate) mod softmax_gpu;
 pub mod sort;
+#[cfg(feature = "gpu")]
+pub(crate) mod sort_gpu;
 pub mod spectral;
 pub mod statistics;
 pub mod table;
 pub mod transfer;
 pub mod unfold;
+#[cfg(feature = "gpu")]
+pub(crate) mod unfold_gpu;
 pub mod update;
 #[cfg(feature = "gpu")]
 pub(crate) mod update_gpu;

@@ -8,6 +8,8 @@ use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
 use crate::ops::elementwise::{add, add_scalar, mul, rsqrt, square, sub};
 use crate::ops::movement::{self, reshape_to};
+#[cfg(feature = "gpu")]
+use crate::ops::norm_gpu;
 use crate::ops::reduce::{mean, sum_to};
 use crate::shape::Dims;
 use crate::storage::Buffer;
@@ -140,8 +142,27 @@ impl Op for RowNorm {
         })])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        let weight = self.has[0].then(|| movement::contiguous(&inputs[1].detach()?)).transpose()?;
+        let bias = self.has[1].then(|| movement::contiguous(&inputs[inputs.len() - 1].detach()?)).transpose()?;
+        let [y, mean, inverse] = norm_gpu::forward(x, weight.as_ref(), bias.as_ref(), self.centered, self.epsilon)?;
+        context.save(x)?;
+        context.save(&mean)?;
+        context.save(&inverse)?;
+        if self.has[0] {
+            context.save(inputs[1])?;
+        }
+        Ok(vec![y])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let (x, weight, gradient) = (&pass.saved[0], pass.saved.get(3), pass.grad());
+        #[cfg(feature = "gpu")]
+        if !x.is_host() && !autograd::is_enabled() {
+            return self.backward_gpu(pass);
+        }
         let inner = &x.shape()[1..];
         let [dx, dweight, dbias] = if autograd::is_enabled() {
             let statistics = Statistics::Own { centered: self.centered };
@@ -168,6 +189,24 @@ impl Op for RowNorm {
 }
 
 impl RowNorm {
+    #[cfg(feature = "gpu")]
+    fn backward_gpu(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
+        let (x, statistics) = (&pass.saved[0], [&pass.saved[1], &pass.saved[2]]);
+        let gradient = movement::contiguous(pass.grad())?;
+        let weight = pass.saved.get(3).map(movement::contiguous).transpose()?;
+        let to_x = match pass.needs(0) {
+            true => Some(norm_gpu::gradient(x, &gradient, statistics, weight.as_ref(), self.centered)?),
+            false => None,
+        };
+        let mut gradients = vec![to_x];
+        if self.has.contains(&true) {
+            let [to_weight, to_bias] = norm_gpu::parameter_gradients(x, &gradient, statistics)?;
+            gradients.extend(self.has[0].then_some(Some(to_weight)));
+            gradients.extend(self.has[1].then_some(Some(to_bias)));
+        }
+        Ok(gradients)
+    }
+
     fn rows<'a, T: Float>(&self, x: &'a Tensor, [weight, bias]: [Option<&'a [T]>; 2]) -> Rows<'a, T> {
         Rows { x: x.slice::<T>(), inner: x.shape()[1], centered: self.centered, epsilon: self.epsilon, weight, bias }
     }

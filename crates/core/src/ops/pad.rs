@@ -5,6 +5,8 @@ use crate::cpu::threads::{SharedPointer, parallel_ranges};
 use crate::dtype::Element;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
+#[cfg(feature = "gpu")]
+use crate::ops::axes_gpu::{self, Axis};
 use crate::ops::movement;
 use crate::shape::{Dims, resolve_dim, resolve_dims};
 use crate::storage::Buffer;
@@ -148,9 +150,32 @@ impl Op for Rearrange {
         })])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        movement::save_shape(x, context)?;
+        let shape: Dims = (0..x.ndim()).map(|d| self.axes[d].as_ref().map_or(x.shape()[d], |t| t.len())).collect();
+        let axes: Vec<Axis> = self
+            .tables()
+            .map(|(dim, table)| Axis {
+                dim,
+                taps: table.iter().map(|p| p.map(|p| (p, 1.0)).into_iter().collect()).collect(),
+            })
+            .collect();
+        Ok(vec![axes_gpu::apply(x, &axes, &axes_gpu::order_like(x, &shape), self.fill)?])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let op = RearrangeGrad { forward: self.clone(), shape: Dims::from_slice(pass.saved[0].shape()) };
         Ok(vec![Some(apply_one(op, &[pass.grad()])?)])
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl Rearrange {
+    /// The axes that are read in another order.
+    fn tables(&self) -> impl Iterator<Item = (usize, &Table)> {
+        self.axes.iter().enumerate().filter_map(|(dim, table)| Some((dim, table.as_ref()?)))
     }
 }
 
@@ -192,6 +217,20 @@ impl Op for RearrangeGrad {
             });
             Tensor::from_buffer_strided(out, &self.shape, strides, grad.dtype())
         })])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let grad = inputs[0];
+        let transposed = |(dim, table): (usize, &Table)| {
+            let mut taps = vec![Vec::new(); self.shape[dim]];
+            for (place, source) in table.iter().enumerate() {
+                source.iter().for_each(|&source| taps[source].push((place, 1.0)));
+            }
+            Axis { dim, taps }
+        };
+        let axes: Vec<Axis> = self.forward.tables().map(transposed).collect();
+        Ok(vec![axes_gpu::apply(grad, &axes, &axes_gpu::order_like(grad, &self.shape), 0.0)?])
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

@@ -3,6 +3,7 @@
 use crate::cpu::threads::parallel_chunks;
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::op::through_cpu_one;
 use crate::ops::movement;
 use crate::random::{self, Philox};
 use crate::storage::Buffer;
@@ -71,6 +72,11 @@ pub fn multinomial(weights: &Tensor, count: usize, replacement: bool, generator:
         "multinomial: weights are floats [n] or [lines, n], not {shape:?} {}",
         weights.dtype().name()
     );
+    if !weights.is_host() {
+        return through_cpu_one("multinomial", &[&weights.detach()?], |inputs| {
+            multinomial(inputs[0], count, replacement, generator)
+        });
+    }
     let n = shape[shape.len() - 1];
     let values = movement::to_dtype(&weights.detach()?, DType::F64)?.to_vec::<f64>()?;
     let mut out = Vec::new();

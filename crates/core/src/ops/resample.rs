@@ -6,6 +6,8 @@ use crate::cpu::threads::{SharedPointer, parallel_ranges};
 use crate::dtype::Float;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
+#[cfg(feature = "gpu")]
+use crate::ops::axes_gpu::{self, Axis};
 use crate::ops::movement;
 use crate::shape::Dims;
 use crate::storage::Buffer;
@@ -228,6 +230,11 @@ impl Op for Resample {
         Ok(vec![self.run(inputs[0], false)?])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        self.forward(inputs, context)
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(apply_one(Transpose(self.clone()), &[pass.grad()])?)])
     }
@@ -244,6 +251,11 @@ impl Op for Transpose {
         Ok(vec![self.0.run(inputs[0], true)?])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        self.forward(inputs, context)
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(apply_one(self.0.clone(), &[pass.grad()])?)])
     }
@@ -256,6 +268,10 @@ impl Resample {
         let mut axes: Vec<(usize, Taps)> =
             self.axes.iter().enumerate().filter_map(|(d, axis)| Some((d, matrix(axis.as_ref()?)))).collect();
         axes.sort_by(|(d, a), (e, b)| (a.len() * x.shape()[*e]).cmp(&(b.len() * x.shape()[*d])));
+        #[cfg(feature = "gpu")]
+        if !x.is_host() {
+            return on_gpu(x, axes);
+        }
         let last = x.is_channels_last() && !x.is_contiguous();
         let mut x = x.detach()?;
         if axes.is_empty() {
@@ -267,6 +283,30 @@ impl Resample {
         }
         Ok(x)
     }
+}
+
+/// Elements that one invocation may read where several axes are done at once.
+#[cfg(feature = "gpu")]
+const AT_ONCE: usize = 16;
+
+/// A few taps an axis (linear, nearest): all axes in one pass; else one after the other.
+#[cfg(feature = "gpu")]
+fn on_gpu(x: &Tensor, axes: Vec<(usize, Taps)>) -> Result<Tensor> {
+    let used = |taps: &Vec<(usize, f64)>| taps.iter().filter(|(_, w)| *w != 0.0).map(|&(p, w)| (p, w as f32)).collect();
+    let axes: Vec<Axis> =
+        axes.iter().map(|(dim, taps)| Axis { dim: *dim, taps: taps.iter().map(used).collect() }).collect();
+    let longest = |axis: &Axis| axis.taps.iter().map(Vec::len).max().unwrap_or(0);
+    let at_once = if axes.iter().map(longest).product::<usize>() <= AT_ONCE { axes.len() } else { 1 };
+    if axes.is_empty() {
+        return movement::copy(&x.detach()?);
+    }
+    let mut x = x.detach()?;
+    for axes in axes.chunks(at_once) {
+        let mut shape = Dims::from_slice(x.shape());
+        axes.iter().for_each(|axis| shape[axis.dim] = axis.taps.len());
+        x = axes_gpu::apply(&x, axes, &axes_gpu::order_like(&x, &shape), 0.0)?;
+    }
+    Ok(x)
 }
 
 /// A matrix applied along one axis.

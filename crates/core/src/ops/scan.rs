@@ -3,11 +3,17 @@
 use crate::cpu::threads::{SharedPointer, parallel_ranges};
 use crate::dispatch_float;
 use crate::dtype::{DType, Element, Float};
+#[cfg(feature = "gpu")]
+use crate::ensure;
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one, once_one};
 use crate::ops::elementwise::{div, mul};
 use crate::ops::lines::Lines;
 use crate::ops::movement;
+#[cfg(feature = "gpu")]
+use crate::ops::reduce_gpu::{Fold, fold};
+#[cfg(feature = "gpu")]
+use crate::ops::scan_gpu;
 use crate::shape::resolve_dim;
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
@@ -70,6 +76,12 @@ impl Op for Cumsum {
         })])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        Ok(vec![scan_gpu::cumsum(x, resolve_dim("cumsum", self.dim, x.ndim().max(1))?, self.backwards)?])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(apply_one(Cumsum { dim: self.dim, backwards: !self.backwards }, &[pass.grad()])?)])
     }
@@ -105,9 +117,24 @@ impl Op for Cumprod {
         Ok(vec![result])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        let result = scan_gpu::cumprod(x, resolve_dim("cumprod", self.dim, x.ndim().max(1))?)?;
+        context.save(x)?;
+        context.save_result(0, &result)?;
+        Ok(vec![result])
+    }
+
     /// Σ over i ≥ k of gᵢ·yᵢ/xₖ; where something is 0, of gᵢ times the product of the others.
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [x, result] = pass.saved else { unreachable!("forward saves two") };
+        #[cfg(feature = "gpu")]
+        if !x.is_host() {
+            let dim = resolve_dim("cumprod", self.dim, x.ndim().max(1))?;
+            let gradient = once_one("cumprod", &[x, pass.grad()], |t| scan_gpu::cumprod_gradient(t[0], t[1], dim))?;
+            return Ok(vec![Some(gradient)]);
+        }
         let has_zero = dispatch_float!(x.dtype(), "cumprod", T => {
             movement::contiguous(&x.detach()?)?.slice::<T>().contains(&T::ZERO)
         });
@@ -197,8 +224,27 @@ impl Op for Product {
         Ok(vec![result])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        ensure!(x.dtype().is_float(), Dtype, "prod: takes float32 or float64, not {}", x.dtype().name());
+        let dim = resolve_dim("prod", self.dim, x.ndim().max(1))?;
+        let dims = if x.ndim() == 0 { &[][..] } else { &[dim] };
+        let product = Fold { name: "product", value: "x", identity: "1.0", combine: "a * b" };
+        let result = fold(&product, x, dims)?;
+        context.save(x)?;
+        context.save_result(0, &result)?;
+        Ok(vec![result])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let (x, product) = (&pass.saved[0], &pass.saved[1]);
+        #[cfg(feature = "gpu")]
+        if !x.is_host() {
+            let dim = resolve_dim("prod", self.dim, x.ndim().max(1))?;
+            let others = once_one("prod", &[x], |inputs| scan_gpu::products_of_others(inputs[0], dim))?;
+            return Ok(vec![Some(mul(pass.grad(), &others)?)]);
+        }
         let has_zero = dispatch_float!(x.dtype(), "prod", T => {
             movement::contiguous(&x.detach()?)?.slice::<T>().contains(&T::ZERO)
         });

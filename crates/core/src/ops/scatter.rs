@@ -11,6 +11,11 @@ use crate::op::{Context, Op, Pass, apply_one};
 use crate::ops::elementwise::{Comparison, compare};
 use crate::ops::index::{checked_all, fresh, integers, plus, same_dtype};
 use crate::ops::movement::{self, save_shape};
+#[cfg(feature = "gpu")]
+use crate::ops::scatter_gpu::{self, Meeting};
+use crate::ops::transfer::to_device;
+#[cfg(feature = "gpu")]
+use crate::shape::Layout;
 use crate::shape::{Dims, resolve_dim};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
@@ -129,6 +134,15 @@ impl Op for Gather {
         })])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [x, index] = [inputs[0], inputs[1]];
+        check_index("gather", x, self.dim, index)?;
+        save_shape(x, context)?;
+        context.save(index)?;
+        Ok(vec![scatter_gpu::gather(x, self.dim, index, index.layout())?])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let zeros = Tensor::zeros(pass.saved[0].shape(), pass.grad().dtype())?;
         Ok(vec![Some(scatter_add(&zeros, self.dim as i64, &pass.saved[1], pass.grad())?), None])
@@ -173,6 +187,17 @@ impl Op for ScatterAdd {
         Ok(vec![sum])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [x, index, source] = [inputs[0], inputs[1], inputs[2]];
+        check_index("scatterAdd", x, self.dim, index)?;
+        same_dtype("scatterAdd", x, source)?;
+        check_source("scatterAdd", index, source)?;
+        save_shape(source, context)?;
+        context.save(index)?;
+        Ok(vec![on_gpu(x, self.dim, index, source, Meeting::Add)?])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let source = if pass.needs(2) {
             let chosen = gather(pass.grad(), self.dim as i64, &pass.saved[1])?;
@@ -182,6 +207,24 @@ impl Op for ScatterAdd {
         };
         Ok(vec![Some(pass.grad().clone()), None, source])
     }
+}
+
+fn same_type(x: &Tensor, source: &Tensor) -> Result<()> {
+    ensure!(
+        x.dtype() == source.dtype(),
+        Dtype,
+        "scatter: puts {} among {}; convert one of them",
+        source.dtype().name(),
+        x.dtype().name()
+    );
+    Ok(())
+}
+
+/// The source is cut to the shape of the index.
+#[cfg(feature = "gpu")]
+fn on_gpu(x: &Tensor, dim: usize, index: &Tensor, source: &Tensor, meeting: Meeting) -> Result<Tensor> {
+    let sources = Layout { shape: index.layout().shape.clone(), ..source.layout().clone() };
+    scatter_gpu::scatter(x, dim, (index, index.layout()), (source, &sources), meeting)
 }
 
 struct Scatter {
@@ -196,13 +239,7 @@ impl Op for Scatter {
     fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let [x, index, source] = [inputs[0], inputs[1], inputs[2]];
         check_index("scatter", x, self.dim, index)?;
-        ensure!(
-            x.dtype() == source.dtype(),
-            Dtype,
-            "scatter: puts {} among {}; convert one of them",
-            source.dtype().name(),
-            x.dtype().name()
-        );
+        same_type(x, source)?;
         check_source("scatter", index, source)?;
         save_shape(source, context)?;
         context.save(index)?;
@@ -227,6 +264,17 @@ impl Op for Scatter {
         Ok(vec![result])
     }
 
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [x, index, source] = [inputs[0], inputs[1], inputs[2]];
+        check_index("scatter", x, self.dim, index)?;
+        same_type(x, source)?;
+        check_source("scatter", index, source)?;
+        save_shape(source, context)?;
+        context.save(index)?;
+        Ok(vec![on_gpu(x, self.dim, index, source, Meeting::Last)?])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let (index, grad, dim) = (&pass.saved[1], pass.grad(), self.dim as i64);
         let zeros = Tensor::zeros(index.shape(), grad.dtype())?;
@@ -234,7 +282,7 @@ impl Op for Scatter {
         let to_source = if pass.needs(2) {
             // Those that were overwritten by a later one get nothing.
             let places: Vec<i64> = (0..index.numel() as i64).collect();
-            let places = Tensor::from_slice(&places, index.shape())?;
+            let places = to_device(&Tensor::from_slice(&places, index.shape())?, &grad.device()?)?;
             let owners = scatter(&Tensor::zeros(grad.shape(), DType::I64)?, dim, index, &places)?;
             let lost = compare(Comparison::NotEqual, &gather(&owners, dim, index)?, &places)?;
             let kept = movement::masked_fill(&gather(grad, dim, index)?, &lost, 0.0)?;
@@ -294,7 +342,9 @@ impl Tensor {
     ) -> Result<Tensor> {
         match source {
             napi::Either::A(source) => scatter(self, dim, index, &source),
-            napi::Either::B(value) => scatter(self, dim, index, &Tensor::full(index.shape(), value, self.dtype())?),
+            napi::Either::B(value) => {
+                scatter(self, dim, index, &Tensor::full_on(&self.device()?, index.shape(), value, self.dtype())?)
+            }
         }
     }
 }

@@ -1,19 +1,5 @@
 // Rows, a workgroup each: what softmax, its logarithm, logsumexp and the cross-entropy share. Before this text stands
-// SIZE, the invocations of a workgroup; behind it the entry points of one of them.
-
-var<workgroup> lanes: array<f32, SIZE>;
-
-fn sum_of(local: u32, value: f32) -> f32 {
-    lanes[local] = value;
-    for (var half = SIZE / 2u; half > 0u; half = half / 2u) {
-        workgroupBarrier();
-        if (local < half) { lanes[local] = lanes[local] + lanes[local + half]; }
-    }
-    workgroupBarrier();
-    let total = lanes[0];
-    workgroupBarrier();
-    return total;
-}
+// rows.wgsl; behind it the entry points of one of them.
 
 fn largest_of(local: u32, value: f32) -> f32 {
     lanes[local] = value;

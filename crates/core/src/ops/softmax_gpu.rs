@@ -12,6 +12,7 @@ fn wgsl(size: u32, bindings: &str, body: &str) -> String {
         "const SIZE = {size}u;
 {MATH}
 {}
+{}
 {bindings}
 @compute @workgroup_size({size})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -21,6 +22,7 @@ let inside = r < p(0u);
 {body}
 }}
 ",
+        include_str!("rows.wgsl"),
         include_str!("softmax.wgsl")
     )
 }

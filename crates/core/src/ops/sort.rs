@@ -37,6 +37,21 @@ struct Argsort {
     only: Option<usize>,
 }
 
+impl Argsort {
+    /// How many indices a line of that length has in the result.
+    fn count(&self, x: &Tensor, length: usize) -> Result<usize> {
+        let k = self.only.unwrap_or(length);
+        ensure!(
+            k <= length,
+            Argument,
+            "topk: {k} of the {length} elements along dimension {} of {:?}",
+            self.dim,
+            x.shape()
+        );
+        Ok(k)
+    }
+}
+
 impl Op for Argsort {
     fn name(&self) -> &'static str {
         self.name
@@ -46,14 +61,7 @@ impl Op for Argsort {
         let x = inputs[0];
         let lines = Lines::of(self.name, x, self.dim)?;
         let (count, length) = (lines.count(), lines.length());
-        let k = self.only.unwrap_or(length);
-        ensure!(
-            k <= length,
-            Argument,
-            "topk: {k} of the {length} elements along dimension {} of {:?}",
-            self.dim,
-            x.shape()
-        );
+        let k = self.count(x, length)?;
         let mut out = Buffer::<i64>::new(count * k)?;
         let shared = SharedPointer::new(&mut out);
         dispatch_all!(x.dtype(), T => {
@@ -68,6 +76,14 @@ impl Op for Argsort {
             });
         });
         Ok(vec![lines.replaced(out, k, DType::I64)?])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        let dim = crate::shape::resolve_dim(self.name, self.dim, x.ndim().max(1))?;
+        let k = self.count(x, x.shape().get(dim).copied().unwrap_or(1))?;
+        Ok(vec![crate::ops::sort_gpu::argsort(x, dim, self.descending, Some(k))?])
     }
 
     fn backward(&self, _: &Pass) -> Result<Vec<Option<Tensor>>> {

@@ -84,6 +84,10 @@ impl Op for SingularValues {
         Ok(vec![of_matrices(a, &[k], &singular)?])
     }
 
+    fn runs_on_cpu(&self) -> bool {
+        true
+    }
+
     /// U·diag(g)·Vᵀ
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [a, left, right] = pass.saved else { unreachable!("forward saves three") };
@@ -140,6 +144,10 @@ impl Op for Eigen {
         Ok(vec![values, vectors])
     }
 
+    fn runs_on_cpu(&self) -> bool {
+        true
+    }
+
     /// V·(diag(g) + (Vᵀ·G) / (wⱼ − wᵢ))·Vᵀ, g and G the gradients of values and vectors.
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let (values, vectors) = (&pass.saved[0], &pass.saved[1]);
@@ -186,6 +194,10 @@ impl Op for Orthogonal {
         context.save_result(0, &q)?;
         context.save_result(1, &r)?;
         Ok(vec![q, r])
+    }
+
+    fn runs_on_cpu(&self) -> bool {
+        true
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

@@ -4,6 +4,10 @@ use crate::cpu::threads::{SharedPointer, parallel_ranges};
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
 use crate::ops::movement;
+#[cfg(feature = "gpu")]
+use crate::ops::pad::{Padding, pad};
+#[cfg(feature = "gpu")]
+use crate::shape::{Dims, Layout};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
 use crate::{dispatch_float, ensure};
@@ -95,6 +99,30 @@ impl Op for Unfold {
         })])
     }
 
+    /// Overlapping windows are a view of the padded image: one copy.
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let x = inputs[0];
+        ensure!(x.ndim() == 4, Shape, "unfold: needs [batch, channel, height, width], not {:?}", x.shape());
+        movement::save_shape(x, context)?;
+        let w = self.windows;
+        let [batch, channels] = [x.shape()[0], x.shape()[1]];
+        let [rows, columns] = w.count("unfold", [x.shape()[2], x.shape()[3]])?;
+        let mut x = x.detach()?;
+        if w.padding != [0, 0] {
+            let [y_pad, x_pad] = w.padding.map(|p| p as i64);
+            x = pad(&x, &[x_pad, x_pad, y_pad, y_pad], Padding::Constant(0.0))?;
+        }
+        let [b, c, down, right] = [x.strides()[0], x.strides()[1], x.strides()[2], x.strides()[3]];
+        let strides = [b, c, w.dilation[0] * down, w.dilation[1] * right, w.stride[0] * down, w.stride[1] * right];
+        let shape = [batch, channels, w.kernel[0], w.kernel[1], rows, columns];
+        let layout =
+            Layout { shape: Dims::from_slice(&shape), strides: Dims::from_slice(&strides), offset: x.layout().offset };
+        let windows = movement::contiguous(&x.alias(layout)?)?;
+        let whole = [batch, channels * w.kernel[0] * w.kernel[1], rows * columns];
+        Ok(vec![windows.alias(Layout { offset: windows.layout().offset, ..Layout::contiguous(&whole) })?])
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let shape = pass.saved[0].shape();
         Ok(vec![Some(fold(pass.grad(), [shape[2], shape[3]], self.windows)?)])
@@ -106,13 +134,9 @@ struct Fold {
     size: [usize; 2],
 }
 
-impl Op for Fold {
-    fn name(&self) -> &'static str {
-        "fold"
-    }
-
-    fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
-        let x = inputs[0];
+impl Fold {
+    /// The shape of the images, and how many windows there are along each side.
+    fn shape(&self, x: &Tensor) -> Result<([usize; 4], [usize; 2])> {
         let w = self.windows;
         let [rows, columns] = w.count("fold", self.size)?;
         let taps = w.kernel[0] * w.kernel[1];
@@ -124,10 +148,21 @@ impl Op for Fold {
             self.size,
             x.shape()
         );
-        let x = movement::contiguous(&x.detach()?)?;
-        let (batch, channels) = (x.shape()[0], x.shape()[1] / taps);
-        let [height, width] = self.size;
-        let shape = [batch, channels, height, width];
+        Ok(([x.shape()[0], x.shape()[1] / taps, self.size[0], self.size[1]], [rows, columns]))
+    }
+}
+
+impl Op for Fold {
+    fn name(&self) -> &'static str {
+        "fold"
+    }
+
+    fn forward(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let w = self.windows;
+        let (shape, [rows, columns]) = self.shape(inputs[0])?;
+        let [batch, channels, height, width] = shape;
+        let taps = w.kernel[0] * w.kernel[1];
+        let x = movement::contiguous(&inputs[0].detach()?)?;
         Ok(vec![dispatch_float!(x.dtype(), "fold", T => {
             let values = x.slice::<T>();
             let mut out = Buffer::<T>::zeroed(shape.iter().product())?;
@@ -151,6 +186,12 @@ impl Op for Fold {
             });
             Tensor::from_buffer(out, &shape)
         })])
+    }
+
+    #[cfg(feature = "gpu")]
+    fn forward_gpu(&self, inputs: &[&Tensor], _: &mut Context) -> Result<Vec<Tensor>> {
+        let (shape, count) = self.shape(inputs[0])?;
+        Ok(vec![crate::ops::unfold_gpu::fold(inputs[0], shape, count, &self.windows)?])
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

@@ -3,7 +3,7 @@
 
 use super::check::{Outcome, compare};
 use super::input::{Array, Stride, numbers, random_array, strided, tensors};
-use super::{Case, Cell, Coverage};
+use super::{Case, Cell, Coverage, case};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::ops::transfer::to_device;
@@ -112,6 +112,68 @@ impl Case {
     }
 }
 
+/// Sizes beyond one workgroup's block, chunk, piece or run, which the cases of the operations are too small for.
+#[test]
+fn more_than_one_block() {
+    use super::input::{between, distinct, index, mask, nonzero, normal};
+    use crate::cpu::attention::Dropout;
+    use crate::ops::attention::{AttentionOptions, scaled_dot_product_attention};
+    use crate::ops::{distance, index as indexing, norm, scan, scatter, sort};
+    if device().is_none() {
+        return;
+    }
+    let attention = |t: &[Tensor], causal: bool, dropout: bool| {
+        let dropout = dropout.then_some(Dropout { p: 0.3, seed: 7 << 40, stream: 1 << 33, position: (1 << 34) - 100 });
+        let options = AttentionOptions { mask: t.get(3), causal, dropout, scale: None };
+        scaled_dot_product_attention(&t[0], &t[1], &t[2], options)
+    };
+    let heads = || vec![normal(&[2, 3, 70, 40]), normal(&[2, 3, 45, 40]), normal(&[2, 3, 45, 40])];
+    let masked = || heads().into_iter().chain([mask(&[2, 1, 70, 45])]).collect::<Vec<_>>();
+    let op = "scaledDotProductAttention";
+    let cases = [
+        case(op, "blocks", heads(), move |t| attention(t, false, false)),
+        case(op, "mask and dropout", masked(), move |t| attention(t, false, true)),
+        case(op, "causal", [normal(&[70, 20]), normal(&[70, 20]), normal(&[70, 150])], move |t| {
+            attention(t, true, false)
+        }),
+        case("argsort", "merges", [distinct(&[3, 5000])], |t| Ok(sort::sort(&t[0], 1, false)?.0)),
+        case("argsort", "ties", [index(50, &[1500, 2])], |t| sort::argsort(&t[0], 0, true)),
+        case("topk", "long runs", [distinct(&[2, 5000])], |t| Ok(sort::topk(&t[0], 1100, 1, true)?.0)),
+        case("topk", "short runs", [index(9, &[2, 5000])], |t| Ok(sort::topk(&t[0], 5, 1, false)?.1)),
+        case("index_add", "sorted", [normal(&[40, 6]), index(40, &[100]), normal(&[100, 6])], |t| {
+            indexing::index_add(&t[0], 0, &t[1], &t[2])
+        }),
+        case("scatter_add", "sorted", [normal(&[4, 50]), index(50, &[3, 70]), normal(&[4, 70])], |t| {
+            scatter::scatter_add(&t[0], 1, &t[1], &t[2])
+        }),
+        case("scatter", "sorted", [normal(&[50, 4]), index(50, &[70, 4]), normal(&[70, 4])], |t| {
+            scatter::scatter(&t[0], 0, &t[1], &t[2])
+        }),
+        case("cumsum", "pieces", [normal(&[2, 20_000])], |t| scan::cumsum(&t[0], 1)).tolerance(1e-4),
+        case("cumsum", "integers in pieces", [index(99, &[9001, 2])], |t| scan::cumsum(&t[0], 0)),
+        case("cumsum", "a line an invocation", [normal(&[300, 40])], |t| scan::cumsum(&t[0], 0)),
+        case("cumprod", "blocks", [between(0.95, 1.05, &[3, 300])], |t| scan::cumprod(&t[0], 1)),
+        case("prod", "blocks", [nonzero(&[2, 30])], |t| scan::prod(&t[0], Some(1), false)),
+        case("layerNorm", "many rows", [normal(&[70, 300]), normal(&[300]), normal(&[300])], |t| {
+            norm::layer_norm(&t[0], &[300], t.get(1), t.get(2), 1e-5)
+        }),
+        case("cdist", "tiles", [normal(&[2, 40, 33]), normal(&[35, 33])], |t| distance::cdist(&t[0], &t[1], 2.0)),
+    ];
+    let mut failures = Vec::new();
+    for case in &cases {
+        let mut random = crate::random::Philox::new(4321, 0);
+        let arrays: Vec<Array> = case.inputs.iter().map(|input| input.make(&|size| size, &mut random)).collect();
+        let mut row = Coverage::default();
+        let outcome = case.check_gpu(&arrays, false, &mut row);
+        match outcome {
+            Ok(()) if row.gpu == Cell::Checked => {}
+            Ok(()) => failures.push(format!("{} ({}) did not run", case.op, case.variant)),
+            Err(error) => failures.push(format!("{} ({}): {}", case.op, case.variant, &error[..error.len().min(400)])),
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
 /// Everything the table promises was seen to run.
 #[test]
 fn table_of_operations_is_true() {
@@ -122,7 +184,8 @@ fn table_of_operations_is_true() {
     let known = |name: &str| crate::ops::table::OPERATIONS.iter().filter(move |e| e.name == name).collect::<Vec<_>>();
     let promised = |name: &&&str| {
         let entries = known(name);
-        crate::ops::elementwise::names().contains(name) || (!entries.is_empty() && entries.iter().all(|e| e.gpu))
+        let runs = |entry: &&crate::ops::table::Entry| entry.gpu || entry.on_cpu;
+        crate::ops::elementwise::names().contains(name) || (!entries.is_empty() && entries.iter().all(runs))
     };
     let wrong: Vec<_> = rows.keys().filter(promised).filter(|name| rows[*name].gpu != Cell::Checked).collect();
     assert!(wrong.is_empty(), "these have a GPU path, and no case ran on it: {wrong:?}");
