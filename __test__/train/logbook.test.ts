@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Logbook } from '../../src/train/logbook.js'
-import { memory, scope, tensor } from '../../src/tensor/index.js'
+import { gpuAdapters, memory, scope, tensor } from '../../src/tensor/index.js'
 
 test('step values are the newest, epoch values the mean weighted by images', async () => {
   const book = new Logbook(new Map())
@@ -55,4 +55,26 @@ test('its state goes on where it was, to the last bit', async () => {
     await one.read()
   }
   expect(restored.takeEpoch()).toEqual(book.takeEpoch())
+})
+
+test('a tensor that is written to after it was logged keeps the value it had', async () => {
+  const book = new Logbook(new Map())
+  const value = tensor(1, { dtype: 'float64' })
+  book.add('coefficient', value, 1, {})
+  value.fill_(7)
+  await book.read()
+  expect(book.latest.get('coefficient')).toBe(1)
+  expect(await value.item()).toBe(7)
+})
+
+test.runIf(gpuAdapters().length > 0)('values on a GPU and on the CPU are read in their order', async () => {
+  const book = new Logbook(new Map())
+  const counter = tensor(3).to('gpu')
+  book.add('a', tensor(1), 1, {})
+  book.add('b', counter, 1, {})
+  book.add('c', 0.5, 1, {})
+  book.add('d', tensor([4]), 1, {})
+  counter.fill_(9)
+  await book.read()
+  expect(Object.fromEntries(book.latest)).toEqual({ a: 1, b: 3, c: 0.5, d: 4 })
 })

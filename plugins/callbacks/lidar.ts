@@ -49,6 +49,10 @@ export default defineCallback({
     name: z.string().min(1).default('lidar').describe('name of its metric'),
     target: z.string().default('embedding').describe('key of the embedding, in the outputs or the batch'),
     queueLength: z.int().positive().default(1000).describe('newest training rows that are kept'),
+    targetShape: z
+      .union([z.int(), z.array(z.int())])
+      .optional()
+      .describe('accepted: the width is that of what comes'),
     nClasses: z.int().min(2).default(100).describe('most groups that are measured, the oldest first'),
     samplesPerClass: z.int().min(2).default(10).describe('consecutive rows of a group'),
     delta: z.number().positive().default(1e-4).describe('added to the diagonal of the scatter within groups'),

@@ -104,6 +104,16 @@ export default defineCallback({
       .enum(['euclidean', 'squared_euclidean', 'cosine', 'manhattan'])
       .default('euclidean')
       .describe('how far apart two embeddings are'),
+    inputDim: z
+      .union([z.int(), z.array(z.int())])
+      .optional()
+      .describe('accepted: the width is that of what comes'),
+    targetDim: z
+      .union([z.int(), z.array(z.int())])
+      .optional()
+      .describe('accepted: the width is that of what comes'),
+    chunkSize: z.int().optional().describe('accepted, without effect'),
+    verbose: z.boolean().optional().describe('accepted, without effect'),
     metrics: namedReferences('metric', ['train', 'val'])
       .optional()
       .describe('metrics of validation by name; top-1 and top-5 accuracy where absent'),
@@ -116,6 +126,7 @@ export default defineCallback({
       })
     }
     const metrics = config.metrics && (await buildMetrics(config.metrics, (use) => build(use, { numClasses })))
-    return new OnlineKNN({ ...config, numClasses, metrics })
+    const { name, input, target, queueLength, k, temperature, distanceMetric } = config
+    return new OnlineKNN({ name, input, target, queueLength, k, temperature, distanceMetric, numClasses, metrics })
   },
 })

@@ -44,6 +44,10 @@ export default defineCallback({
     name: z.string().min(1).default('rankme').describe('name of its metric'),
     target: z.string().default('embedding').describe('key of the embedding, in the outputs or the batch'),
     queueLength: z.int().positive().default(2048).describe('newest training rows that are measured'),
+    targetShape: z
+      .union([z.int(), z.array(z.int())])
+      .optional()
+      .describe('accepted: the width is that of what comes'),
   }),
-  build: ({ config }) => new RankMe(config),
+  build: ({ config: { name, target, queueLength } }) => new RankMe({ name, target, queueLength }),
 })

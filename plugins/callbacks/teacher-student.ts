@@ -9,6 +9,8 @@ export default defineCallback({
   paper: 'Grill et al. 2020, arXiv:2006.07733',
   config: z.object({
     updateFrequency: z.int().min(1).default(1).describe('optimizer steps from one move to the next'),
+    updateAfterBackward: z.boolean().optional().describe('accepted, without effect'),
+    verbose: z.boolean().optional().describe('accepted, without effect'),
   }),
-  build: ({ config }) => new TeacherStudentCallback(config),
+  build: ({ config: { updateFrequency } }) => new TeacherStudentCallback({ updateFrequency }),
 })

@@ -1,6 +1,7 @@
 /**
  * I-JEPA: from a part of an image, predict what a teacher makes of the other parts (Assran et al. 2023, arXiv:2301.08243).
- * As in the PyTorch library the targets are predicted together, not block by block. A class token, which the paper's
+ * As in the PyTorch library the targets are predicted together, not block by block; not as there, the embedding is one
+ * vector an image, the mean of its patches, from the same network in training and in evaluation. A class token, which the paper's
  * networks lack, may be there: predictor and embedding leave it out.
  */
 import { defineMethod, generatorOfBatch, imagesOf, nn, onesLike, smoothL1Loss } from 'stable-pretraining'

@@ -36,7 +36,7 @@ export class Logbook {
   /** `value`: a number or a tensor of one element; a tensor is read at the next {@link read}, not now. */
   add(name: string, value: number | Tensor, step: number, options: LogOptions): void {
     const { onStep = false, onEpoch = true, weight = 1, guard = false } = options
-    const held = typeof value === 'number' ? value : noGrad(() => value.detach().reshape([]).to('float64').keep())
+    const held = typeof value === 'number' ? value : scalarOf(value)
     this.#pending.push({ name, value: held, step, onStep, onEpoch, weight, guard })
   }
 
@@ -102,10 +102,26 @@ export class Logbook {
   }
 }
 
+/** A copy of no axes that outlives the step; GPUs have no float64. */
+function scalarOf(value: Tensor): Tensor {
+  const dtype = value.device === 'cpu' ? 'float64' : 'float32'
+  // A tensor of that type already is not copied by `to`, and may be written to before it is read.
+  return noGrad(() => {
+    const scalar = value.detach().reshape([])
+    return (scalar.dtype === dtype ? scalar.clone() : scalar.to(dtype)).keep()
+  })
+}
+
+/** The values in their order, by one copy for each device that some of them lie on. */
 async function readScalars(tensors: Tensor[]): Promise<number[]> {
-  const joined = noGrad(() => stack(tensors, 0)) // [scalars]
-  const values = Array.from((await joined.data()) as Float64Array)
-  joined.dispose()
+  const values = new Map<Tensor, number>()
+  for (const device of new Set(tensors.map((tensor) => tensor.device))) {
+    const own = tensors.filter((tensor) => tensor.device === device)
+    const joined = noGrad(() => stack(own, 0)) // [scalars]
+    const found = await joined.data()
+    for (const [index, tensor] of own.entries()) values.set(tensor, Number(found[index]))
+    joined.dispose()
+  }
   for (const tensor of tensors) tensor.dispose()
-  return values
+  return tensors.map((tensor) => values.get(tensor) as number)
 }
