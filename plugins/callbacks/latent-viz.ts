@@ -71,16 +71,19 @@ export class LatentViz implements Callback {
     const { optimizer } = this.optimizers[this.name]!
     scope(() => {
       // Numbers of its own: the run draws what it would draw without this callback.
-      const loss = this.#loss(queue.newest(queueLength), new Generator(run.globalStep))
+      const [attraction, repulsion] = this.#losses(queue.newest(queueLength), new Generator(run.globalStep))
+      const loss = attraction.add(repulsion)
       loss.backward()
       optimizer.step()
       optimizer.zeroGrad()
       run.log(`train/${this.name}_loss`, loss)
+      run.log(`train/${this.name}_attraction_loss`, attraction)
+      run.log(`train/${this.name}_repulsion_loss`, repulsion)
     })
   }
 
   /** Mean of −log q over neighbours and of −log(1 − q) over random pairs, q = s / (s + 1), s = 1 / (1 + distance²). */
-  #loss(rows: Tensor, generator: Generator): Tensor {
+  #losses(rows: Tensor, generator: Generator): [attraction: Tensor, repulsion: Tensor] {
     const { kNeighbors, nNegatives } = this.#options
     const count = rows.shape[0]!
     const near = noGrad(() => {
@@ -100,8 +103,8 @@ export class LatentViz implements Callback {
       kNeighbors * nNegatives,
     )
     // q = 1 / (2 + d²), so −log q = log(2 + d²) and −log(1 − q) = log(2 + d²) − log(1 + d²).
-    const attracted = attraction.add(2).log().mean()
-    return attracted.add(repulsion.add(2).log().sub(repulsion.add(1).log()).mean())
+    const repelled = repulsion.add(2).log().sub(repulsion.add(1).log())
+    return [attraction.add(2).log().mean(), repelled.mean()]
   }
 
   async onTrainEpochEnd(trainer: Trainer): Promise<void> {

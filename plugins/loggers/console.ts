@@ -49,7 +49,7 @@ export class ConsoleLogger implements Logger {
   /** Prints the means of an epoch and of a validation; single steps are in the bar. */
   logMetrics(metrics: Record<string, number>, { step, epoch }: { step: number; epoch: number }): void {
     const shown = Object.entries(metrics).filter(
-      ([name]) => !name.endsWith('_step') && !/^(hparams|untrained)\//.test(name),
+      ([name]) => !name.endsWith('_step') && !/^(hparams|untrained|queue|teacher_student)\//.test(name),
     )
     if (shown.length === 0) return
     this.print(

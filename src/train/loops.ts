@@ -45,6 +45,7 @@ export async function validateBatches(trainer: Trainer, batches: number): Promis
   trainer.stage = 'validate'
   module.eval()
   data.val?.load({ epoch: 0, batch: 0 })
+  for (const [key, queue] of trainer.queues) trainer.log(`queue/${key}_fill_pct`, (100 * queue.length) / queue.capacity)
   await callHook(callbacks, 'onValidationStart', trainer)
   let batchIdx = 0
   for await (const batch of data.val ?? []) {

@@ -172,7 +172,12 @@ test('pictures of patch tokens, of attention and a map of the embedding are PNG 
   }
   const places = await readNpz(join(folder, 'pictures', 'map', 'epoch_0001.npz'))
   expect(places.get('coordinates')?.shape).toEqual([12, 2])
-  expect(trainer.latest.get('train/map_loss')).toBeGreaterThan(0)
+  const [loss, attraction, repulsion] = ['loss', 'attraction_loss', 'repulsion_loss'].map(
+    (part) => trainer.latest.get(`train/map_${part}`) ?? NaN,
+  )
+  expect(attraction).toBeGreaterThan(0)
+  expect(loss).toBeCloseTo(attraction! + repulsion!, 5)
+  expect(trainer.latest.get('queue/embedding_fill_pct')).toBe(100)
   await expect(fit(smallVit(), [new AttentionVisualizer({ name: 'a', layer: 'backbone.norm' })])).rejects.toThrow(
     /LayerNorm/,
   )
