@@ -1,14 +1,19 @@
 /**
  * Compares this package with reference vectors: every case of a directory of safetensors files with an index.json.
  *
- * Usage: npm run golden -- DIR [--device cpu] [--groups ops,losses] [--only NAME] [--verbose]
+ * Usage: npm run golden -- DIR [--device cpu|gpu|gpu:1] [--groups ops,losses] [--only NAME] [--verbose]
+ *
+ * On a GPU every case runs in float32 (GPUs have no float64), with the tolerances of the files, which are those of float32;
+ * what it has no kernel for fails and is named.
  *
  * Prints a line a group, each failure with its largest error against its tolerance, the operations that do not exist
  * yet by name, and last `N passed, N failed, N skipped`. The exit status is 0 if nothing failed.
  */
 import { parseArgs } from 'node:util'
-import { runCases, type CaseResult } from './golden/run.js'
+import { hostGroups, runCases, type CaseResult } from './golden/run.js'
 import { readCases } from './golden/cases.js'
+import { describeDevice, openDevice } from '../src/train/device.js'
+import type { DeviceName } from '../src/tensor/index.js'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -22,7 +27,11 @@ const { values, positionals } = parseArgs({
 
 const [directory] = positionals
 if (directory === undefined || positionals.length > 1) fail('give one directory of cases: npm run golden -- DIR')
-if (values.device !== 'cpu') fail(`there is no device "${values.device}"; this build has: cpu`)
+const device = open(values.device)
+if (device !== 'cpu') {
+  console.log(`device ${describeDevice(device)}: everything in float32, with the tolerances of the files (float32's);`)
+  console.log(`${hostGroups.join(' and ')} run on the CPU whatever the device`)
+}
 
 const groups = values.groups?.split(',').map((group) => group.trim())
 const cases = readCases(directory, { groups, only: values.only })
@@ -33,7 +42,7 @@ for (const group of new Set(cases.map((entry) => entry.group))) {
   const own = cases.filter((entry) => entry.group === group)
   const start = performance.now()
   const results: CaseResult[] = []
-  for await (const result of runCases(directory, own)) {
+  for await (const result of runCases(directory, own, device)) {
     results.push(result)
     if (result.status === 'failed') console.log(`  FAILED ${group}/${result.name} (${result.op}): ${result.detail}`)
     else if (result.float32 !== undefined)
@@ -43,6 +52,8 @@ for (const group of new Set(cases.map((entry) => entry.group))) {
   const count = (status: CaseResult['status']) => results.filter((result) => result.status === status).length
   const [passed, failed, skipped] = [count('passed'), count('failed'), count('skipped')]
   const seconds = ((performance.now() - start) / 1000).toFixed(1)
+  const refused = new Set(results.flatMap(({ detail, status }) => (status === 'failed' ? refusal(detail) : [])))
+  if (refused.size > 0) console.log(`  ${group} fails without a kernel for the GPU: ${[...refused].sort().join(', ')}`)
   const missing = new Set(results.flatMap((result) => (result.status === 'skipped' ? [result.op] : [])))
   const names = missing.size > 0 ? `: ${[...missing].join(', ')}` : ''
   console.log(
@@ -54,6 +65,20 @@ for (const group of new Set(cases.map((entry) => entry.group))) {
 }
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
 process.exitCode = total.failed > 0 ? 1 : 0
+
+function open(name: string): DeviceName {
+  try {
+    return openDevice(name as DeviceName)
+  } catch (error) {
+    return fail((error as Error).message)
+  }
+}
+
+/** The operation that a GPU refused, from the error of a case. */
+function refusal(detail: string): string[] {
+  const found = /SptError: (\w+): (?:has no GPU path|runs on the CPU only)/.exec(detail)
+  return found?.[1] === undefined ? [] : [found[1]]
+}
 
 function fail(message: string): never {
   console.error(message)

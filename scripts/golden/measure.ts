@@ -43,7 +43,7 @@ export async function measure(
 }
 
 async function norms(tensors: Tensor[]): Promise<Float64Array> {
-  return numbers(tensors.map((value) => value.detach().to('float64').square().sum().sqrt()))
+  return numbers(tensors.map((value) => value.detach().to('cpu').to('float64').square().sum().sqrt()))
 }
 
 async function numbers(scalars: Tensor[]): Promise<Float64Array> {

@@ -1,5 +1,5 @@
 /** Runs cases: calls the operation, forms the vector-Jacobian products, compares. What to call stands in the tables. */
-import { scope, Tensor, tensor } from '../../src/tensor/index.js'
+import { type DeviceName, getDefaultDevice, scope, setDefaultDevice, Tensor, tensor } from '../../src/tensor/index.js'
 import { type Case, type CaseEntry, readCase } from './cases.js'
 import { compare, type Comparison } from './compare.js'
 import { losses } from './losses.js'
@@ -25,32 +25,46 @@ export interface CaseResult {
 
 const groups = { ops, losses, metrics, models, optim, schedulers, train: { ...train, ...trainMasked }, transforms }
 
-export async function* runCases(directory: string, entries: CaseEntry[]): AsyncGenerator<CaseResult> {
-  for (const entry of entries) yield await scope(() => runCase(readCase(directory, entry)))
+/** Images are decoded and augmented on the CPU, whatever device the batch goes to; schedules are plain numbers. */
+export const hostGroups: readonly string[] = ['schedulers', 'transforms']
+
+export async function* runCases(
+  directory: string,
+  entries: CaseEntry[],
+  device: DeviceName = 'cpu',
+): AsyncGenerator<CaseResult> {
+  for (const entry of entries) yield await scope(() => runCase(readCase(directory, entry), device))
 }
 
 /**
- * Runs one case in float32. Where outputs, stages and buffers of a network in training agree and only gradients do not, it
+ * Runs one case in float32 on a device. Where outputs, stages and buffers of a network in training agree and only gradients do not, it
  * runs again in float64: a ReLU whose input lies nearer to 0 than the rounding it carries is on the other side of its kink
  * in one float32 implementation or another, which moves single gradients by percents. Float64 tells that from a wrong
- * gradient; the result then says what float32 gave.
+ * gradient; the result then says what float32 gave. A GPU has no float64: there such a case stays failed.
  */
-export async function runCase(given: Case): Promise<CaseResult> {
-  const { worstOutput, ...result } = await scope(() => attempt(given, 'float32'))
+export async function runCase(given: Case, device: DeviceName = 'cpu'): Promise<CaseResult> {
+  const place = hostGroups.includes(given.group) ? 'cpu' : device
+  const { worstOutput, ...result } = await scope(() => attempt(given, 'float32', place))
   const training = given.group === 'models' && given.attrs.mode === 'train'
-  if (!training || result.status !== 'failed' || worstOutput > 1) return result
-  const { status, detail } = await scope(() => attempt(given, 'float64'))
+  if (!training || result.status !== 'failed' || worstOutput > 1 || place !== 'cpu') return result
+  const { status, detail } = await scope(() => attempt(given, 'float64', place))
   return status === 'passed' ? { ...result, status, detail, float32: result.detail } : result
 }
 
-/** Runs a case with its floating-point inputs in the type given. */
-async function attempt(given: Case, dtype: 'float32' | 'float64'): Promise<CaseResult & { worstOutput: number }> {
+/** Runs a case with its inputs on a device, floats in the type given. What it makes lies there, too. */
+async function attempt(
+  given: Case,
+  dtype: 'float32' | 'float64',
+  device: DeviceName,
+): Promise<CaseResult & { worstOutput: number }> {
   const { name, op } = given
   const handler = groups[given.group as keyof typeof groups]?.[op]
   if (!handler) return { name, op, status: 'skipped', detail: 'there is no such operation yet', worstOutput: Infinity }
+  const before = getDefaultDevice() as DeviceName
   try {
+    setDefaultDevice(device)
     const inputs = given.inputs.map((input) => {
-      const stored = tensorOf(given, input).detach()
+      const stored = tensorOf(given, input).detach().to(device)
       const value = stored.dtype === 'float32' ? stored.to(dtype) : stored
       if (given.grads.includes(`grad.${input}`)) value.requiresGrad = true
       return value
@@ -59,20 +73,24 @@ async function attempt(given: Case, dtype: 'float32' | 'float64'): Promise<CaseR
     const cotangents = new Map(
       given.outputs.flatMap((output): Array<[string, Tensor]> => {
         const cotangent = given.tensors.get(`cot.${output}`)
-        return cotangent ? [[output, cotangent]] : []
+        return cotangent ? [[output, cotangent.to(device)]] : []
       }),
     )
     const call = { ...given, inputs, named, outputNames: given.outputs, expected: given.tensors, cotangents }
     const produced = await handler(call)
-    const results = { ...nameOutputs(produced, given.outputs), ...gradients(given, produced, named) }
+    const results = { ...nameOutputs(produced, given.outputs), ...gradients(given, produced, named, cotangents) }
     return { name, op, ...(await judge(given, results)) }
   } catch (error) {
     if (error instanceof Missing) return { name, op, status: 'skipped', detail: error.message, worstOutput: Infinity }
     const text =
       error instanceof Error ? (error.stack ?? error.message).split('\n').slice(0, 4).join(' | ') : String(error)
     return { name, op, status: 'failed', detail: text, worstOutput: Infinity }
+  } finally {
+    setDefaultDevice(before)
   }
 }
+
+const host = { device: 'cpu' } as const
 
 type Values = Record<string, Tensor | Float64Array | number>
 
@@ -83,12 +101,17 @@ function nameOutputs(produced: unknown, names: string[]): Values {
 }
 
 /** d(Σ outputs · cotangents)/d(input), for each input that has a reference. */
-function gradients(given: Case, produced: unknown, named: Record<string, Tensor>): Values {
+function gradients(
+  given: Case,
+  produced: unknown,
+  named: Record<string, Tensor>,
+  cotangents: ReadonlyMap<string, Tensor>,
+): Values {
   const outputs = nameOutputs(produced, given.outputs)
   const wanted = given.grads.filter((grad) => !(grad in outputs))
   if (wanted.length === 0) return {}
   const terms = given.outputs.flatMap((output) => {
-    const cotangent = given.tensors.get(`cot.${output}`)
+    const cotangent = cotangents.get(output)
     const value = outputs[output]
     return cotangent && value instanceof Tensor ? [value.mul(cotangent).sum()] : []
   })
@@ -116,7 +139,7 @@ async function judge(
     if (value === undefined)
       return { status: 'failed', detail: `${tensorName} was not computed`, worstOutput: Infinity }
     const actual =
-      value instanceof Tensor ? value : tensor(value instanceof Float64Array ? value : Float64Array.of(value))
+      value instanceof Tensor ? value : tensor(value instanceof Float64Array ? value : Float64Array.of(value), host)
     const comparison = await compare(actual, tensorOf(given, tensorName), {
       atol: given.atols[tensorName] ?? given.atol,
       rtol: given.rtols[tensorName] ?? given.rtol,

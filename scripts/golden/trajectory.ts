@@ -118,7 +118,7 @@ function followStudents(state: ReadonlyMap<string, Tensor>): void {
 }
 
 async function norms(tensors: readonly Tensor[]): Promise<Float64Array> {
-  const values = tensors.map((value) => value.detach().to('float64').square().sum().sqrt().item())
+  const values = tensors.map((value) => value.detach().to('cpu').to('float64').square().sum().sqrt().item())
   return Float64Array.from(await Promise.all(values))
 }
 
