@@ -139,10 +139,14 @@ describe.skipIf(!there)('on a GPU', () => {
     expect(setDefaultDevice('gpu')).toBe('gpu:0')
     expect(getDefaultDevice()).toBe('gpu:0')
     manualSeed(3)
+    const uploaded = gpuStatistics('gpu').uploadedBytes
     const [first, second] = [rand([1000]), randn([1001])]
     expect([first.device, full([2], 1, { device: 'cpu' }).device]).toEqual(['gpu:0', 'cpu'])
     expect(await first.data()).toEqual(uniform)
-    expect(await second.data()).toEqual(normal)
+    // Through a logarithm and a cosine, whose last bits differ between processors.
+    const drawn = await second.data()
+    for (const [i, value] of normal.entries()) expect(Math.abs(Number(drawn[i]) - Number(value))).toBeLessThan(4e-6)
+    expect(gpuStatistics('gpu').uploadedBytes).toBe(uploaded)
   })
 
   test('modules move in place; a step of AdamW gives the weights of the CPU', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { main } from '../../src/cli/program.js'
 import {
+  gpuAdapters,
   mergeProfiles,
   profileReport,
   profileTable,
@@ -97,4 +98,34 @@ test('spt run --profile: every operation of a step is there, and together they a
   expect(update).toMatchObject({ phase: 'update', calls: 7 })
   const table = printed.find((line) => line.startsWith('profile of 7 steps')) ?? ''
   for (const { name } of report.rows) expect(table).toContain(`\n${name} `)
+})
+
+const there = gpuAdapters().length > 0
+if (!there) console.warn('SKIPPED: no GPU adapter (Debian: mesa-vulkan-drivers has one that runs on the CPU)')
+
+test.skipIf(!there)('spt run --profile on a GPU: counts, bytes and the kernels of each operation, a step', async () => {
+  const config = join(folder, 'gpu.yaml')
+  const tiny = await readFile(join(fixtures, 'runs', 'tiny.yaml'), 'utf8')
+  await writeFile(
+    config,
+    tiny.replaceAll('../', `${fixtures}/`).replace('seed: 3', `seed: 3\ncache_dir: ${folder}/gpu`),
+  )
+  printed.length = 0
+  expect(await main(['run', config, '--profile', 'logger=csv', 'device=gpu'])).toBe(0)
+  const directory = printed.map((line) => /^run: (.*)$/m.exec(line)?.[1]).find((path) => path !== undefined)
+  const { steps, gpu } = JSON.parse(await readFile(join(directory ?? '', 'profile.json'), 'utf8')) as ProfileReport
+  expect(steps).toBe(7)
+  expect(gpu?.device).toBe('gpu:0')
+  // Everything that was started is in the table, with a time.
+  expect(gpu?.kernels.reduce((sum, { dispatches }) => sum + dispatches, 0)).toBe(gpu?.dispatches)
+  expect(gpu?.kernels.every(({ seconds }) => seconds >= 0)).toBe(true)
+  expect(gpu?.kernels.map(({ name }) => name)).toEqual(expect.arrayContaining(['linear', 'sgdStep']))
+  expect(gpu?.kernels.find(({ name }) => name === 'sgdStep')?.dispatches).toBeGreaterThanOrEqual(7)
+  expect(gpu!.readBytes).toBeGreaterThan(gpu!.uploadedBytes)
+  // The second step has momentum, which is another kernel than that of the first.
+  expect(gpu!.pipelines).toBe(1)
+  const table = printed.find((line) => line.startsWith('profile of 7 steps')) ?? ''
+  expect(table).toMatch(/gpu:0, a step: [\d.]+ dispatches, [\d.]+ submissions, 0\.1 pipelines compiled/)
+  expect(table).toMatch(/kernels read [\d.]+ MiB and write [\d.]+ MiB; [\d.]+ MiB go there, [\d.]+ MiB come back/)
+  expect(table).toMatch(/\nlinear +[\d.]+ +[\d.]+ +[\d.]+ %/)
 })

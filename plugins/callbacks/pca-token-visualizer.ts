@@ -65,6 +65,7 @@ async function principalColours(patches: Tensor): Promise<{ images: number; patc
   const components = noGrad(() => {
     const rows = patches
       .detach()
+      .to('cpu')
       .to('float64')
       .reshape([images * count, dim])
       .normalize(2, 1)

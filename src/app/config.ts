@@ -14,6 +14,9 @@ import type { Definition, Kind } from '../plugin/define.js'
 import { isPath } from '../plugin/load.js'
 import { loadRegistry, type Registry } from '../plugin/registry.js'
 
+/** What `device` and SPT_DEVICE may be. */
+export const deviceName = /^(auto|cpu|gpu(:.+)?)$/
+
 const loader = z.object({
   dataset: reference('dataset').optional().describe('images to read; default: data.dataset'),
   transform: references('transform').optional().describe('what is done to each image; default: data.transform'),
@@ -133,7 +136,7 @@ export const schema = z.object({
   ckptPath: z.string().optional().describe('a checkpoint whose weights and state this run starts from'),
   device: z
     .string()
-    .regex(/^(auto|cpu|gpu(:.+)?)$/, 'is auto, cpu, gpu, gpu:1 (a number) or gpu:name')
+    .regex(deviceName, 'is auto, cpu, gpu, gpu:1 (a number) or gpu:name')
     .default('auto')
     .describe(
       'what computes: cpu, gpu, gpu:1 or gpu:<part of a name>; auto: the environment variable SPT_DEVICE, else cpu',

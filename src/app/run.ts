@@ -16,7 +16,7 @@ import {
   type DataLoaderOptions,
   type Dataset,
 } from '../data/index.js'
-import { SptError, dataMoved, errorCode, pluginBuildFailed, unsupported } from '../errors.js'
+import { argumentInvalid, SptError, dataMoved, errorCode, pluginBuildFailed, unsupported } from '../errors.js'
 import { type DeviceName, setNumThreads, manualSeed } from '../tensor/index.js'
 import type { Callback, Logger, Services } from '../plugin/contracts.js'
 import type { BuildContexts, Built, Definition, Kind } from '../plugin/define.js'
@@ -35,7 +35,15 @@ import { limitBatches, resolveOptions } from '../train/trainer-options.js'
 import { Container, token } from './container.js'
 import { methodModule } from './method-module.js'
 import { checkViews } from './views.js'
-import { hasModules, loadConfig, schema, type LoadedConfig, type RunConfig, type SingleOptim } from './config.js'
+import {
+  deviceName,
+  hasModules,
+  loadConfig,
+  schema,
+  type LoadedConfig,
+  type RunConfig,
+  type SingleOptim,
+} from './config.js'
 
 export interface RunOptions {
   /** Prints where the time of training steps goes, by operation, and writes it to the run's profile.json. */
@@ -171,9 +179,12 @@ export function runContainer({ config, folder }: LoadedConfig, directory: RunDir
     })
 }
 
-/** What the configuration says; where it leaves that open, SPT_DEVICE. */
+/** What the configuration says; where it leaves that open, SPT_DEVICE. @throws ERR_ARGUMENT when that is no device. */
 function deviceOf({ device }: RunConfig): DeviceName | 'auto' {
-  return (device === 'auto' ? process.env['SPT_DEVICE'] || 'auto' : device) as DeviceName | 'auto'
+  const wanted = device === 'auto' ? process.env['SPT_DEVICE'] || 'auto' : device
+  if (!deviceName.test(wanted))
+    throw argumentInvalid('SPT_DEVICE', 'auto, cpu, gpu, gpu:1 (a number) or gpu:name', wanted)
+  return wanted as DeviceName | 'auto'
 }
 
 async function prepare(run: Container, ckptPath: string | undefined): Promise<Manager> {

@@ -55,9 +55,13 @@ function describe(found: Findings): string {
       `${name}: ${instructionSet}${others.length === 0 ? '' : ` (also ${others.join(', ')})`}, ${threads} threads`,
     ]
   })
-  const gpus = found.gpus.map(({ device, name, backend, kind, driver }) => {
+  const gpus = found.gpus.flatMap((gpu) => {
+    const { device, name, backend, kind, driver } = gpu
     const note = kind === 'software' ? ': for tests, slower than cpu' : ''
-    return ['device', `${device}: ${name}, ${backend}, ${kind}${note}${driver === '' ? '' : ` (${driver})`}`]
+    return [
+      ['device', `${device}: ${name}, ${backend}, ${kind}${note}${driver === '' ? '' : ` (${driver})`}`],
+      ['', `  ${limitsOf(gpu)}`],
+    ]
   })
   if (gpus.length === 0)
     gpus.push(['gpu', 'none: no Vulkan, Metal or DX12 driver offers one (in containers: NVIDIA_DRIVER_CAPABILITIES)'])
@@ -76,6 +80,20 @@ function describe(found: Findings): string {
   ]
   return rows.map(([name = '', value = '']) => `${name.padEnd(20)}${value}`).join('\n')
 }
+
+/** What an adapter allows, and which of the features it has that are used where they are. */
+function limitsOf({ bufferBytes, bindingBytes, bindings, workgroupBytes, features }: GpuAdapter): string {
+  const has = features.length === 0 ? 'neither f16, subgroups nor timestamps' : features.join(', ')
+  const [buffer, binding, workgroup] = [bufferBytes, bindingBytes, workgroupBytes].map(size)
+  return `${buffer} a tensor, ${binding} and ${bindings} tensors a kernel, ${workgroup} a workgroup; has ${has}`
+}
+
+const size = (bytes: number): string =>
+  bytes >= 2 ** 30
+    ? `${+(bytes / 2 ** 30).toFixed(1)} GiB`
+    : bytes >= 2 ** 20
+      ? `${+(bytes / 2 ** 20).toFixed(1)} MiB`
+      : `${bytes / 1024} KiB`
 
 /** Node keeps what `require` has loaded under its path; the generated loader does not tell which file it took. */
 function bindingPath(): string {

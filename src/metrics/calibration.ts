@@ -64,15 +64,17 @@ abstract class CalibrationError extends Metric<number> {
   }
 
   /** Rows, confidence and right rows of each bin: one sum [bins + 1] each, whatever the number of batches. */
-  protected bin(confidence: Tensor, right: Tensor, counts: Tensor): Record<string, Tensor> {
+  protected bin(...given: readonly [confidence: Tensor, right: Tensor, counts: Tensor]): Record<string, Tensor> {
     const bins = this.options.nBins + 1
-    const edges = linspace(0, 1, bins, { dtype: confidence.dtype === 'float64' ? 'float64' : 'float32' })
+    const [confidence, right, counts] = given.map((values) => values.to('cpu')) as [Tensor, Tensor, Tensor]
+    const dtype = confidence.dtype === 'float64' ? 'float64' : 'float32'
+    const edges = linspace(0, 1, bins, { dtype, device: 'cpu' })
     const reached = confidence.unsqueeze(1).ge(edges).to('int64').sum(1) // edges at or below
     const index = reached.sub(1).mul(reached.gt(0).to('int64')) // NaN reaches none: bin 0, whose sum it makes NaN
     const weights = { rows: counts, confidence, right }
     const sum = (values: Tensor): Tensor => {
       const kept = values.to('float64').mul(counts.to('float64'))
-      return zeros([bins], { dtype: 'float64' }).scatterAdd(0, index, kept)
+      return zeros([bins], { dtype: 'float64', device: 'cpu' }).scatterAdd(0, index, kept)
     }
     return Object.fromEntries(Object.entries(weights).map(([name, values]) => [name, sum(values)]))
   }

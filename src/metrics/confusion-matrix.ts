@@ -84,7 +84,7 @@ function counted({ predicted, target, counts, classes }: ReturnType<typeof class
 
 function normalized(counts: Tensor, normalize: Normalize | null | undefined): Tensor {
   if (normalize === undefined || normalize === null || normalize === 'none') return counts
-  const exact = counts.to('float64')
+  const exact = counts.to('cpu').to('float64')
   const sums = normalize === 'all' ? exact.sum() : exact.sum(normalize === 'true' ? 1 : 0, true)
   return exact.div(sums.clamp(1)).to('float32')
 }

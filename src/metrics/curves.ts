@@ -120,7 +120,7 @@ abstract class BinaryCurve extends Metric<number> {
     const { name } = this.constructor
     this.append(() => {
       const { target: numbers, counts } = countedRows(target, this.options.ignoreIndex)
-      const scores = sameRows(name, preds, target).to('float64').unsqueeze(1)
+      const scores = sameRows(name, preds, target).to('cpu').to('float64').unsqueeze(1)
       return counted(name, scores, numbers, counts, 2, (logits) => logits.sigmoid())
     })
   }
@@ -148,10 +148,11 @@ function counted(
   classes: number,
   activation: (logits: Tensor) => Tensor,
 ): { scores: Tensor; target: Tensor } {
-  bincount(name, 'targets', target, counts, classes) // looks whether all are below the number of classes
-  const rows = counts.nonzero().flatten()
-  const kept = scores.to('float64').indexSelect(0, rows)
-  return { scores: probabilities(kept, activation), target: target.indexSelect(0, rows) }
+  const [labels, taken] = [target.to('cpu'), counts.to('cpu')]
+  bincount(name, 'targets', labels, taken, classes) // looks whether all are below the number of classes
+  const rows = taken.nonzero().flatten()
+  const kept = scores.to('cpu').to('float64').indexSelect(0, rows)
+  return { scores: probabilities(kept, activation), target: labels.indexSelect(0, rows) }
 }
 
 /** Right and wrong rows at or above each distinct score, from the highest score down. */

@@ -45,7 +45,7 @@ export async function lidar(embedding: Tensor, options: LidarOptions = {}): Prom
     throw new SptError('ERR_DATA', `lidar: ${rows} rows are ${classes} classes of ${size} rows; there must be two`)
   }
   // A matrix that is not finite has no decomposition.
-  const finite = Number.isFinite(await embedding.detach().to('float64').sum().item())
+  const finite = Number.isFinite(await embedding.detach().to('cpu').to('float64').sum().item())
   if (!finite) return { lidar: NaN, entropy: NaN, topEigenvalue: NaN, conditionNumber: NaN }
   const values = await eigenvalues(embedding, classes, size, delta)
   const shares = values.map((value) => value + epsilon)
@@ -69,13 +69,14 @@ function eigenvalues(embedding: Tensor, classes: number, size: number, delta: nu
       const dim = embedding.shape[1] ?? 0
       const rows = embedding
         .detach()
+        .to('cpu')
         .to('float64')
         .narrow(0, 0, classes * size)
       const groups = rows.reshape([classes, size, dim])
       const means = groups.mean(1, true) // [classes, 1, dim]
       const around = groups.sub(means).reshape([classes * size, dim])
       const apart = means.sub(means.mean(0, true)).reshape([classes, dim])
-      const identity = eye(dim, dim, { dtype: 'float64' })
+      const identity = eye(dim, dim, { dtype: 'float64', device: 'cpu' })
       const within = around
         .t()
         .matmul(around)

@@ -35,7 +35,7 @@ function singularValues(name: string, embedding: Tensor): Promise<Float64Array> 
   }
   return scope(async () => {
     const values = noGrad(() => {
-      const wide = embedding.detach().to('float64')
+      const wide = embedding.detach().to('cpu').to('float64')
       const gram = rows < dim ? wide.matmul(wide.t()) : wide.t().matmul(wide)
       return gram.svdvals().sqrt()
     })

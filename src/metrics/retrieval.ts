@@ -92,9 +92,9 @@ abstract class RetrievalMetric extends Metric<number> {
       )
     }
     this.append(() => ({
-      scores: preds.detach().flatten().to('float64'),
-      relevant: target.flatten().to('float64'),
-      queries: indexes.flatten().to('int64'),
+      scores: preds.detach().flatten().to('cpu').to('float64'),
+      relevant: target.flatten().to('cpu').to('float64'),
+      queries: indexes.flatten().to('cpu').to('int64'),
     }))
   }
 

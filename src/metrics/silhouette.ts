@@ -57,8 +57,8 @@ function summedDistances(
 ): Promise<Float64Array> {
   return scope(async () => {
     const sums = noGrad(() => {
-      const all = embedding.detach().to('float64')
-      const members = tensor(BigInt64Array.from(own, BigInt)).oneHot(clusters).to('float64') // [rows, clusters]
+      const all = embedding.detach().to('cpu').to('float64')
+      const members = tensor(BigInt64Array.from(own, BigInt), { device: 'cpu' }).oneHot(clusters).to('float64') // [rows, clusters]
       const some = all.narrow(0, start, Math.min(block, own.length - start))
       return pairwiseDistance(some, all, distance).matmul(members)
     })

@@ -20,7 +20,7 @@ export function embeddingSpread(embedding: Tensor): Promise<number> {
   }
   return scope(() =>
     noGrad(() => {
-      const unit = embedding.detach().to('float64').normalize(2, 1)
+      const unit = embedding.detach().to('cpu').to('float64').normalize(2, 1)
       return unit.std(0).mean().mul(Math.sqrt(dim)).item()
     }),
   )

@@ -31,7 +31,7 @@ export interface Cost {
 export abstract class Module<Output = Tensor> {
   /** Whether layers such as dropout and batch norm behave as in training. */
   training = true
-  readonly #buffers = new Map<string, { persistent: boolean }>()
+  readonly #buffers = new Map<string, { persistent: boolean; host: boolean }>()
   readonly #hooks = new Set<ForwardHook<unknown>>()
 
   abstract forward(input: Tensor, ...more: unknown[]): Output
@@ -39,9 +39,12 @@ export abstract class Module<Output = Tensor> {
   /** Arithmetic of this module's own forward, without that of its children; `summary` adds them up. None where left out. */
   cost?(inputs: readonly unknown[], output: Output): Cost
 
-  /** Makes a tensor of this module that is saved but not trained, such as a running mean. */
-  registerBuffer(field: string, tensor: Tensor, { persistent = true } = {}): Tensor {
-    this.#buffers.set(field, { persistent })
+  /**
+   * Makes a tensor of this module that is saved but not trained, such as a running mean. With `host` it stays on the CPU
+   * wherever the module goes: a number that code looks at in each step, for which a GPU would have to be waited for.
+   */
+  registerBuffer(field: string, tensor: Tensor, { persistent = true, host = false } = {}): Tensor {
+    this.#buffers.set(field, { persistent, host })
     return tensor.keep()
   }
 
@@ -155,8 +158,14 @@ export abstract class Module<Output = Tensor> {
   }
 
   #moveTo(device: DeviceName): this {
-    for (const tensor of [...this.parameters(), ...this.buffers()]) tensor.moveTo_(device)
+    const staying = new Set(this.modules().flatMap((module) => module.#hostBuffers()))
+    for (const tensor of [...this.parameters(), ...this.buffers()]) if (!staying.has(tensor)) tensor.moveTo_(device)
     return this
+  }
+
+  #hostBuffers(): unknown[] {
+    const fields = this as unknown as Record<string, unknown>
+    return [...this.#buffers].flatMap(([field, { host }]) => (host ? [fields[field]] : []))
   }
 
   zeroGrad(): void {

@@ -18,6 +18,7 @@ export {
   getNumThreads,
   gpuAdapters,
   gpuStatistics,
+  type GpuStatistics,
   gradientNorm,
   haveGradients,
   larsStep,

@@ -30,7 +30,8 @@ const plain: ThisType<Tensor> & Record<string, unknown> = {
   },
 
   fill_(value: number): Tensor {
-    noGrad(() => this.copy_(full([], value, this.dtype)))
+    // A number on its way to a GPU is part of the commands; one on its way back would be waited for.
+    noGrad(() => this.copy_(full([], value, this.dtype, 'cpu')))
     return this
   },
 

@@ -29,7 +29,7 @@ export class TeacherStudentWrapper<Output = Tensor> extends Module<Output> {
   readonly teacher: Module<Output>
   readonly baseEmaCoefficient: Tensor
   readonly finalEmaCoefficient: Tensor
-  /** The coefficient in effect; float32 of no axes. */
+  /** The coefficient in effect; float32 of no axes, on the CPU: updating the teacher waits for no GPU. */
   readonly emaCoefficient: Tensor
 
   constructor(student: Module<Output>, options: TeacherStudentOptions = {}) {
@@ -40,9 +40,11 @@ export class TeacherStudentWrapper<Output = Tensor> extends Module<Output> {
     }
     this.student = student
     this.teacher = base === 0 && final === 0 ? student : (new Shadow(student) as Module<Output>)
-    this.baseEmaCoefficient = this.registerBuffer('baseEmaCoefficient', full([], base))
-    this.finalEmaCoefficient = this.registerBuffer('finalEmaCoefficient', full([], final))
-    this.emaCoefficient = this.registerBuffer('emaCoefficient', full([], base))
+    const number = (field: string, value: number) =>
+      this.registerBuffer(field, full([], value, { device: 'cpu' }), { host: true })
+    this.baseEmaCoefficient = number('baseEmaCoefficient', base)
+    this.finalEmaCoefficient = number('finalEmaCoefficient', final)
+    this.emaCoefficient = number('emaCoefficient', base)
   }
 
   /** The teacher, as it is used for evaluation. */

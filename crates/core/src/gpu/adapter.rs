@@ -1,6 +1,6 @@
 //! Which GPUs there are, and which one a name means. Hardware comes before software; nothing here reads the environment.
 
-use super::context::Gpu;
+use super::context::{Gpu, GpuLimits};
 use crate::bail;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -19,6 +19,9 @@ pub struct AdapterDescription {
     pub driver: String,
     /// Runs on the CPU: for tests, never taken unless asked for.
     pub software: bool,
+    pub limits: GpuLimits,
+    /// Of those that are used where they are there: f16, subgroups, timestamps.
+    pub features: Vec<&'static str>,
 }
 
 /// The drivers are asked once a process.
@@ -48,10 +51,17 @@ fn rank(kind: wgpu::DeviceType) -> usize {
 
 /// Every adapter of this machine, hardware first.
 pub fn adapters() -> Vec<AdapterDescription> {
-    all().iter().enumerate().map(|(index, adapter)| describe(index, &adapter.get_info())).collect()
+    all().iter().enumerate().map(|(index, adapter)| describe(index, adapter)).collect()
 }
 
-fn describe(index: usize, info: &wgpu::AdapterInfo) -> AdapterDescription {
+fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterDescription {
+    let info = adapter.get_info();
+    let known = [
+        ("f16", wgpu::Features::SHADER_F16),
+        ("subgroups", wgpu::Features::SUBGROUP),
+        ("timestamps", wgpu::Features::TIMESTAMP_QUERY),
+    ];
+    let features = adapter.features();
     let kind = ["discrete", "integrated", "virtual", "other", "software"][rank(info.device_type)];
     AdapterDescription {
         index,
@@ -60,6 +70,8 @@ fn describe(index: usize, info: &wgpu::AdapterInfo) -> AdapterDescription {
         kind: kind.to_string(),
         driver: [&info.driver[..], &info.driver_info[..]].join(" ").trim().to_string(),
         software: info.device_type == wgpu::DeviceType::Cpu,
+        limits: GpuLimits::of(&adapter.limits()),
+        features: known.iter().filter(|(_, flag)| features.contains(*flag)).map(|(name, _)| *name).collect(),
     }
 }
 
@@ -78,6 +90,12 @@ pub fn open(selector: Option<&str>) -> Result<Arc<Gpu>> {
     Ok(gpu)
 }
 
+/// A device of its own for an adapter, not shared with anybody.
+#[cfg(test)]
+pub(super) fn open_alone(index: usize) -> Result<Gpu> {
+    Gpu::new(&all()[index], adapters()[index].clone())
+}
+
 fn choose<'a>(adapters: &'a [AdapterDescription], selector: Option<&str>) -> Result<&'a AdapterDescription> {
     let names = || {
         let names: Vec<String> = adapters.iter().map(|a| format!("gpu:{} {} ({})", a.index, a.name, a.kind)).collect();
@@ -87,7 +105,7 @@ fn choose<'a>(adapters: &'a [AdapterDescription], selector: Option<&str>) -> Res
         bail!(
             Device,
             "no GPU: no Vulkan, Metal or DX12 driver offers an adapter. On Linux a GPU needs its Vulkan driver \
-             (in containers also NVIDIA_DRIVER_CAPABILITIES=graphics,compute)"
+             (in containers also NVIDIA_DRIVER_CAPABILITIES=graphics,compute); device cpu needs none"
         )
     };
     let Some(selector) = selector else { return Ok(first) };
@@ -119,7 +137,8 @@ mod choice {
     fn adapter(index: usize, name: &str, software: bool) -> AdapterDescription {
         let kind = if software { "software" } else { "discrete" }.to_string();
         let [name, backend, driver] = [name, "vulkan", ""].map(String::from);
-        AdapterDescription { index, name, backend, kind, driver, software }
+        let limits = GpuLimits::of(&wgpu::Limits::default());
+        AdapterDescription { index, name, backend, kind, driver, software, limits, features: Vec::new() }
     }
 
     #[test]

@@ -42,6 +42,24 @@ pub struct GpuLimits {
     pub invocations: u32,
 }
 
+impl GpuLimits {
+    pub(super) fn of(limits: &wgpu::Limits) -> GpuLimits {
+        GpuLimits {
+            buffer: limits.max_buffer_size,
+            binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+            binding_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
+            bindings: limits.max_storage_buffers_per_shader_stage,
+            workgroups: limits.max_compute_workgroups_per_dimension,
+            workgroup_memory: limits.max_compute_workgroup_storage_size,
+            invocations: limits.max_compute_invocations_per_workgroup,
+        }
+    }
+}
+
+/// What somebody does about a lost device.
+const LOST: &str = "What was on it is gone: go on from the last checkpoint (spt run --resume). If it happens again, the system's \
+                    log says why the driver was reset (on Linux dmesg); a smaller batch makes kernels shorter";
+
 /// What wgpu reports outside of calls.
 #[derive(Default)]
 struct Troubles {
@@ -66,6 +84,8 @@ pub(super) struct Counters {
     pub downloaded: AtomicU64,
     pub copied: AtomicU64,
     pub cpu_operations: AtomicU64,
+    pub read: AtomicU64,
+    pub written: AtomicU64,
 }
 
 /// Memory now, and work since the device was opened.
@@ -83,6 +103,9 @@ pub struct GpuStatistics {
     pub downloaded_bytes: u64,
     /// Operations that ran on the CPU, their tensors taken there and back.
     pub cpu_operations: u64,
+    /// Bytes that kernels and copies could read, and write: of what is bound, each once a dispatch.
+    pub read_bytes: u64,
+    pub written_bytes: u64,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -114,15 +137,7 @@ impl Gpu {
             heard.lost.store(true, Relaxed);
             heard.add(format!("the device was lost ({reason:?}): {text}"));
         });
-        let limits = GpuLimits {
-            buffer: limits.max_buffer_size,
-            binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
-            binding_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(16),
-            bindings: limits.max_storage_buffers_per_shader_stage,
-            workgroups: limits.max_compute_workgroups_per_dimension,
-            workgroup_memory: limits.max_compute_workgroup_storage_size,
-            invocations: limits.max_compute_invocations_per_workgroup,
-        };
+        let limits = GpuLimits::of(&limits);
         Ok(Gpu {
             recorder: Mutex::new(Recorder::new(&device)),
             pool: Mutex::new(Pool::default()),
@@ -159,7 +174,7 @@ impl Gpu {
         let mut texts = lock(&self.troubles.texts);
         // A lost device stays lost; any other trouble is told once.
         self.troubles.any.store(lost, Relaxed);
-        let text = if lost { texts.join("; ") } else { std::mem::take(&mut *texts).join("; ") };
+        let text = if lost { format!("{}. {LOST}", texts.join("; ")) } else { std::mem::take(&mut *texts).join("; ") };
         bail!(Device, "{what} on {} ({}): {text}", self.name(), self.description.name)
     }
 
@@ -177,6 +192,8 @@ impl Gpu {
             uploaded_bytes: count(&self.counters.uploaded),
             downloaded_bytes: count(&self.counters.downloaded),
             cpu_operations: count(&self.counters.cpu_operations),
+            read_bytes: count(&self.counters.read) + count(&self.counters.copied),
+            written_bytes: count(&self.counters.written) + count(&self.counters.copied),
         }
     }
 

@@ -10,10 +10,12 @@ mod memory;
 mod pipeline;
 mod queue;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod timing;
 
 pub use adapter::{AdapterDescription, adapters, open};
 pub use context::{Gpu, GpuLimits, GpuStatistics};
 pub use memory::{GpuBuffer, Reading};
-pub use pipeline::{PRELUDE, Source};
+pub use pipeline::{BINDINGS, PRELUDE, Source};
 pub use queue::{Binding, Dispatch, PARAMETERS};
+pub use timing::KernelTime;

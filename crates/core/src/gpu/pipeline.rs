@@ -9,6 +9,9 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Names that every kernel has: its parameters, tests for NaN, 64-bit integers and bytes.
 pub const PRELUDE: &str = include_str!("prelude.wgsl");
 
+/// Buffers a kernel at most, if the adapter allows as many.
+pub const BINDINGS: usize = 64;
+
 /// A kernel's WGSL (with an entry point `main`) and what distinguishes it: equal keys mean equal texts.
 pub struct Source<'a> {
     pub key: &'a str,
@@ -17,8 +20,8 @@ pub struct Source<'a> {
 
 #[derive(Default)]
 pub(super) struct Pipelines {
-    compiled: HashMap<(String, u32), Arc<Pipeline>>,
-    layouts: HashMap<u32, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>,
+    compiled: HashMap<(String, u128), Arc<Pipeline>>,
+    layouts: HashMap<u128, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>,
 }
 
 pub(super) struct Pipeline {
@@ -28,7 +31,7 @@ pub(super) struct Pipeline {
 
 impl Gpu {
     /// `access`: two bits a binding, from the lowest on: 1 read, 2 written.
-    pub(super) fn pipeline(&self, source: &Source, access: u32) -> Result<Arc<Pipeline>> {
+    pub(super) fn pipeline(&self, source: &Source, access: u128) -> Result<Arc<Pipeline>> {
         let mut pipelines = lock(&self.pipelines);
         let key = (source.key.to_string(), access);
         if let Some(found) = pipelines.compiled.get(&key) {
@@ -62,7 +65,7 @@ impl Gpu {
 }
 
 /// Binding 0 holds the parameters; bindings from 1 on are buffers.
-fn layout(device: &wgpu::Device, access: u32) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
+fn layout(device: &wgpu::Device, access: u128) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
     let entry = |binding: u32, ty: wgpu::BufferBindingType, has_dynamic_offset: bool| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
@@ -70,7 +73,7 @@ fn layout(device: &wgpu::Device, access: u32) -> (wgpu::BindGroupLayout, wgpu::P
         count: None,
     };
     let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
-    for binding in 0..16 {
+    for binding in 0..BINDINGS as u32 {
         match (access >> (2 * binding)) & 3 {
             0 => break,
             kind => {

@@ -2,7 +2,8 @@
 
 use super::context::{Gpu, lock};
 use super::memory::GpuBuffer;
-use super::pipeline::{Pipeline, Source};
+use super::pipeline::{BINDINGS, Pipeline, Source};
+use super::timing::Timing;
 use crate::ensure;
 use crate::error::{Error, Result};
 use std::collections::VecDeque;
@@ -14,7 +15,7 @@ pub const PARAMETERS: usize = 64;
 /// Bytes of a dispatch's parameters: the alignment that every driver takes.
 const SLOT: usize = 256;
 /// Dispatches a submission, at most.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 /// Bytes of parameters and small uploads a submission.
 const CONSTANTS: usize = 1 << 20;
 /// Larger uploads get a buffer of their own.
@@ -57,6 +58,8 @@ pub(super) struct Recorder {
     constant_buffer: wgpu::Buffer,
     staged: u64,
     under_way: VecDeque<wgpu::SubmissionIndex>,
+    /// While kernels are timed.
+    pub timing: Option<Timing>,
 }
 
 impl Recorder {
@@ -76,6 +79,7 @@ impl Recorder {
             constant_buffer,
             staged: 0,
             under_way: VecDeque::new(),
+            timing: None,
         }
     }
 
@@ -130,9 +134,14 @@ impl Recorder {
             layout: &pipeline.layout,
             entries: &entries,
         });
-        if self.pass.is_none() {
-            let pass = self.encoder(gpu).begin_compute_pass(&Default::default()).forget_lifetime();
-            self.pass = Some(pass);
+        if let Some(mut timing) = self.timing.take() {
+            self.pass = None;
+            let timestamp_writes = Some(timing.next(dispatch.what));
+            let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+            self.pass = Some(self.encoder(gpu).begin_compute_pass(&descriptor).forget_lifetime());
+            self.timing = Some(timing);
+        } else if self.pass.is_none() {
+            self.pass = Some(self.encoder(gpu).begin_compute_pass(&Default::default()).forget_lifetime());
         }
         let pass = self.pass.as_mut().expect("opened above");
         pass.set_pipeline(&pipeline.raw);
@@ -141,6 +150,10 @@ impl Recorder {
         pass.dispatch_workgroups(x, y, z);
         self.dispatches += 1;
         gpu.counters.dispatches.fetch_add(1, Relaxed);
+        for binding in dispatch.bindings {
+            let counter = if binding.written { &gpu.counters.written } else { &gpu.counters.read };
+            counter.fetch_add(binding.size, Relaxed);
+        }
         Ok(())
     }
 
@@ -176,7 +189,10 @@ impl Recorder {
     /// Submits what was recorded.
     pub fn flush(&mut self, gpu: &Gpu) -> Result<()> {
         self.pass = None;
-        let Some(encoder) = self.encoder.take() else { return Ok(()) };
+        let Some(mut encoder) = self.encoder.take() else { return Ok(()) };
+        if let Some(timing) = &mut self.timing {
+            timing.finish(&gpu.device, &mut encoder);
+        }
         // Written at once before this submission, and after the previous one.
         gpu.queue.write_buffer(&self.constant_buffer, 0, &self.constants);
         self.constants.clear();
@@ -199,7 +215,7 @@ impl Gpu {
     pub fn dispatch(&self, dispatch: &Dispatch) -> Result<()> {
         let Dispatch { what, bindings, parameters, workgroups, .. } = dispatch;
         ensure!(
-            bindings.len() + usize::from(dispatch.faults) <= self.limits.bindings as usize
+            bindings.len() + usize::from(dispatch.faults) <= (self.limits.bindings as usize).min(BINDINGS)
                 && parameters.len() <= PARAMETERS,
             Internal,
             "{what}: {} buffers and {} parameters; {} allows {} and {PARAMETERS}",
@@ -229,7 +245,7 @@ impl Gpu {
         if workgroups.contains(&0) {
             return Ok(());
         }
-        let faults = if dispatch.faults { 2 } else { 0 };
+        let faults = if dispatch.faults { 2u128 } else { 0 };
         let access = bindings.iter().rev().fold(faults, |bits, b| (bits << 2) | if b.written { 2 } else { 1 });
         let pipeline: Arc<Pipeline> = self.pipeline(&dispatch.source, access)?;
         lock(&self.recorder).dispatch(self, &pipeline, dispatch)?;

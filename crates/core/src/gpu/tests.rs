@@ -65,3 +65,82 @@ fn an_invalid_kernel_is_an_error_that_names_it() {
     assert!(error.message().contains("kernel broken"), "{error}");
     assert!(gpu.upload(&[1, 2, 3, 4], "test").is_ok());
 }
+
+#[test]
+fn a_lost_device_is_an_error_that_says_what_to_do_and_is_opened_anew() {
+    if device().is_none() {
+        return;
+    }
+    // A device of its own: the others' tests go on.
+    let gpu = std::sync::Arc::new(adapter::open_alone(0).unwrap());
+    let buffer = gpu.upload(&[1, 2, 3, 4], "test").unwrap();
+    gpu.device.destroy();
+    gpu.device.poll(wgpu::PollType::Poll).ok();
+    let error = gpu.read(&buffer, 0, 4, "matmul").and_then(|reading| reading.wait(|b| b.to_vec())).unwrap_err();
+    assert_eq!(error.code(), "ERR_DEVICE");
+    for part in ["matmul", "gpu:0", "lost", "--resume"] {
+        assert!(error.message().contains(part), "{part}: {error}");
+    }
+    assert!(gpu.is_lost());
+    // It stays an error, and another device works.
+    assert!(gpu.upload(&[1, 2, 3, 4], "test").is_err());
+    assert!(open(None).unwrap().upload(&[1, 2, 3, 4], "test").is_ok());
+}
+
+#[test]
+fn a_kernel_that_sees_too_much_of_a_tensor_is_refused_with_the_numbers() {
+    let Some(gpu) = device() else { return };
+    let buffer = gpu.allocate(4, "test").unwrap();
+    let size = gpu.limits().binding + 16;
+    let binding = Binding { buffer: &buffer, offset: 0, size, written: false };
+    let source = Source { key: "too much", wgsl: &|| String::new() };
+    let dispatch = Dispatch {
+        what: "matmul",
+        source,
+        bindings: &[binding],
+        parameters: &[],
+        faults: false,
+        workgroups: [1, 1, 1],
+    };
+    let error = gpu.dispatch(&dispatch).unwrap_err();
+    assert_eq!(error.code(), "ERR_UNSUPPORTED");
+    for part in ["matmul", &size.to_string(), &gpu.limits().binding.to_string()] {
+        assert!(error.message().contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn kernels_are_timed_by_the_name_of_the_operation() {
+    if device().is_none() {
+        return;
+    }
+    let gpu = std::sync::Arc::new(adapter::open_alone(0).unwrap());
+    let buffer = gpu.allocate(1024, "test").unwrap();
+    let text = || {
+        "@group(0) @binding(1) var<storage, read_write> out: array<u32>;
+@compute @workgroup_size(256) fn main(@builtin(local_invocation_index) i: u32) { out[i] = i; }"
+            .to_string()
+    };
+    let fill = |what: &'static str| {
+        let binding = Binding { buffer: &buffer, offset: 0, size: 1024, written: true };
+        let source = Source { key: "count", wgsl: &text };
+        let bindings = &[binding];
+        gpu.dispatch(&Dispatch { what, source, bindings, parameters: &[], faults: false, workgroups: [1, 1, 1] })
+            .unwrap();
+    };
+    fill("before");
+    assert!(gpu.set_timing(true).unwrap(), "lavapipe has timestamps");
+    // More than one submission.
+    (0..300).for_each(|_| fill("relu"));
+    fill("add");
+    let times = gpu.take_timings().unwrap();
+    let counts: std::collections::BTreeMap<_, _> = times.iter().map(|t| (t.name.as_str(), t.dispatches)).collect();
+    assert_eq!(counts, [("add", 1), ("relu", 300)].into());
+    assert!(times.iter().all(|t| t.seconds >= 0.0) && times[0].seconds > 0.0, "{times:?}");
+    assert_eq!(gpu.take_timings().unwrap(), []);
+    gpu.set_timing(false).unwrap();
+    fill("after");
+    assert_eq!(gpu.take_timings().unwrap(), []);
+    let written = gpu.read(&buffer, 0, 1024, "test").unwrap().wait(|b| b.to_vec()).unwrap();
+    assert_eq!(written[1020..], 255u32.to_le_bytes());
+}

@@ -116,7 +116,7 @@ pub fn arange(
     transfer::to_device(&tensor, &device)
 }
 
-/// Uniform numbers in [0, 1).
+/// Uniform numbers in [0, 1): the same bits on every device.
 #[napi]
 pub fn rand_from(
     generator: &Generator,
@@ -125,10 +125,10 @@ pub fn rand_from(
     #[napi(ts_arg_type = "DeviceName")] device: Option<String>,
 ) -> Result<Tensor> {
     let (dtype, device) = (parse(dtype)?, place(device)?);
-    transfer::to_device(&generator.with(|philox| random::rand(&sizes(&shape), dtype, philox))?, &device)
+    generator.with(|philox| random::rand_on(&device, &sizes(&shape), dtype, philox))
 }
 
-/// Normal numbers with mean 0 and variance 1.
+/// Normal numbers with mean 0 and variance 1; on a GPU equal to those of the CPU within 4e-6.
 #[napi]
 pub fn randn_from(
     generator: &Generator,
@@ -137,7 +137,7 @@ pub fn randn_from(
     #[napi(ts_arg_type = "DeviceName")] device: Option<String>,
 ) -> Result<Tensor> {
     let (dtype, device) = (parse(dtype)?, place(device)?);
-    transfer::to_device(&generator.with(|philox| random::randn(&sizes(&shape), dtype, philox))?, &device)
+    generator.with(|philox| random::randn_on(&device, &sizes(&shape), dtype, philox))
 }
 
 /// Whole numbers in [low, high), int64.

@@ -31,6 +31,16 @@ pub struct GpuAdapter {
     pub driver: String,
     /// Whether it runs on the CPU: for tests, slower than the device "cpu".
     pub software: bool,
+    /// Bytes of one tensor at most.
+    pub buffer_bytes: f64,
+    /// Bytes of one tensor that one kernel may see at once.
+    pub binding_bytes: f64,
+    /// Tensors a kernel.
+    pub bindings: u32,
+    /// Bytes that a workgroup shares.
+    pub workgroup_bytes: u32,
+    /// Those of f16, subgroups and timestamps that it has.
+    pub features: Vec<String>,
 }
 
 /// Every GPU that a Vulkan, Metal or DX12 driver offers, hardware first; empty where there is none.
@@ -44,6 +54,11 @@ pub fn gpu_adapters() -> Vec<GpuAdapter> {
         kind: a.kind,
         driver: a.driver,
         software: a.software,
+        buffer_bytes: a.limits.buffer as f64,
+        binding_bytes: a.limits.binding as f64,
+        bindings: a.limits.bindings,
+        workgroup_bytes: a.limits.workgroup_memory,
+        features: a.features.into_iter().map(String::from).collect(),
     });
     #[cfg(not(feature = "gpu"))]
     let found = [];
@@ -96,6 +111,9 @@ pub struct GpuStatistics {
     pub downloaded_bytes: f64,
     /// Operations that ran on the CPU, their tensors taken there and back; see `operationsOnCpu`.
     pub cpu_operations: f64,
+    /// Bytes that kernels and copies could read, and write: of what is bound, each once a dispatch.
+    pub read_bytes: f64,
+    pub written_bytes: f64,
 }
 
 /// Memory and work of a GPU.
@@ -116,9 +134,47 @@ pub fn gpu_statistics(#[napi(ts_arg_type = "DeviceName")] device: String) -> Res
                 uploaded_bytes: s.uploaded_bytes as f64,
                 downloaded_bytes: s.downloaded_bytes as f64,
                 cpu_operations: s.cpu_operations as f64,
+                read_bytes: s.read_bytes as f64,
+                written_bytes: s.written_bytes as f64,
             })
         }
         Device::Cpu => crate::bail!(Argument, "gpuStatistics: \"{device}\" is no GPU; use memory()"),
+    }
+}
+
+/// How long the kernels of an operation ran on a GPU.
+#[napi(object)]
+pub struct KernelTime {
+    pub name: String,
+    pub dispatches: f64,
+    pub seconds: f64,
+}
+
+/// Switches times of kernels on or off; false where the adapter has no timestamps. Kernels run one by one meanwhile.
+#[napi]
+pub fn set_kernel_timing(#[napi(ts_arg_type = "DeviceName")] device: String, on: bool) -> Result<bool> {
+    match Device::parse(&device)? {
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => gpu.set_timing(on),
+        Device::Cpu => crate::bail!(Argument, "setKernelTiming({on}): \"{device}\" is no GPU"),
+    }
+}
+
+/// What kernels took since the last call, by operation, the longest first. Waits for the GPU.
+#[napi]
+pub fn take_kernel_times(#[napi(ts_arg_type = "DeviceName")] device: String) -> Result<Vec<KernelTime>> {
+    match Device::parse(&device)? {
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpu) => {
+            let times = gpu.take_timings()?;
+            let time = |t: crate::gpu::KernelTime| KernelTime {
+                name: t.name,
+                dispatches: t.dispatches as f64,
+                seconds: t.seconds,
+            };
+            Ok(times.into_iter().map(time).collect())
+        }
+        Device::Cpu => crate::bail!(Argument, "takeKernelTimes: \"{device}\" is no GPU"),
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) mod pool_gpu;
 #[cfg(feature = "gpu")]
 pub(crate) mod product_gpu;
 pub mod random;
+#[cfg(feature = "gpu")]
+pub(crate) mod random_gpu;
 pub mod reduce;
 #[cfg(feature = "gpu")]
 pub(crate) mod reduce_gpu;

@@ -1,14 +1,49 @@
 //! Random tensors: element i depends on (seed, stream, position + i) alone, never on threads.
 
 use crate::cpu::threads::parallel_chunks;
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::op::through_cpu_one;
-use crate::ops::movement;
+#[cfg(feature = "gpu")]
+use crate::ops::random_gpu;
+use crate::ops::{movement, transfer};
 use crate::random::{self, Philox};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
 use crate::{bail, ensure};
+
+/// As [`rand`], on a device: the same bits everywhere.
+pub fn rand_on(device: &Device, shape: &[usize], dtype: DType, generator: &mut Philox) -> Result<Tensor> {
+    #[cfg(feature = "gpu")]
+    if let (Device::Gpu(gpu), DType::F32) = (device, dtype) {
+        return drawn(generator, shape, 1, |state| random_gpu::fill(gpu, shape, false, state));
+    }
+    transfer::to_device(&rand(shape, dtype, generator)?, device)
+}
+
+/// As [`randn`], on a device: equal within 4e-6, since the last bits of a logarithm differ between processors.
+pub fn randn_on(device: &Device, shape: &[usize], dtype: DType, generator: &mut Philox) -> Result<Tensor> {
+    #[cfg(feature = "gpu")]
+    if let (Device::Gpu(gpu), DType::F32) = (device, dtype) {
+        return drawn(generator, shape, 2, |state| random_gpu::fill(gpu, shape, true, state));
+    }
+    transfer::to_device(&randn(shape, dtype, generator)?, device)
+}
+
+/// Makes numbers of the generator's state and advances it by `words` each.
+#[cfg(feature = "gpu")]
+fn drawn(
+    generator: &mut Philox,
+    shape: &[usize],
+    words: usize,
+    make: impl FnOnce((u64, u64, u64)) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let made = crate::op::guard("rand", || make(generator.state()))?;
+    let count = (words * shape.iter().product::<usize>()) as u64;
+    generator.set_position(generator.position().wrapping_add(count));
+    Ok(made)
+}
 
 /// Uniform numbers in [0, 1); advances the generator.
 pub fn rand(shape: &[usize], dtype: DType, generator: &mut Philox) -> Result<Tensor> {
