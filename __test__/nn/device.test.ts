@@ -22,7 +22,7 @@ describe.skipIf(!there)('a training step', () => {
       () => vit('tiny', { ...small, useRope: '2d', useQkNorm: true, mlpType: 'swiglu' }),
       [1, 3, 16, 16],
     ],
-    ['a residual network', () => resnet18({ numClasses: 5 }), [2, 3, 32, 32]],
+    ['a residual network', () => resnet18({ numClasses: 5 }), [2, 3, 64, 64]],
   ])('of %s', async (_, make, shape) => {
     const runs = []
     for (const device of ['cpu', 'gpu'] as const) {
@@ -45,10 +45,14 @@ describe.skipIf(!there)('a training step', () => {
     const [own, other] = [runs[0]!, runs[1]!]
     expect(other.loss).toBeCloseTo(own.loss, 4)
     expect(Object.keys(other.gradients)).toEqual(Object.keys(own.gradients))
+    const norm = (values: Float32Array) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))
     for (const [name, gradient] of Object.entries(own.gradients)) {
-      const largest = gradient.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6)
-      const worst = gradient.reduce((most, value, i) => Math.max(most, Math.abs(value - other.gradients[name]![i]!)), 0)
-      expect([name, worst / largest < 2e-3]).toEqual([name, true])
+      // As a whole: a ReLU whose input is nearly 0 is on the other side of its kink now and then.
+      const difference = norm(gradient.map((value, i) => value - other.gradients[name]![i]!))
+      expect([name, difference / (norm(gradient) + 1e-6) < 0.01 ? 'agrees' : difference / norm(gradient)]).toEqual([
+        name,
+        'agrees',
+      ])
     }
   })
 })

@@ -62,7 +62,7 @@ impl Gpu {
         };
         lock(&self.recorder).clear(self, &self.faults.buffer);
         let name = lock(&self.faults.names).get(number).copied().unwrap_or("a kernel");
-        let index = i64::from(word(2) as i32) << 32 | i64::from(word(1));
+        let index = (i64::from(word(2) as i32) << 32) | i64::from(word(1));
         bail!(
             Argument,
             "{name}: index {index} does not lie in 0..{} (found on {} after the call; what was computed with it is wrong)",

@@ -1,5 +1,6 @@
 //! Attention on a GPU, block by block: 32 queries with 32 keys at a time in a workgroup, the softmax carried along, no matrix
-//! of all scores. One skeleton makes the result and the three gradients; nothing is added up by more than one workgroup.
+//! of all scores. One skeleton makes the result and the three gradients; nothing is added up by more than one workgroup. Its
+//! text is one kernel's, hence one file.
 
 use crate::cpu::attention::Dropout;
 use crate::dtype::DType;
