@@ -172,8 +172,8 @@ const SMALL_WORK: usize = 1 << 19;
 const K_BLOCK: usize = 192;
 /// Elements of A packed at a time by a thread: half of a small L2.
 const A_BLOCK: usize = 192 * K_BLOCK;
-/// Elements of B packed at a time by all threads together.
-const B_BLOCK: usize = 8192 * K_BLOCK;
+/// Elements of B packed at a time by all threads together: three quarters of a second cache.
+const B_BLOCK: usize = 1024 * K_BLOCK;
 
 /// One product on raw pointers. Every operand was checked by whoever makes it.
 #[derive(Clone, Copy)]
@@ -395,7 +395,8 @@ impl<T: Real> Block<T> {
         let (tile, product) = (self.tile, &self.product);
         let [row_stride, depth_stride] = product.a_strides;
         // Packing A pays when enough columns use it.
-        let in_place = depth_stride == 1 && columns.len() <= 4;
+        let by_columns = row_stride == 1;
+        let in_place = (by_columns || depth_stride == 1) && columns.len() <= 8;
         // Rows that end within a tile are packed even then: nothing lies beyond the last.
         let whole = if in_place { rows.end.min(product.m / tile.rows).max(rows.start) } else { rows.start };
         with_scratch((rows.end - whole) * tile.rows * self.k_step, |packed_a: &mut [T]| {
@@ -440,7 +441,11 @@ impl<T: Real> Block<T> {
                                 bias,
                             };
                             if panel < whole {
-                                (tile.by_rows)(k, a_block.add(row * row_stride), row_stride, b_panel, b_stride, &out);
+                                let (run, stride) = match by_columns {
+                                    true => (tile.by_columns, depth_stride),
+                                    false => (tile.by_rows, row_stride),
+                                };
+                                run(k, a_block.add(row * row_stride), stride, b_panel, b_stride, &out);
                             } else {
                                 let a_panel = packed_a.as_ptr().add((panel - whole) * panel_len);
                                 (tile.packed)(k, a_panel, 0, b_panel, b_stride, &out);

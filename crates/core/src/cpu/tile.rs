@@ -193,10 +193,12 @@ macro_rules! tile {
         ) {
             // SAFETY: the caller promises what `Run` asks for.
             unsafe {
-                if out.rows <= $half {
-                    multiply::<$vector, $rows, $half, $vectors, $order>(k, a, a_stride, b, b_stride, out)
-                } else {
-                    multiply::<$vector, $rows, $rows, $vectors, $order>(k, a, a_stride, b, b_stride, out)
+                match (out.rows <= $half, out.columns <= <$vector as Vector>::LANES) {
+                    (true, false) => multiply::<$vector, $rows, $half, $vectors, $order>(k, a, a_stride, b, b_stride, out),
+                    (false, false) => multiply::<$vector, $rows, $rows, $vectors, $order>(k, a, a_stride, b, b_stride, out),
+                    // The last panel of 65 keys has one column: half of its arithmetic would be thrown away.
+                    (true, true) => multiply::<$vector, $rows, $half, 1, $order>(k, a, a_stride, b, b_stride, out),
+                    (false, true) => multiply::<$vector, $rows, $rows, 1, $order>(k, a, a_stride, b, b_stride, out),
                 }
             }
         }
