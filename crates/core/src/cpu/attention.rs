@@ -11,10 +11,10 @@ use crate::dtype::{DType, Float};
 use crate::random::fill_uniform;
 use std::ops::Range;
 
-/// Queries a block.
-const QUERIES: usize = 64;
+/// Most queries of a block; blocks are of equal size, so that 64 patches and a class token are one.
+const QUERIES: usize = 96;
 
-/// Keys a block: the scores of a block (128 KiB in float32) stay in the second cache.
+/// Keys a block: the scores of a block (192 KiB in float32) stay in the second cache.
 const KEYS: usize = 512;
 
 /// Matrices of one size in a slice, one a batch index: element (i, j) of matrix b at
@@ -32,6 +32,12 @@ impl<'a, T: Copy> Matrices<'a, T> {
     fn from(&self, b: usize, row: usize) -> Matrix<'a, T> {
         let data = self.data.get(self.starts[b] + row * self.row_stride..).unwrap_or(&[]);
         Matrix { data, row_stride: self.row_stride, column_stride: self.column_stride }
+    }
+
+    /// Row i of matrix b, where its `length` numbers lie one behind the other.
+    fn line(&self, b: usize, i: usize, length: usize) -> Option<&'a [T]> {
+        let start = self.starts[b] + i * self.row_stride;
+        (self.column_stride == 1).then(|| &self.data[start..start + length])
     }
 
     fn at(&self, b: usize, i: usize, j: usize) -> T {
@@ -105,7 +111,7 @@ impl<T: Real + Math> Attention<'_, T> {
     /// Writes the result, and ln Σ e^score of each query ([batch, queries]) for the way back. A query that sees no key
     /// (−∞ there) gets zeros.
     pub fn forward(&self, out: Output<T>, log_sums: &mut [T]) {
-        let blocks = self.queries.div_ceil(QUERIES);
+        let (blocks, step) = self.blocks();
         assert_eq!(log_sums.len(), self.q.starts.len() * self.queries);
         if self.values == 0 {
             return log_sums.fill(<T as Float>::ZERO);
@@ -116,8 +122,8 @@ impl<T: Real + Math> Attention<'_, T> {
         }
         let (shared, log_sums) = (SharedPointer::new(out.data), SharedPointer::new(log_sums));
         parallel_for(self.q.starts.len() * blocks, |task| {
-            let (b, first) = (task / blocks, task % blocks * QUERIES);
-            let rows = first..(first + QUERIES).min(self.queries);
+            let (b, first) = (task / blocks, task % blocks * step);
+            let rows = first..(first + step).min(self.queries);
             let n = rows.len();
             with_scratch(n * (KEYS + self.values + 2), |scratch: &mut [T]| {
                 let (scores, rest) = scratch.split_at_mut(n * KEYS);
@@ -168,79 +174,93 @@ impl<T: Real + Math> Attention<'_, T> {
         });
     }
 
-    /// Gradients of q, k and v ([batch, queries or keys, width or values], contiguous), from that of the result, the
-    /// result itself and what [`Attention::forward`] left.
-    pub fn backward(&self, result: Matrices<T>, gradient: Matrices<T>, log_sums: &[T], [dq, dk, dv]: [&mut [T]; 3]) {
-        let batch = self.q.starts.len();
-        assert_eq!(dq.len(), batch * self.queries * self.width);
-        assert_eq!(dk.len(), batch * self.keys * self.width);
-        assert_eq!(dv.len(), batch * self.keys * self.values);
-        let [dq, dk, dv] = [dq, dk, dv].map(SharedPointer::new);
-        parallel_for(batch, |b| {
-            // SAFETY: each batch index has parts of its own.
-            let (dq, dk, dv) = unsafe {
-                (
-                    dq.slice(b * self.queries * self.width..(b + 1) * self.queries * self.width),
-                    dk.slice(b * self.keys * self.width..(b + 1) * self.keys * self.width),
-                    dv.slice(b * self.keys * self.values..(b + 1) * self.keys * self.values),
-                )
-            };
-            dq.fill(<T as Float>::ZERO);
-            dk.fill(<T as Float>::ZERO);
-            dv.fill(<T as Float>::ZERO);
-            if self.values == 0 {
-                return;
-            }
-            with_scratch(QUERIES * (2 * KEYS + 1), |scratch: &mut [T]| {
-                let (scores, rest) = scratch.split_at_mut(QUERIES * KEYS);
-                let (slopes, products) = rest.split_at_mut(QUERIES * KEYS);
-                for first in (0..self.queries).step_by(QUERIES) {
-                    let rows = first..(first + QUERIES).min(self.queries);
-                    let log_sums = &log_sums[b * self.queries + rows.start..b * self.queries + rows.end];
-                    for (product, i) in products.iter_mut().zip(rows.clone()) {
-                        let terms = (0..self.values).map(|j| result.at(b, i, j) * gradient.at(b, i, j));
-                        *product = terms.fold(<T as Float>::ZERO, |a, t| a + t);
-                    }
-                    for keys in self.tiles(&rows) {
-                        let (n, width) = (rows.len(), keys.len());
-                        let (scores, slopes) = (&mut scores[..n * width], &mut slopes[..n * width]);
-                        self.scores(b, rows.clone(), keys.clone(), scores);
-                        let (upstream, one) = (gradient.from(b, rows.start), <T as Real>::ONE);
-                        let values = self.v.from(b, keys.start).transposed();
-                        gemm([n, width, self.values], one, upstream, values, Update::Overwrite, slopes, width);
-                        self.drop(b, &rows, &keys, slopes);
-                        let scale = <T as Real>::from_f64(self.scale);
-                        let products = &products[..n];
-                        wide::<T, _>(Retreat {
-                            scores: &mut *scores,
-                            slopes: &mut *slopes,
-                            width,
-                            log_sums,
-                            products,
-                            scale,
-                        });
-                        self.drop(b, &rows, &keys, scores);
-                        let (weights, slopes) = (Matrix::row_major(scores, width), Matrix::row_major(slopes, width));
-                        let dv = &mut dv[keys.start * self.values..keys.end * self.values];
-                        gemm(
-                            [width, self.values, n],
-                            one,
-                            weights.transposed(),
-                            upstream,
-                            Update::Accumulate,
-                            dv,
-                            self.values,
-                        );
-                        let q = self.q.from(b, rows.start);
-                        let dk = &mut dk[keys.start * self.width..keys.end * self.width];
-                        gemm([width, self.width, n], one, slopes.transposed(), q, Update::Accumulate, dk, self.width);
-                        let k = self.k.from(b, keys.start);
-                        let dq = &mut dq[rows.start * self.width..rows.end * self.width];
-                        gemm([n, self.width, width], one, slopes, k, Update::Accumulate, dq, self.width);
+    /// Gradients of q, k and v ([queries or keys, width or values] each), from that of the result, the result itself and
+    /// what [`Attention::forward`] left.
+    pub fn backward(&self, result: Matrices<T>, gradient: Matrices<T>, log_sums: &[T], outs: [Output<T>; 3]) {
+        let sizes = [(self.queries, self.width), (self.keys, self.width), (self.keys, self.values)];
+        for (out, (rows, columns)) in outs.iter().zip(sizes) {
+            let reach = rows.saturating_sub(1) * out.row_stride + columns;
+            let fits = out.starts.iter().all(|start| rows * columns == 0 || start + reach <= out.data.len());
+            assert!(fits && out.starts.len() == self.q.starts.len(), "a gradient of {} elements", out.data.len());
+        }
+        let outs = outs.map(|out| (SharedPointer::new(out.data), out.starts, out.row_stride));
+        let lengths = sizes.map(|(rows, columns)| rows * columns);
+        let (_, step) = self.blocks();
+        parallel_for(self.q.starts.len(), |b| {
+            with_scratch(lengths.iter().sum::<usize>() + step * (2 * KEYS + 1), |scratch: &mut [T]| {
+                let (dq, rest) = scratch.split_at_mut(lengths[0]);
+                let (dk, rest) = rest.split_at_mut(lengths[1]);
+                let (dv, rest) = rest.split_at_mut(lengths[2]);
+                for sums in [&mut *dq, &mut *dk, &mut *dv] {
+                    sums.fill(<T as Float>::ZERO);
+                }
+                if self.values > 0 {
+                    self.gradients(b, [result, gradient], log_sums, [&mut *dq, &mut *dk, &mut *dv], rest);
+                }
+                for ((sums, (rows, columns)), (out, starts, stride)) in [&*dq, &*dk, &*dv].iter().zip(sizes).zip(&outs)
+                {
+                    for row in 0..if columns > 0 { rows } else { 0 } {
+                        let start = starts[b] + row * stride;
+                        // SAFETY: each batch index has rows of its own, which lie within the buffers as checked above.
+                        let out = unsafe { out.slice(start..start + columns) };
+                        out.copy_from_slice(&sums[row * columns..(row + 1) * columns]);
                     }
                 }
             });
         });
+    }
+
+    /// Adds the gradients of batch index b to zeroed [queries, width], [keys, width] and [keys, values].
+    fn gradients(
+        &self,
+        b: usize,
+        [result, gradient]: [Matrices<T>; 2],
+        log_sums: &[T],
+        [dq, dk, dv]: [&mut [T]; 3],
+        scratch: &mut [T],
+    ) {
+        let (_, step) = self.blocks();
+        let (scores, rest) = scratch.split_at_mut(step * KEYS);
+        let (slopes, products) = rest.split_at_mut(step * KEYS);
+        let (one, scale, add) = (<T as Real>::ONE, <T as Real>::from_f64(self.scale), Update::Accumulate);
+        for first in (0..self.queries).step_by(step) {
+            let rows = first..(first + step).min(self.queries);
+            let n = rows.len();
+            let log_sums = &log_sums[b * self.queries + rows.start..b * self.queries + rows.end];
+            for (product, i) in products.iter_mut().zip(rows.clone()) {
+                *product = match [result.line(b, i, self.values), gradient.line(b, i, self.values)] {
+                    [Some(a), Some(b)] => wide::<T, _>(Dot(a, b)),
+                    _ => (0..self.values)
+                        .map(|j| result.at(b, i, j) * gradient.at(b, i, j))
+                        .fold(<T as Float>::ZERO, |a, t| a + t),
+                };
+            }
+            let (upstream, q) = (gradient.from(b, rows.start), self.q.from(b, rows.start));
+            for keys in self.tiles(&rows) {
+                let width = keys.len();
+                let (scores, slopes) = (&mut scores[..n * width], &mut slopes[..n * width]);
+                self.scores(b, rows.clone(), keys.clone(), scores);
+                let (k, values) = (self.k.from(b, keys.start), self.v.from(b, keys.start).transposed());
+                gemm([n, width, self.values], one, upstream, values, Update::Overwrite, slopes, width);
+                self.drop(b, &rows, &keys, slopes);
+                let products = &products[..n];
+                wide::<T, _>(Retreat { scores: &mut *scores, slopes: &mut *slopes, width, log_sums, products, scale });
+                self.drop(b, &rows, &keys, scores);
+                let (weights, slopes) = (Matrix::row_major(scores, width), Matrix::row_major(slopes, width));
+                let dv = &mut dv[keys.start * self.values..keys.end * self.values];
+                gemm([width, self.values, n], one, weights.transposed(), upstream, add, dv, self.values);
+                let dk = &mut dk[keys.start * self.width..keys.end * self.width];
+                gemm([width, self.width, n], one, slopes.transposed(), q, add, dk, self.width);
+                let dq = &mut dq[rows.start * self.width..rows.end * self.width];
+                gemm([n, self.width, width], one, slopes, k, add, dq, self.width);
+            }
+        }
+    }
+
+    /// How many blocks of queries there are, and the queries of one (the last may have fewer).
+    fn blocks(&self) -> (usize, usize) {
+        let blocks = self.queries.div_ceil(QUERIES);
+        (blocks, self.queries.div_ceil(blocks.max(1)).max(1))
     }
 
     /// Blocks of the keys that some of these queries see.
@@ -351,6 +371,28 @@ impl<T: Math> Kernel for Retreat<'_, T> {
     }
 }
 
+/// The dot product of two slices of one length.
+struct Dot<'a, T>(&'a [T], &'a [T]);
+
+impl<T: Math> Kernel for Dot<'_, T> {
+    type Output = T;
+    #[inline(always)]
+    fn run(self) -> T {
+        let (a, b) = (self.0, &self.1[..self.0.len()]);
+        let mut lanes = [T::ZERO; 16];
+        let whole = a.len() / 16 * 16;
+        for at in (0..whole).step_by(16) {
+            for i in 0..16 {
+                lanes[i] += a[at + i] * b[at + i];
+            }
+        }
+        for i in whole..a.len() {
+            lanes[i - whole] += a[i] * b[i];
+        }
+        folded(lanes)
+    }
+}
+
 /// The largest element; NaN if there is one.
 #[inline(always)]
 fn largest<T: Math>(x: &[T]) -> T {
@@ -376,6 +418,12 @@ fn sum<T: Math>(x: &[T]) -> T {
     for (lane, &value) in lanes.iter_mut().zip(parts.remainder()) {
         *lane += value;
     }
+    folded(lanes)
+}
+
+/// The sum of all lanes, half to half.
+#[inline(always)]
+fn folded<T: Math>(mut lanes: [T; 16]) -> T {
     let mut width = 8;
     while width > 0 {
         for i in 0..width {

@@ -114,19 +114,19 @@ impl Op for DotProductAttention {
         let q = inputs[0];
         let lead = q.ndim() - 2;
         let target = target(inputs);
-        let (shape, strides) = (target.shape.clone(), target.strides.clone());
+        let shape = target.shape.clone();
         let places = Places::of(inputs);
         let out = dispatch_float!(q.dtype(), self.name(), T => {
             let mut out = Buffer::<T>::new(shape.iter().product())?;
             let mut log_sums = Buffer::<T>::new(places.starts[0].len() * shape[lead])?;
-            let result = Output { data: &mut out, starts: &starts(&target), row_stride: strides[lead] };
+            let result = Output { data: &mut out, starts: &starts(&target), row_stride: target.strides[lead] };
             self.kernel::<T>(inputs, &places).forward(result, &mut log_sums);
             let length = log_sums.len();
             for input in inputs {
                 context.save(input)?;
             }
             context.save(&Tensor::from_buffer(log_sums, &[length]))?;
-            Tensor::from_buffer_strided(out, &shape, strides, q.dtype())
+            Tensor::from_buffer_strided(out, &shape, target.strides, q.dtype())
         });
         context.save_result(0, &out)?;
         Ok(vec![out])
@@ -160,21 +160,29 @@ impl Op for DotProductAttention {
         }
         let places = Places::of(&inputs);
         dispatch_float!(gradient.dtype(), self.name(), T => {
+            let targets = [0, 1, 2].map(|i| dense_like(inputs[i], Dims::from_slice(inputs[i].shape())));
+            let at = [0, 1, 2].map(|i| starts(&targets[i]));
             let [mut dq, mut dk, mut dv] =
                 [Buffer::<T>::new(inputs[0].numel())?, Buffer::new(inputs[1].numel())?, Buffer::new(inputs[2].numel())?];
             let (at_result, at_gradient) = (starts(result.layout()), starts(gradient.layout()));
+            let stride = |i: usize| targets[i].strides[targets[i].ndim() - 2];
             self.kernel::<T>(&inputs, &places).backward(
                 matrices(result, &at_result),
                 matrices(gradient, &at_gradient),
                 log_sums.slice::<T>(),
-                [&mut dq, &mut dk, &mut dv],
+                [
+                    Output { data: &mut dq, starts: &at[0], row_stride: stride(0) },
+                    Output { data: &mut dk, starts: &at[1], row_stride: stride(1) },
+                    Output { data: &mut dv, starts: &at[2], row_stride: stride(2) },
+                ],
             );
-            let [q, k, v] = [inputs[0], inputs[1], inputs[2]].map(|t| t.shape());
-            let mut gradients = vec![
-                Some(Tensor::from_buffer(dq, q)),
-                Some(Tensor::from_buffer(dk, k)),
-                Some(Tensor::from_buffer(dv, v)),
-            ];
+            let made = [dq, dk, dv].into_iter().zip(targets);
+            let mut gradients: Vec<Option<Tensor>> = made
+                .map(|(buffer, target)| {
+                    let Layout { shape, strides, .. } = target;
+                    Some(Tensor::from_buffer_strided(buffer, &shape, strides, gradient.dtype()))
+                })
+                .collect();
             gradients.resize(count, None);
             Ok(gradients)
         })
@@ -296,12 +304,7 @@ fn target(inputs: &[&Tensor]) -> Layout {
     let lead = q.ndim() - 2;
     let mut shape = Dims::from_slice(q.shape());
     shape[lead + 1] = v.shape()[lead + 1];
-    let mut strides =
-        Layout { shape: shape.clone(), strides: Dims::from_slice(q.strides()), offset: 0 }.dense_strides();
-    if strides[lead + 1] != 1 {
-        strides = Tensor::strides_for(&shape, false);
-    }
-    Layout { shape, strides, offset: 0 }
+    dense_like(q, shape)
 }
 
 /// The layout of a mask as [.., queries, keys].
@@ -327,6 +330,17 @@ impl Places {
         });
         Places { starts: [0, 1, 2].map(|i| starts(inputs[i].layout())), mask }
     }
+}
+
+/// A dense layout in a tensor's order of memory, its rows contiguous: heads that were cut out of one matrix, and their
+/// gradients, are put back without a copy.
+fn dense_like(tensor: &Tensor, shape: Dims) -> Layout {
+    let of = Layout { shape: shape.clone(), strides: Dims::from_slice(tensor.strides()), offset: 0 };
+    let mut strides = of.dense_strides();
+    if strides[shape.len() - 1] != 1 {
+        strides = Tensor::strides_for(&shape, false);
+    }
+    Layout { shape, strides, offset: 0 }
 }
 
 /// Where each matrix of the last two dimensions begins.
