@@ -27,6 +27,9 @@ const PLACES: usize = IN * IN;
 /// Longest run of channels summed in registers.
 const K_BLOCK: usize = 288;
 
+/// Most channels of either image for which the error was measured.
+const MOST_CHANNELS: usize = 4096;
+
 /// A 3×3 convolution of stride 1 between two images, in either direction.
 #[derive(Clone, Copy, Debug)]
 pub struct Winograd {
@@ -53,11 +56,13 @@ pub struct Filters {
 impl Winograd {
     /// Whether this beats a direct product: enough channels to pay for the transforms, enough tiles to pay for the
     /// filters', and not too much of the tiles outside the image.
+    /// The error is far below 1e-3 of the output's scale up to `MOST_CHANNELS` (a test measures it); beyond, it is direct.
     pub fn pays(&self) -> bool {
         let pixels = self.batch * self.target[0] * self.target[1];
         let whole = self.channels.is_multiple_of(16) && self.columns.is_multiple_of(16);
         whole
             && self.channels.min(self.columns) >= 32
+            && self.channels.max(self.columns) <= MOST_CHANNELS
             && self.tiles() >= 8
             && self.tiles() * PLACES * 3 <= pixels * 9 * 2
     }
@@ -715,6 +720,69 @@ mod tests {
                     "{conv:?}, {threads} threads"
                 );
             }
+        }
+    }
+
+    /// Largest error of y, dx and dw against float64, as part of the largest value.
+    fn errors(conv: &Conv2d, low: f32, random: &mut Random) -> [f64; 3] {
+        let mut numbers = |len: usize| -> Vec<f32> {
+            // Sums of four uniform numbers, from `low` on: with 0 as behind a rectifier, where nothing cancels.
+            let mut made: Vec<f32> = random.numbers(4 * len);
+            (0..len).for_each(|i| made[i] = (low + 1.0) / 2.0 + made[4 * i..4 * i + 4].iter().sum::<f32>() / 8.0);
+            made.truncate(len);
+            made
+        };
+        let [x, w, dy] = [conv.input_len(), conv.weight_len(), conv.output_len()].map(&mut numbers);
+        let bias = vec![0.0; conv.out_channels];
+        let want = reference(conv, &x, &w, &bias, &dy);
+        let (forward, forward_filters) = conv.winograd_forward().expect("a 3×3 of stride 1");
+        let (backward, backward_filters) = conv.winograd_input_gradient().expect("a padding of at most 2");
+        let (isa, tile) = (crate::cpu::dispatch::isa(), f32::tile(crate::cpu::dispatch::isa()));
+        let [mut y, mut dx, mut dw] = [dy.len(), x.len(), w.len()].map(|len| vec![f32::NAN; len]);
+        forward.run(isa, tile, &x, &w, forward_filters, None, &mut y);
+        backward.run(isa, tile, &dy, &w, backward_filters, None, &mut dx);
+        forward.weight_gradient(isa, tile, &x, &dy, &mut dw);
+        let largest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
+        std::array::from_fn(|i| {
+            let got = [&y, &dx, &dw][i];
+            let scale = largest(&mut want[i].iter().map(|x| x.abs()));
+            largest(&mut got.iter().zip(&want[i]).map(|(&got, want)| (f64::from(got) - want).abs())) / scale
+        })
+    }
+
+    /// Wherever it is chosen its error stays below 1e-3 of the output's scale, by far; where nobody measured it is not chosen.
+    #[test]
+    fn shapes_whose_error_could_exceed_a_thousandth_go_the_direct_way() {
+        let mut random = Random(21);
+        let base = shapes()[0];
+        let square = |channels, out_channels, side, batch| Conv2d {
+            in_channels: channels,
+            out_channels,
+            height: side,
+            width: side,
+            batch,
+            ..base
+        };
+        for conv in [
+            square(64, 64, 32, 1),
+            square(128, 128, 16, 1),
+            square(256, 256, 8, 2),
+            square(512, 512, 4, 8),
+            square(MOST_CHANNELS, 32, 4, 8),
+            square(32, MOST_CHANNELS, 4, 8),
+        ] {
+            assert!(conv.winograd_forward().expect("a 3×3 of stride 1").0.pays(), "{conv:?}");
+            for low in [-1.0, 0.0] {
+                let found = errors(&conv, low, &mut random);
+                println!(
+                    "{}→{}@{}² from {low}: y {:.1e}, dx {:.1e}, dw {:.1e}",
+                    conv.in_channels, conv.out_channels, conv.height, found[0], found[1], found[2]
+                );
+                assert!(found.iter().all(|&error| error < 2e-5), "{conv:?} from {low}: {found:?}");
+            }
+        }
+        for wide in [square(MOST_CHANNELS + 16, 32, 4, 8), square(32, MOST_CHANNELS + 16, 4, 8)] {
+            assert!(!wide.winograd_forward().expect("a 3×3 of stride 1").0.pays(), "{wide:?}");
         }
     }
 
