@@ -3,6 +3,10 @@ import * as binding from '#binding'
 
 export * from '#binding'
 
+// For tests and benches of machines that this one is not: avx2, portable, …
+const instructionSet = process.env['SPT_INSTRUCTION_SET']
+if (instructionSet) binding.forceInstructionSet(instructionSet)
+
 /**
  * Operations that are functions, not methods of Tensor, in a table: whoever records what a module computes replaces them
  * here for a while, as it replaces the methods.
