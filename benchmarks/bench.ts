@@ -8,13 +8,15 @@ import { profileTable, type ProfileReport } from 'stable-pretraining'
 import { readOptions, usage, type BenchOptions, type Setting } from './harness/options.js'
 import type { Case } from './harness/cases.js'
 import { ours, peersOf } from './harness/contenders.js'
-import { compared, lineOf, resultOf, type Result } from './harness/results.js'
+import { besidePeak, compared, lineOf, resultOf, type Peak, type Result } from './harness/results.js'
 import { originOf, record } from './harness/results-page.js'
 import { measureRun } from './harness/run-cases.js'
 import { takeTurns, type Contender } from './harness/turns.js'
+import { forceInstructionSet, measureCpuPeak, setNumThreads } from '../src/native.js'
 
 let failures = 0
 const told = new Set<string>()
+const peaks = new Map<string, Peak>()
 const options = read()
 const origin = originOf(process.argv.slice(2))
 for (const work of options.cases) {
@@ -52,19 +54,41 @@ async function measure(work: Case, setting: Setting): Promise<Result[]> {
     return outcomes.filter((outcome): outcome is Result => !(outcome instanceof Error))
   }
   const peers = options.peer ? peersOf(work, setting) : []
-  const contenders: Contender[] = [ours(work, setting, options)]
+  // A page of results also says what the steps consist of.
+  const profile = (options.profile || options.write) && work.kind === 'step'
+  const { instructionSet } = options
+  const contenders: Contender[] = [
+    ours(work, setting, { profile, ...(instructionSet !== undefined && { instructionSet }) }),
+  ]
   for (const peer of peers)
     if (peer instanceof Error) fail(peer.message)
     else contenders.push(peer)
   const rounds = work.kind === 'augment' ? 3 : 5
   const outcomes = await takeTurns(contenders, { rounds, runs: setting.runs })
   for (const outcome of outcomes) if (outcome instanceof Error) fail(`${work.name}: ${outcome.message}`)
-  const results = outcomes.map((outcome) => (outcome instanceof Error ? undefined : resultOf(work, setting, outcome)))
+  const named = instructionSet === undefined ? {} : { instruction_set: instructionSet }
+  const results = outcomes.map((outcome) =>
+    outcome instanceof Error ? undefined : { ...resultOf(work, setting, outcome), ...named },
+  )
   const [own, ...others] = results
-  const report = outcomes[0] instanceof Error ? undefined : outcomes[0]?.notes['profile']
-  if (report !== undefined) console.error(`${work.name}: ${profileTable(report as ProfileReport)}`)
+  const report = outcomes[0] instanceof Error ? undefined : (outcomes[0]?.notes['profile'] as ProfileReport | undefined)
+  if (options.profile && report !== undefined) console.error(`${work.name}: ${profileTable(report)}`)
   const found = others.filter((result) => result !== undefined)
-  return own === undefined ? found : compared(own, found)
+  if (own === undefined) return found
+  return compared(setting.device === 'cpu' ? besidePeak(own, peakOf(setting), report) : own, found)
+}
+
+/** The peak of this machine with the threads of a setting, measured once for each. */
+function peakOf({ threads, precision }: Setting): Peak {
+  const key = `${threads} ${precision}`
+  const known = peaks.get(key)
+  if (known !== undefined) return known
+  if (options.instructionSet !== undefined) forceInstructionSet(options.instructionSet)
+  setNumThreads(threads)
+  const { float32, bfloat16, bytes } = measureCpuPeak()
+  const peak = { gflops: (precision === 'fp32' ? float32 : (bfloat16 ?? float32)) / 1e9, gb_per_s: bytes / 1e9 }
+  peaks.set(key, peak)
+  return peak
 }
 
 function fail(message: string): void {

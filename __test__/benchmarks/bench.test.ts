@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { casesOf, groups, operationsOf } from '../../benchmarks/harness/cases.js'
 import { readOptions } from '../../benchmarks/harness/options.js'
 import { page, record, type Origin } from '../../benchmarks/harness/results-page.js'
-import { compared, medianOf, type Result } from '../../benchmarks/harness/results.js'
+import { besidePeak, compared, medianOf, type Result } from '../../benchmarks/harness/results.js'
 import { takeTurns } from '../../benchmarks/harness/turns.js'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -213,6 +213,38 @@ describe('results', () => {
     expect(file()).not.toContain('aaaa')
     expect(file()).toContain('commit bbbb')
     expect(file()).toContain('| conv-1 | fp32, 2 threads | 20.0 ms |')
+  })
+
+  test('speeds stand beside the peak, steps with the operations that they consist of', async () => {
+    const peak = { gflops: 200, gb_per_s: 20 }
+    expect(besidePeak(result('ours', 'gemm-1', 1, { gflops: 150 }), peak)).toMatchObject({
+      of_peak: 0.75,
+      peak_gflops: 200,
+      peak_gb_per_s: 20,
+    })
+    const row = { phase: 'forward' as const, calls: 3, inside: [] }
+    const rows = [
+      { ...row, name: 'linear', seconds: 2, operations: 300e9, bytes: 10e9 },
+      { ...row, name: 'gelu', seconds: 0.5, operations: 0, bytes: 9e9 },
+      { ...row, name: 'tiny', seconds: 0.02, operations: 0, bytes: 1 },
+    ]
+    const report = { steps: 3, seconds: 4, waitingSeconds: 0, otherSeconds: 0, rows, entries: [] }
+    const step = besidePeak(result('ours', 'vit-tiny-4', 1), peak, report)
+    expect(step.kernels?.map(({ name, share, gflops, gb_per_s: bytes }) => [name, share, gflops, bytes])).toEqual([
+      ['linear', 0.5, 150, 5],
+      ['gelu', 0.125, undefined, 18],
+    ])
+    const place = mkdtempSync(join(folder, 'page-'))
+    await record(place, [besidePeak(result('ours', 'gemm-1', 1, { gflops: 150 }), peak), step], origin('aaaa'))
+    await record(place, [result('ours', 'gemm-1', 1, { instruction_set: 'avx2' })], origin('aaaa'))
+    const text = readFileSync(join(place, 'RESULTS.md'), 'utf8')
+    expect(text).toContain('| 150 GFLOP/s (75 % of the peak) |')
+    expect(text).toContain('Operations of `vit-tiny-4`, fp32, 2 threads; peak 200 GFLOP/s, 20 GB/s:')
+    expect(text).toContain('| linear | forward | 50.0 % | 150 | 75 % | 5.00 | 25 % |')
+    expect(text).toContain('| gelu | forward | 12.5 % |  |  | 18.0 | 90 % |')
+    // Another instruction set is another row, not a newer figure.
+    expect(text).toContain('| gemm-1 | fp32, 2 threads, avx2 |')
+    expect(text).toContain('| gemm-1 | fp32, 2 threads | 1.000 s |')
   })
 
   test('the page of this repository is that of its lines', () => {

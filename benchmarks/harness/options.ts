@@ -72,7 +72,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
   const threads = values.threads?.split(',').map((text) => whole('--threads', text)) ?? [availableParallelism()]
   const runs = values.runs === undefined ? undefined : whole('--runs', values.runs)
   const batch = values.batch === undefined ? undefined : whole('--batch', values.batch)
-  const set = values['instruction-set']
+  const set = values['instruction-set'] ?? (process.env['SPT_INSTRUCTION_SET'] || undefined)
   return {
     cases: casesOf(positionals, batch),
     settings: precisions.flatMap((precision) => threads.map((count) => ({ device, precision, threads: count, runs }))),

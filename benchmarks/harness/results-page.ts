@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { cpuInfo } from '../../src/native.js'
 import { packageVersion } from '../../src/runs/package-version.js'
 import { writeFileAtomically } from '../../src/runs/atomic-file.js'
-import { secondsText, type Result } from './results.js'
+import { ofPeak, secondsText, type Result } from './results.js'
 
 /** Where and from what results came. */
 export interface Origin {
@@ -85,7 +85,11 @@ Written by \`npm run bench -- <case…> --peer --write\` from \`results.jsonl\`;
 Seconds are medians of runs taken in turns with the peers, each in a process of its own. **Ratio**: the peer's median over
 ours; above 1 we are faster. Memory is the most a process had resident. *Busy* are cores that other programs of the machine
 took meanwhile: above 0.2 neither seconds nor ratios are a fair reading, since some wait for all their threads in other ways than
-others. GFLOP/s count the direct way of a convolution, whichever way was taken.`
+others. GFLOP/s count the direct way of a convolution, whichever way was taken.
+
+**Of the peak**: beside what the machine did in the same minutes with as many threads, multiply-adds from registers (\`measureCpuPeak\`) for
+GFLOP/s, \`a = b + s·c\` over arrays larger than the caches for GB/s. Winograd's way does a convolution of 3×3 with a quarter of
+the multiplications, so it may pass 100 %; caches may do so for GB/s. Bytes are those an operation reads and writes at least.`
 
 function section(results: readonly Recorded[]): string {
   const { date, commit, machine, versions, command } = results[0]!.origin
@@ -97,7 +101,23 @@ ${machine}; ${versions}; commit ${commit}.
 
 | case | setting | ours | speed | memory | peers | busy |
 | --- | --- | --- | --- | --- | --- | --- |
-${rows.join('\n')}`
+${[rows.join('\n'), ...results.filter(({ kernels }) => kernels !== undefined).map(kernelTable)].join('\n\n')}`
+}
+
+/** What a step consists of, and where each part stands beside the machine's peak. */
+function kernelTable({ case: name, precision, threads, kernels = [], ...rest }: Recorded): string {
+  const [flops, bytes] = [rest['peak_gflops'] as number, rest['peak_gb_per_s'] as number]
+  const rate = (value: number | undefined, peak: number) =>
+    value === undefined ? ' | ' : `${value.toPrecision(3)} | ${((100 * value) / peak).toFixed(0)} %`
+  const lines = kernels.map(
+    (kernel) =>
+      `| ${kernel.name} | ${kernel.phase} | ${(100 * kernel.share).toFixed(1)} % | ${rate(kernel.gflops, flops)} | ${rate(kernel.gb_per_s, bytes)} |`,
+  )
+  return `Operations of \`${name}\`, ${precision}, ${threads} ${threads === 1 ? 'thread' : 'threads'}; peak ${flops} GFLOP/s, ${bytes} GB/s:
+
+| operation | phase | share | GFLOP/s | of the peak | GB/s | of the peak |
+| --- | --- | --- | --- | --- | --- | --- |
+${lines.join('\n')}`
 }
 
 function row(results: readonly Recorded[]): string {
@@ -107,6 +127,7 @@ function row(results: readonly Recorded[]): string {
     any.precision,
     `${any.threads} ${any.threads === 1 ? 'thread' : 'threads'}`,
     ...(any.device === 'cpu' ? [] : [any.device]),
+    ...(any.instruction_set === undefined ? [] : [any.instruction_set]),
   ]
   const peers = results
     .filter((result) => result !== own)
@@ -127,10 +148,11 @@ function row(results: readonly Recorded[]): string {
   return `| ${cells.join(' | ')} |`
 }
 
-function speedOf({ images_per_s: images, gflops }: Result): string {
+function speedOf(result: Result): string {
+  const { images_per_s: images, gflops } = result
   const parts = [
     images === undefined ? '' : `${Math.round(images).toLocaleString('en-US')} images/s`,
-    gflops === undefined ? '' : `${gflops.toFixed(0)} GFLOP/s`,
+    gflops === undefined ? '' : `${gflops.toFixed(0)} GFLOP/s${ofPeak(result)}`,
   ]
   return parts.filter((part) => part !== '').join(', ')
 }

@@ -1,4 +1,5 @@
 /** A line a contender and case: what is printed, and kept for `RESULTS.md`. */
+import type { ProfileReport } from 'stable-pretraining'
 import { imagesOf, operationsOf, type Case } from './cases.js'
 import type { Setting } from './options.js'
 import type { Timing } from './turns.js'
@@ -24,7 +25,29 @@ export interface Result {
   /** Median of a peer over ours: above 1 we are faster. On our line that of the fastest peer, which `against` names. */
   readonly ratio?: number
   readonly against?: string
+  /** Of our kernels, where it was asked for. */
+  readonly instruction_set?: string
+  /** Its GFLOP/s over the machine's, measured with as many threads; convolutions by Winograd's way may pass 1. */
+  readonly of_peak?: number
+  /** Operations of a step that take a hundredth of it, the longest first. */
+  readonly kernels?: readonly Kernel[]
   readonly [note: string]: unknown
+}
+
+/** Where an operation of a step stands beside what the machine can do. */
+export interface Kernel {
+  readonly name: string
+  readonly phase: string
+  /** Of the step. */
+  readonly share: number
+  readonly gflops?: number
+  readonly gb_per_s?: number
+}
+
+/** What the machine can do at most, 10⁹ a second: multiplications and additions at the precision, and bytes of memory. */
+export interface Peak {
+  readonly gflops: number
+  readonly gb_per_s: number
 }
 
 /** Figures of one contender without ratios. */
@@ -56,6 +79,28 @@ export function compared(own: Result, peers: readonly Result[]): Result[] {
   return fastest === undefined ? [own] : [{ ...own, ratio: fastest.ratio, against: fastest.peer }, ...ratios]
 }
 
+/** Our result beside the machine's peak: its share, and each operation's speed if the step was profiled. */
+export function besidePeak(own: Result, peak: Peak, report?: ProfileReport): Result {
+  const share = own.gflops === undefined ? {} : { of_peak: digits(own.gflops / peak.gflops, 3) }
+  const kernels = report?.rows
+    .filter(({ seconds }) => seconds >= 0.01 * report.seconds)
+    .map(({ name, phase, seconds, operations, bytes }) => ({
+      name,
+      phase,
+      share: digits(seconds / report.seconds, 3),
+      ...(operations > 0 && { gflops: digits(operations / seconds / 1e9, 3) }),
+      ...(bytes > 0 && { gb_per_s: digits(bytes / seconds / 1e9, 3) }),
+    }))
+  const { gflops, gb_per_s } = peak
+  const measured = { peak_gflops: digits(gflops, 3), peak_gb_per_s: digits(gb_per_s, 3) }
+  return {
+    ...own,
+    ...share,
+    ...(share.of_peak !== undefined || kernels !== undefined ? measured : {}),
+    ...(kernels && { kernels }),
+  }
+}
+
 export function medianOf(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
@@ -73,7 +118,7 @@ export function lineOf(result: Result): string {
     result.peer.padEnd(36),
     `${secondsText(result.seconds_median)} median, ${secondsText(result.seconds_min)} best of ${result.n}`.padEnd(44),
     result.images_per_s === undefined ? '' : `${result.images_per_s.toLocaleString('en-US')} images/s`,
-    result.gflops === undefined ? '' : `${result.gflops.toFixed(0)} GFLOP/s`,
+    result.gflops === undefined ? '' : `${result.gflops.toFixed(0)} GFLOP/s${ofPeak(result)}`,
     `${result.peak_mb} MB`,
     result.ratio === undefined
       ? ''
@@ -83,6 +128,10 @@ export function lineOf(result: Result): string {
   ]
   return parts.filter((part) => part !== '').join('  ')
 }
+
+/** As a rate is followed by it: ` (86 % of the peak)`. */
+export const ofPeak = ({ of_peak: share }: Result): string =>
+  share === undefined ? '' : ` (${(100 * share).toFixed(0)} % of the peak)`
 
 export const secondsText = (seconds: number): string =>
   seconds < 1 ? `${(seconds * 1000).toPrecision(3)} ms` : `${seconds.toPrecision(4)} s`

@@ -26,7 +26,7 @@ export interface Order {
   readonly work: Case
   readonly setting: Setting
   readonly instructionSet?: string
-  /** Counts operations meanwhile. */
+  /** Counts operations, in runs of its own behind the timed ones. */
   readonly profile: boolean
 }
 
@@ -49,8 +49,6 @@ const seconds = async () => {
   }
   return (performance.now() - start) / 1000
 }
-const all: number[] = []
-const counted: sp.ProfileEntry[][] = []
 
 await seconds()
 const warm = await seconds()
@@ -58,17 +56,12 @@ answer({ ready: true, peer: 'ours', warm_seconds: warm })
 for await (const line of createInterface({ input: process.stdin })) {
   const before = process.cpuUsage()
   const measured: number[] = []
-  for (let run = 0; run < Number(line); run++) {
-    sp.setProfiling(profile)
-    measured.push(await seconds())
-    sp.setProfiling(false)
-    if (profile) counted.push(sp.takeProfile())
-  }
-  all.push(...measured)
+  for (let run = 0; run < Number(line); run++) measured.push(await seconds())
   const { user, system } = process.cpuUsage(before)
   answer({ seconds: measured, cpu_seconds: (user + system) / 1e6 })
 }
-answer({ peak_mb: (process.resourceUsage().maxRSS * 1024) / 1e6, ...prepared.notes?.(), ...profileNote() })
+const peakMb = (process.resourceUsage().maxRSS * 1024) / 1e6
+answer({ peak_mb: peakMb, ...prepared.notes?.(), ...(profile && { profile: await profiled(3) }) })
 
 function prepare(work: Case, setting: Setting): Work | Promise<Work> {
   switch (work.kind) {
@@ -90,10 +83,12 @@ function prepare(work: Case, setting: Setting): Work | Promise<Work> {
   }
 }
 
-function profileNote(): { profile?: sp.ProfileReport } {
-  if (!profile) return {}
-  const total = all.reduce((sum, value) => sum + value, 0)
-  return { profile: sp.profileReport(sp.mergeProfiles(counted), { steps: all.length, seconds: total }) }
+async function profiled(steps: number): Promise<sp.ProfileReport> {
+  let total = 0
+  sp.setProfiling(true)
+  for (let step = 0; step < steps; step++) total += await seconds()
+  sp.setProfiling(false)
+  return sp.profileReport(sp.takeProfile(), { steps, seconds: total })
 }
 
 function answer(line: Record<string, unknown>): void {

@@ -19,6 +19,7 @@ mod implicit;
 mod implicit_avx512_bf16;
 pub mod math;
 pub mod norm;
+pub mod peak;
 pub mod pool;
 mod scratch;
 pub mod threads;

@@ -1,5 +1,6 @@
-//! The profile by operation at the border.
+//! The profile by operation at the border, and what the machine could do at most.
 
+use crate::cpu::peak;
 use crate::profile;
 use napi_derive::napi;
 
@@ -43,4 +44,22 @@ pub fn take_profile() -> Vec<ProfileEntry> {
         bytes: counts.bytes as f64,
     };
     profile::take().into_iter().map(entry).collect()
+}
+
+/// What the CPU can do at most, measured, with the threads and the instruction set in use.
+#[napi(object)]
+pub struct CpuPeak {
+    /// Multiplications and additions a second, in float32.
+    pub float32: f64,
+    /// The same for products of bfloat16; absent where the processor has none.
+    pub bfloat16: Option<f64>,
+    /// Bytes a second read from and written to memory.
+    pub bytes: f64,
+}
+
+/// Measures for about a quarter of a second: for benches.
+#[napi]
+pub fn measure_cpu_peak() -> CpuPeak {
+    let peak = peak::measure();
+    CpuPeak { float32: peak.float32, bfloat16: peak.bfloat16, bytes: peak.bytes }
 }
