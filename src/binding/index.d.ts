@@ -620,6 +620,16 @@ export interface CpuInfo {
   version: string
 }
 
+/** What the CPU can do at most, measured, with the threads and the instruction set in use. */
+export interface CpuPeak {
+  /** Multiplications and additions a second, in float32. */
+  float32: number
+  /** The same for products of bfloat16; absent where the processor has none. */
+  bfloat16?: number
+  /** Bytes a second read from and written to memory. */
+  bytes: number
+}
+
 /** An image as bytes: red, green, blue, interleaved, from the top. */
 export interface DecodedImage {
   width: number
@@ -806,6 +816,9 @@ export interface MadeImages {
   images: Array<MadeImage>
   failure?: BatchFailure
 }
+
+/** Measures for about a quarter of a second: for benches. */
+export declare function measureCpuPeak(): CpuPeak
 
 /** What tensors use, used at most, and what waits in the pool. */
 export declare function memory(): MemoryStatistics

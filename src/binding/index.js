@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, fromHalfBits, full, getAutocast, getDefaultDevice, getNumThreads, gpuAdapters, gpuStatistics, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, limitGradNorm, lionStep, memory, nadamStep, operationsOnCpu, operationsWithoutGpu, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setAutocast, setDefaultDevice, setGradEnabled, setNumThreads, setProfiling, sgdStep, stack, synchronize, takeProfile, transformBatch, transformImages, where, zerosLike, setKernelTiming, takeKernelTimes } = nativeBinding
+const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, fromHalfBits, full, getAutocast, getDefaultDevice, getNumThreads, gpuAdapters, gpuStatistics, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, limitGradNorm, lionStep, measureCpuPeak, memory, nadamStep, operationsOnCpu, operationsWithoutGpu, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setAutocast, setDefaultDevice, setGradEnabled, setNumThreads, setProfiling, sgdStep, stack, synchronize, takeProfile, transformBatch, transformImages, where, zerosLike, setKernelTiming, takeKernelTimes } = nativeBinding
 export { Generator }
 export { Pipeline }
 export { JsPipeline }
@@ -810,6 +810,7 @@ export { isGradEnabled }
 export { larsStep }
 export { limitGradNorm }
 export { lionStep }
+export { measureCpuPeak }
 export { memory }
 export { nadamStep }
 export { operationsOnCpu }
