@@ -74,6 +74,7 @@ const given: Record<string, ConformanceOptions> = {
   'transform wrap-torch-transform': { config: { transform: 'random-invert' } },
   'transform custom': { config: { module: '__test__/fixtures/plugins/darken.ts' } },
   'transform random-mixup-cutmix': { config: { num_classes: 4 } },
+  'transform chained-multi-view': { config: { chains: ['random-invert', 'rand-augment'] } },
   'transform stacked-multi-view': { config: { chain: { type: 'random-resized-crop', size: 16 } } },
   'transform uniform-temporal-subsample': { config: { num_samples: 2 }, frames: 5 },
   'transform random-contiguous-temporal-sampler': { config: { num_frames: 2 }, frames: 5 },

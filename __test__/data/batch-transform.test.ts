@@ -248,6 +248,16 @@ describe('augmentation of tensors', () => {
     expect(views!.map((view) => [view.image.shape, view.label!.shape])).toEqual([[[40, 3, 8, 8], [40]], [[40, 3, 8, 8], [40]]]) // prettier-ignore
   })
 
+  test('views by chains of their own', async () => {
+    const chains = [[{ type: 'random-invert', p: 1 }], ['random-invert', { type: 'random-solarize-add', p: 1 }]]
+    const given = batch()
+    const { views } = await transformed({ type: 'chained-multi-view', chains, views_key: 'views' }, given)
+    expect(views!.map((view) => 'RandomSolarizeAdd' in view)).toEqual([false, true])
+    const [inverted, plain] = [await numbers(views![0]!.image), await numbers(given.image)]
+    expect(inverted[7]! + plain[7]!).toBeCloseTo(1, 6)
+    await expect(transformed({ type: 'chained-multi-view', chains, views_key: 'crops' })).rejects.toThrow('views_key')
+  })
+
   test('upstream’s names have upstream’s defaults', async () => {
     const target = (name: string, options = {}) => ({
       _target_: `stable_pretraining.data.gpu_transforms.${name}`,
