@@ -6,6 +6,7 @@
 //!
 //! The instruction takes denormal numbers for zeros and gives none; two products are added to a sum in two steps.
 
+#[cfg(target_arch = "x86_64")]
 use super::dispatch::has_bfloat16;
 use super::gemm::{Batch, Matrix, Update, gemm_batched};
 use super::half::{Matrix16, ValuesMut, with_rounded, with_widened};

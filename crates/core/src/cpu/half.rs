@@ -84,6 +84,7 @@ pub fn narrow(from: &[f32], to: &mut [Bf16]) {
 }
 
 /// [`narrow`] for a short slice, on this thread.
+#[cfg(target_arch = "x86_64")]
 pub(super) fn narrow_row(from: &[f32], to: &mut [Bf16]) {
     dispatch(Narrow { from, to });
 }
