@@ -135,5 +135,5 @@ pub fn gradient(
 
 /// running ← (1 − momentum)·running + take·batch
 pub fn update_running(running: &Tensor, batch: &Tensor, keep: f64, take: f64) -> Result<()> {
-    crate::ops::update_gpu::change("ema", running, batch, &[keep as f32, take as f32])
+    crate::ops::update_gpu::change(running, batch, &[keep as f32, take as f32])
 }

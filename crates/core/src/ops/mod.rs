@@ -30,6 +30,8 @@ pub mod join;
 pub(crate) mod kernel;
 pub mod linalg;
 pub(crate) mod lines;
+#[cfg(feature = "gpu")]
+pub(crate) mod many_gpu;
 pub mod matmul;
 #[cfg(feature = "gpu")]
 pub(crate) mod matmul_gpu;

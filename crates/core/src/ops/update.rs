@@ -91,8 +91,13 @@ pub use gradients::{
 pub use sign::{RpropStep, lion, rprop};
 pub use squares::{SquaresStep, adadelta, adagrad, rmsprop};
 
-/// (scale, decay) of a parameter that a kernel measured, by its number: on a GPU alone, where nothing is read back.
-type Measured = Vec<Option<Tensor>>;
+/// (scale, decay) of gradients that a kernel measured [.., 2], and the row of each parameter: on a GPU alone, where nothing
+/// is read back.
+#[derive(Default)]
+struct Measured {
+    values: Option<Tensor>,
+    rows: Vec<Option<u32>>,
+}
 
 /// What all of them do first: the gradient's sign, and weight decay of either kind.
 #[derive(Clone, Copy)]
@@ -139,7 +144,7 @@ fn update<R: Rule<S>, const S: usize>(
     states: [&[&Tensor]; S],
     rule: impl Fn(usize, &Tensor, &Tensor) -> Result<R>,
 ) -> Result<()> {
-    update_measured(name, parameters, states, &vec![None; parameters.len()], rule)
+    update_measured(name, parameters, states, &Measured::default(), rule)
 }
 
 fn update_measured<R: Rule<S>, const S: usize>(
@@ -210,17 +215,16 @@ fn update_all<R: Rule<S>, const S: usize>(
     );
     #[cfg(feature = "gpu")]
     if parameters.iter().any(|p| !p.is_host()) {
-        return crate::op::guard(name, || {
-            for (i, parameter) in parameters.iter().enumerate() {
-                let own = states.map(|state| state[i]);
-                let constants = rules[i].constants();
-                let rule = update_gpu::Rule { name: R::NAME, constants, measured: measured[i].clone() };
-                update_gpu::run(parameter, &gradients[i], &own, &rule)?;
-            }
-            Ok(())
-        });
+        let step = |(i, rule): (usize, &R)| update_gpu::Step {
+            constants: rule.constants(),
+            measured: measured.rows.get(i).copied().flatten(),
+        };
+        let steps: Vec<update_gpu::Step> = rules.iter().enumerate().map(step).collect();
+        crate::op::common_device(name, parameters)?;
+        let values = measured.values.as_ref();
+        return crate::op::guard(name, || update_gpu::run(R::NAME, parameters, &gradients, &states, &steps, values));
     }
-    debug_assert!(measured.iter().all(|m| m.is_none()), "measured on a GPU alone");
+    debug_assert!(measured.rows.iter().all(Option::is_none), "measured on a GPU alone");
     dispatch_float!(dtype, name, T => run::<T, R, S>(parameters, &gradients, states, &rules))
 }
 

@@ -1,8 +1,8 @@
 // The optimizers' rules: how an element p of a parameter and its state s change by its gradient g. A constant c(i) stands
 // as in update.rs (fields of the rule in their order), rest(i) is 1 - c(i) rounded once.
 
-fn c(i: u32) -> f32 { return pf(8u + 2u * i); }
-fn rest(i: u32) -> f32 { return pf(9u + 2u * i); }
+fn c(i: u32) -> f32 { return constant(2u * i); }
+fn rest(i: u32) -> f32 { return constant(2u * i + 1u); }
 
 struct Change { p: f32, s: vec3<f32> }
 

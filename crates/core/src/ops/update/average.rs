@@ -10,6 +10,8 @@ pub fn ema(targets: &[&Tensor], sources: &[&Tensor], coefficient: f64) -> Result
 
 fn ema_all(targets: &[&Tensor], sources: &[&Tensor], coefficient: f64) -> Result<()> {
     check_count("emaUpdate", "sources", sources.len(), targets.len())?;
+    #[cfg(feature = "gpu")]
+    let mut there = Vec::new();
     for (target, source) in targets.iter().zip(sources) {
         ensure!(
             target.shape() == source.shape() && target.dtype() == source.dtype(),
@@ -24,7 +26,7 @@ fn ema_all(targets: &[&Tensor], sources: &[&Tensor], coefficient: f64) -> Result
         let source = like(source, target)?;
         #[cfg(feature = "gpu")]
         if !target.is_host() {
-            crate::op::guard("emaUpdate", || update_gpu::ema(target, &source, coefficient))?;
+            there.push((*target, source));
             continue;
         }
         match target.dtype() {
@@ -38,6 +40,8 @@ fn ema_all(targets: &[&Tensor], sources: &[&Tensor], coefficient: f64) -> Result
             })?),
         }
     }
+    #[cfg(feature = "gpu")]
+    crate::op::guard("emaUpdate", || update_gpu::ema(&there, coefficient))?;
     Ok(())
 }
 

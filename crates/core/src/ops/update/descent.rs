@@ -18,7 +18,7 @@ pub struct SgdStep {
 /// g ← g + wd·p; b ← μ·b + (1 − dampening)·g (b = g at step 1); p ← p − lr·b, or g + μ·b with `nesterov`.
 /// Without momentum `momenta` is empty.
 pub fn sgd(parameters: &[&Tensor], momenta: &[&Tensor], steps: &[u32], o: &SgdStep) -> Result<()> {
-    descend("sgdStep", parameters, momenta, steps, o, &vec![None; parameters.len()], |_, _| {
+    descend("sgdStep", parameters, momenta, steps, o, &Measured::default(), |_, _| {
         Ok((sign(o.maximize), o.weight_decay))
     })
 }
@@ -53,19 +53,10 @@ pub fn lars(parameters: &[&Tensor], momenta: &[&Tensor], steps: &[u32], o: &Lars
         maximize: false,
     };
     let untouched = |parameter: &Tensor| o.exclude_bias_n_norm && parameter.ndim() == 1;
-    #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "nothing is measured on the CPU"))]
-    let measure = |parameter: &&Tensor| -> Result<Option<Tensor>> {
-        #[cfg(feature = "gpu")]
-        if let Some(gradient) = parameter.grad()
-            && !parameter.is_host()
-            && !untouched(parameter)
-        {
-            let limit = o.clip_lr.then_some(o.lr);
-            return Ok(Some(update_gpu::trust(parameter, &gradient, o.eta, o.weight_decay, o.eps, limit)?));
-        }
-        Ok(None)
-    };
-    let measured: Measured = parameters.iter().map(measure).collect::<Result<_>>()?;
+    #[cfg(feature = "gpu")]
+    let measured = measure(parameters, o, untouched)?;
+    #[cfg(not(feature = "gpu"))]
+    let measured = Measured::default();
     descend("larsStep", parameters, momenta, steps, &descent, &measured, |parameter, gradient| {
         if untouched(parameter) || !parameter.is_host() {
             return Ok((1.0, 0.0));
@@ -78,6 +69,30 @@ pub fn lars(parameters: &[&Tensor], momenta: &[&Tensor], steps: &[u32], o: &Lars
         let trust = if o.clip_lr { (trust / o.lr).min(1.0) } else { trust };
         Ok((trust, trust * o.weight_decay))
     })
+}
+
+/// The trust ratios of all parameters on a GPU that are not left alone.
+#[cfg(feature = "gpu")]
+fn measure(parameters: &[&Tensor], o: &LarsStep, untouched: impl Fn(&Tensor) -> bool) -> Result<Measured> {
+    let mut pairs = Vec::new();
+    let mut rows = Vec::with_capacity(parameters.len());
+    for parameter in parameters {
+        let gradient = parameter.grad().filter(|gradient| !gradient.is_host());
+        rows.push(match gradient {
+            Some(gradient) if !parameter.is_host() && !untouched(parameter) => {
+                pairs.push(((*parameter).clone(), gradient));
+                Some(pairs.len() as u32 - 1)
+            }
+            _ => None,
+        });
+    }
+    if pairs.is_empty() {
+        return Ok(Measured::default());
+    }
+    crate::op::common_device("larsStep", &pairs.iter().flat_map(|(p, g)| [p, g]).collect::<Vec<_>>())?;
+    let limit = o.clip_lr.then_some(o.lr);
+    let values = crate::op::guard("larsStep", || update_gpu::trust(&pairs, o.eta, o.weight_decay, o.eps, limit))?;
+    Ok(Measured { values: Some(values), rows })
 }
 
 rule!(Plain [0] { lr: f64, scale: f64, decay: f64 }, |r, p, g, [], c| {
@@ -120,7 +135,8 @@ fn descend(
         check_count(name, "momentum buffers", momenta.len(), parameters.len())?;
         let some: Vec<&Tensor> = chosen.iter().map(|&i| parameters[i]).collect();
         let buffers: Vec<&Tensor> = chosen.iter().map(|&i| momenta[i]).collect();
-        let measured: Measured = chosen.iter().map(|&i| measured[i].clone()).collect();
+        let rows = chosen.iter().map(|&i| measured.rows.get(i).copied().flatten()).collect();
+        let measured = Measured { values: measured.values.clone(), rows };
         if first {
             let lead = if o.nesterov { 1.0 + o.momentum } else { 1.0 };
             update_measured(name, &some, [&buffers], &measured, |_, p, g| {

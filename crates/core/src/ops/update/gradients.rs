@@ -62,7 +62,8 @@ pub fn limit_gradient_norm(parameters: &[&Tensor], limit: f64) -> Result<()> {
         crate::op::common_device("clipGradNorm", &gradients.iter().collect::<Vec<_>>())?;
         return crate::op::guard("clipGradNorm", || {
             let Some(total) = update_gpu::total_squares(&gradients)? else { return Ok(()) };
-            with.iter().try_for_each(|(p, g)| p.set_grad(Some(update_gpu::clipped(&g.detach()?, &total, limit)?)))
+            let clipped = update_gpu::clipped(&gradients, &total, limit)?;
+            with.iter().zip(clipped).try_for_each(|((p, _), gradient)| p.set_grad(Some(gradient)))
         });
     }
     clip_gradient_norm(parameters, limit).map(|_| ())
@@ -76,13 +77,14 @@ fn change_gradients(
     change: impl Fn(f64) -> f64 + Sync,
 ) -> Result<()> {
     timed("changeGradients", parameters, 2, || {
+        #[cfg(feature = "gpu")]
+        let mut there: (Vec<&Tensor>, Vec<Tensor>) = Default::default();
         for parameter in parameters {
             let Some(gradient) = parameter.grad() else { continue };
             #[cfg(feature = "gpu")]
             if !gradient.is_host() {
-                let changed =
-                    crate::op::guard("gradient", || update_gpu::changed(&gradient.detach()?, text[0], text[1], value))?;
-                parameter.set_grad(Some(changed))?;
+                there.0.push(parameter);
+                there.1.push(gradient);
                 continue;
             }
             #[cfg(not(feature = "gpu"))]
@@ -95,6 +97,13 @@ fn change_gradients(
             });
         })?);
             parameter.set_grad(Some(own))?;
+        }
+        #[cfg(feature = "gpu")]
+        if !there.1.is_empty() {
+            crate::op::common_device("changeGradients", &there.1.iter().collect::<Vec<_>>())?;
+            let changed =
+                crate::op::guard("changeGradients", || update_gpu::changed(&there.1, text[0], text[1], value))?;
+            there.0.iter().zip(changed).try_for_each(|(parameter, gradient)| parameter.set_grad(Some(gradient)))?;
         }
         Ok(())
     })

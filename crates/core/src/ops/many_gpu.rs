@@ -1,0 +1,181 @@
+//! One kernel for the elements of many tensors: optimizers, averages and clipping touch hundreds, most of them small.
+//! As many tensors as the adapter has bindings for go into a dispatch; a table says where each begins.
+
+use crate::error::Result;
+use crate::gpu::{BINDINGS, Gpu};
+use crate::ops::kernel::{self, GROUP, Kernel, gpu_of};
+use crate::tensor::Tensor;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// Elements a workgroup.
+const CHUNK: usize = 4 * GROUP as usize;
+
+/// What a kernel does to the tensors of a row, element by element, in WGSL.
+pub struct Work<'a> {
+    /// Tells this text from others.
+    pub key: &'a str,
+    /// WGSL type of an element.
+    pub element: &'a str,
+    /// A column a tensor of a row: whether it is written. `get0(i)`, `put0(i, value)` access that of the first column.
+    pub written: &'a [bool],
+    /// Functions that `body` uses; `constant(k)` is the k-th of the row.
+    pub functions: &'a str,
+    /// What happens to element `i`; with `sum` an expression, whose total a workgroup puts into the tensor beside.
+    pub body: &'a str,
+    pub sum: bool,
+}
+
+/// The tensors that a kernel handles together, all dense and of one length, and their numbers.
+pub struct Row<'a> {
+    pub tensors: Vec<&'a Tensor>,
+    pub constants: Vec<f32>,
+}
+
+/// Workgroups that a tensor takes: the partial sums it leaves.
+pub fn groups(tensor: &Tensor) -> usize {
+    tensor.numel().div_ceil(CHUNK)
+}
+
+/// Runs it for all rows. `beside` is one more tensor, `beside[p(4u) + i]` in the text: read, or written by sums, those of a
+/// row one after the other and rows in their order.
+pub fn run(work: &Work, rows: &[Row], beside: Option<&Tensor>) -> Result<()> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let gpu = gpu_of(first.tensors[0])?;
+    let mut before = 0;
+    for rows in rows.chunks(rows_a_dispatch(&gpu, work.written.len(), beside.is_some())) {
+        before += dispatch(&gpu, work, rows, beside, before)?;
+    }
+    Ok(())
+}
+
+/// One binding is the table's.
+fn rows_a_dispatch(gpu: &Gpu, columns: usize, beside: bool) -> usize {
+    let bindings = (gpu.limits().bindings as usize).min(BINDINGS);
+    ((bindings - 1 - usize::from(beside)) / columns).max(1)
+}
+
+/// `before`: workgroups of earlier dispatches. Returns those of this one.
+fn dispatch(gpu: &Arc<Gpu>, work: &Work, rows: &[Row], beside: Option<&Tensor>, before: usize) -> Result<usize> {
+    let mut launch = Kernel::new(gpu);
+    let mut table = Vec::new();
+    let mut total = 0;
+    for row in rows {
+        table.push(total as u32);
+        table.push(row.tensors[0].numel() as u32);
+        for (tensor, written) in row.tensors.iter().zip(work.written) {
+            crate::ensure!(
+                tensor.numel() == row.tensors[0].numel() && tensor.layout().is_dense(),
+                Internal,
+                "{}: tensors of one row differ",
+                work.key
+            );
+            let own = tensor.device()?;
+            crate::ensure!(
+                matches!(&own, crate::device::Device::Gpu(other) if Arc::ptr_eq(other, gpu)),
+                Device,
+                "{}: tensors of one call are on {} and {own:?}",
+                crate::op::running(),
+                gpu.name()
+            );
+            if *written {
+                tensor.storage()?.raise_version();
+            }
+            table.push(launch.bind(tensor, tensor.layout(), *written)?);
+        }
+        table.extend(row.constants.iter().map(|value| value.to_bits()));
+        total += groups(row.tensors[0]);
+    }
+    if total == 0 {
+        return Ok(0);
+    }
+    let words = table.len() / rows.len();
+    let table = kernel::table(gpu, &table)?;
+    launch.read(&table)?;
+    let place = match beside {
+        Some(tensor) => launch.bind(tensor, tensor.layout(), work.sum)?,
+        None => 0,
+    };
+    launch.set_sizes(&[rows.len(), words, total, before]);
+    launch.set(&[place]);
+    let (columns, count, has) = (work.written.len(), rows.len(), beside.is_some());
+    let key = format!("{} of {count} rows of {columns}{}", work.key, if has { " and one" } else { "" });
+    launch.run(&key, &|| wgsl(work, count, has), gpu.workgroups(total, 1)?)?;
+    Ok(total)
+}
+
+/// The kernel for `rows` rows.
+pub fn wgsl(work: &Work, rows: usize, beside: bool) -> String {
+    let Work { element, written, functions, body, sum, .. } = work;
+    let columns = written.len();
+    let mut text = String::new();
+    let mut line = |args: std::fmt::Arguments| writeln!(text, "{args}").expect("text");
+    for row in 0..rows {
+        for (column, written) in written.iter().enumerate() {
+            let access = if *written { "read_write" } else { "read" };
+            let binding = row * columns + column + 1;
+            line(format_args!(
+                "@group(0) @binding({binding}) var<storage, {access}> t{row}_{column}: array<{element}>;"
+            ));
+        }
+    }
+    let next = rows * columns + 1;
+    line(format_args!("@group(0) @binding({next}) var<storage, read> table: array<u32>;"));
+    if beside {
+        let access = if *sum { "read_write" } else { "read" };
+        line(format_args!("@group(0) @binding({}) var<storage, {access}> beside: array<f32>;", next + 1));
+    }
+    line(format_args!(
+        "var<private> own: u32;
+fn entry(k: u32) -> u32 {{ return table[own * p(1u) + k]; }}
+fn constant(k: u32) -> f32 {{ return bitcast<f32>(entry({}u + k)); }}",
+        2 + columns
+    ));
+    for (column, written) in written.iter().enumerate() {
+        let place = format!("entry({}u) + i", 2 + column);
+        line(format_args!("fn get{column}(i: u32) -> {element} {{ switch (own) {{"));
+        for row in 1..rows {
+            line(format_args!("case {row}u: {{ return t{row}_{column}[{place}]; }}"));
+        }
+        line(format_args!("default: {{ return t0_{column}[{place}]; }} }} }}"));
+        if *written {
+            line(format_args!("fn put{column}(i: u32, value: {element}) {{ switch (own) {{"));
+            for row in 1..rows {
+                line(format_args!("case {row}u: {{ t{row}_{column}[{place}] = value; }}"));
+            }
+            line(format_args!("default: {{ t0_{column}[{place}] = value; }} }} }}"));
+        }
+    }
+    line(format_args!("{functions}"));
+    let each = if *sum { format!("total += {body};") } else { body.to_string() };
+    let workgroup = if *sum { "var<workgroup> sums: array<f32, 256>;\n" } else { "" };
+    let end = if *sum {
+        "sums[local] = total;
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half = half / 2u) {
+        if (local < half) { sums[local] += sums[local + half]; }
+        workgroupBarrier();
+    }
+    if (local == 0u && there) { beside[p(4u) + p(3u) + group] = sums[0]; }"
+    } else {
+        ""
+    };
+    line(format_args!(
+        "{workgroup}@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {{
+    let group = id.y * groups.x + id.x;
+    let there = group < p(2u);
+    // The last row that begins at or before this workgroup and has elements: rows without any begin where the next does.
+    own = 0u;
+    for (var k = 1u; k < p(0u); k += 1u) {{ if (table[k * p(1u)] <= group) {{ own = k; }} }}
+    var total = 0.0;
+    for (var k = 0u; k < 4u; k += 1u) {{
+        let i = (group - entry(0u)) * 1024u + k * 256u + local;
+        if (there && i < entry(1u)) {{ {each} }}
+    }}
+    {end}
+}}"
+    ));
+    text
+}
