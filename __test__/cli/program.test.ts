@@ -168,7 +168,7 @@ test('methods are listed by family, with their papers and what they need', async
     silent,
     `import { defineMethod, z } from 'stable-pretraining'\nexport default defineMethod(${definition})\n`,
   )
-  expect((await spt('methods', silent)).out).toMatch(/^other\n {2}silent .*Says little\./m)
+  expect((await spt('methods', silent)).out).toMatch(/^other\n(.*\n)* {2}silent .*Says little\./m)
   const plugin = join(import.meta.dirname, '../fixtures/plugins/tiny-method.ts')
-  expect((await spt('methods', plugin)).out).toMatch(/^other\n {2}tiny-method .* \[.*tiny-method\.ts\]$/m)
+  expect((await spt('methods', plugin)).out).toMatch(/^other\n(.*\n)* {2}tiny-method .* \[.*tiny-method\.ts\]$/m)
 })
