@@ -752,6 +752,7 @@ mod tests {
 
     /// Wherever it is chosen its error stays below 1e-3 of the output's scale, by far; where nobody measured it is not chosen.
     #[test]
+    #[expect(clippy::print_stdout, reason = "the table of benchmarks/README.md")]
     fn shapes_whose_error_could_exceed_a_thousandth_go_the_direct_way() {
         let mut random = Random(21);
         let base = shapes()[0];
