@@ -209,10 +209,14 @@ describe('results', () => {
     expect(file()).toContain(
       '| conv-1 | fp32, 2 threads | 10.0 ms | 6,400 images/s, 483 GFLOP/s | 100 MB | x 25.0 ms **2.50** (100 MB) | 0.3 |',
     )
-    await record(folder, [result('ours', 'conv-1', 0.02)], origin('cccc'))
+    await record(folder, [result('ours', 'conv-1', 0.02, { ratio: 2 })], origin('cccc'))
     expect(file()).not.toContain('aaaa')
     expect(file()).toContain('commit bbbb')
     expect(file()).toContain('| conv-1 | fp32, 2 threads | 20.0 ms |')
+    // Without peers it does not take the place of what stood beside them.
+    await record(folder, [result('ours', 'conv-1', 0.03)], origin('dddd'))
+    expect(file()).toContain('| conv-1 | fp32, 2 threads | 20.0 ms |')
+    expect(file()).toContain('| conv-1 | fp32, 2 threads | 30.0 ms |')
   })
 
   test('speeds stand beside the peak, steps with the operations that they consist of', async () => {

@@ -65,8 +65,8 @@ const readLines = (text: string): Recorded[] =>
     .map((line) => JSON.parse(line) as Recorded)
 
 /** A case under a setting, on a machine, with or without peers beside it: what is shown once. */
-const keyOf = ({ case: name, device, precision, threads, instruction_set: set }: Result): string =>
-  [name, device, precision, threads, set].join(' ')
+const keyOf = ({ case: name, device, precision, threads, instruction_set: set, ratio }: Result): string =>
+  [name, device, precision, threads, set, ratio !== undefined].join(' ')
 
 /** The page: a section for each run of the bench, a table in it, a row a case. */
 export function page(results: readonly Recorded[]): string {
