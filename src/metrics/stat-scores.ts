@@ -1,6 +1,6 @@
 /** Counts of right and wrong predictions a class, on which accuracy, precision, recall and F stand. */
 import { SptError, errorCode } from '../errors.js'
-import { noGrad, scope, stack, zeros, type Tensor } from '../tensor/index.js'
+import { type DeviceName, noGrad, scope, stack, type Tensor, zeros } from '../tensor/index.js'
 import { binaryProbabilities, classLabels, type LabelOptions } from './class-labels.js'
 
 export interface BinaryOptions {
@@ -60,7 +60,7 @@ function countsOf(name: string, { predicted, target, counts, classes }: ReturnTy
 /** Σ weight of each class number: int64 [classes]. */
 export function bincount(name: string, what: string, index: Tensor, weight: Tensor, classes: number): Tensor {
   try {
-    return zeros([classes], { dtype: 'int64' }).scatterAdd(0, index, weight)
+    return zeros([classes], { dtype: 'int64', device: index.device as DeviceName }).scatterAdd(0, index, weight)
   } catch (cause) {
     if (errorCode(cause) === undefined) throw cause
     throw new SptError('ERR_ARGUMENT', `${name}: the ${what} are class numbers outside 0 … ${classes - 1}`, {
