@@ -2,6 +2,7 @@
 import * as sp from 'stable-pretraining'
 import { imagesOf, type Case } from '../harness/cases.js'
 import type { Setting } from '../harness/options.js'
+import { passOf } from './pass.js'
 import { photos, smallCount, smallPictures, smallSide } from './pictures.js'
 import type { Work } from './program.js'
 
@@ -14,16 +15,7 @@ export function augmentation(work: Case & { kind: 'augment' }, { threads }: Sett
     numWorkers: threads,
     transform: { steps: steps(small ? 32 : 224, small ? 3 : 23) },
   })
-  return {
-    async run() {
-      let images = 0
-      for await (const batch of loader) {
-        images += batch.image?.shape[0] ?? 0
-        sp.disposeBatch(batch)
-      }
-      if (images !== length) throw new Error(`${work.name}: ${images} images of ${length}`)
-    },
-  }
+  return passOf(loader, work.name, length)
 }
 
 function smallSource(): (index: number) => sp.Sample {

@@ -3,6 +3,7 @@ import * as sp from 'stable-pretraining'
 import { imagesOf, type Case } from '../harness/cases.js'
 import type { Setting } from '../harness/options.js'
 import { parquetFile, rowsOfParquetFile } from './parquet-place.js'
+import { passOf } from './pass.js'
 import { photos } from './pictures.js'
 import type { Work } from './program.js'
 
@@ -30,14 +31,5 @@ export async function reading(work: Case & { kind: 'decode' | 'parquet' }, { thr
     shuffle: work.kind === 'parquet',
     transform: { steps: work.kind === 'parquet' ? [resize] : [] },
   })
-  return {
-    async run() {
-      let images = 0
-      for await (const batch of loader) {
-        images += batch.image?.shape[0] ?? 0
-        sp.disposeBatch(batch)
-      }
-      if (images !== length) throw new Error(`${work.name}: ${images} images of ${length}`)
-    },
-  }
+  return passOf(loader, work.name, length)
 }
