@@ -168,23 +168,7 @@ var place = p(1u);
         }
         writeln!(text, "sum += {weight}x[{inner}];{}\nreturn sum;\n}}", "\n}".repeat(lists.len())).expect("text");
     }
-    text += "@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-let i = invocation(group, groups, local, 256u);
-";
-    text += match dtype.size() {
-        1 => {
-            "if (i * 4u >= p(0u)) { return; }
-var word = 0u;
-for (var k = 0u; k < 4u; k += 1u) {
-    if (i * 4u + k < p(0u)) { word |= (value(i * 4u + k) & 0xffu) << (k * 8u); }
-}
-out[p(2u) / 4u + i] = word;\n}\n"
-        }
-        _ => "if (i >= p(0u)) { return; }\nout[p(2u) + i] = value(i);\n}\n",
-    };
-    text
+    text + &kernel::store_each(dtype.size(), 2)
 }
 
 /// The shape of a result, and the order in memory of its source.

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::op;
 use crate::ops::elementwise::{Comparison, Plan, plan};
-use crate::ops::kernel::{self, GROUP, Kernel, element, extent, gpu_of};
+use crate::ops::kernel::{self, ENTRY, Kernel, element, extent, gpu_of};
 use crate::shape::{Dims, Layout};
 use crate::tensor::Tensor;
 use std::fmt::Write;
@@ -153,12 +153,6 @@ fn head(expression: &Expression, dtypes: &[DType], out: DType, width: &str) -> S
     text
 }
 
-const ENTRY: &str = "@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-let i = invocation(group, groups, local, 256u);
-";
-
 /// Four floats an invocation, where all memory runs along.
 fn wgsl_four(expression: &Expression, still: &[bool]) -> String {
     let n = still.len();
@@ -203,19 +197,7 @@ fn wgsl(expression: &Expression, dtypes: &[DType], out: DType, dimensions: usize
         _ => format!("a{k}[o{k}]"),
     };
     writeln!(text, "return f({});\n}}", (0..n).map(load).collect::<Vec<_>>().join(", ")).expect("text");
-    text += ENTRY;
-    text += match out.size() {
-        1 => {
-            "if (i * 4u >= p(0u)) { return; }
-var word = 0u;
-for (var k = 0u; k < 4u; k += 1u) {
-    if (i * 4u + k < p(0u)) { word |= (value(i * 4u + k) & 0xffu) << (k * 8u); }
-}
-out[p(1u) / 4u + i] = word;\n}\n"
-        }
-        _ => "if (i >= p(0u)) { return; }\nout[p(1u) + i] = value(i);\n}\n",
-    };
-    text
+    text + &kernel::store_each(out.size(), 1)
 }
 
 /// Rust's tokens as WGSL: names of `cpu::math` get the prefix of their twins in `elementwise.wgsl`.
@@ -321,8 +303,6 @@ pub fn choose(condition: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let choice = Expression { name: "where", inputs: &["c", "a", "b"], constants: &[], text: "select(b, a, c != 0u)" };
     map(&choice, &[], &[condition, a, b], a.dtype())
 }
-
-const _: () = assert!(GROUP == 256, "ENTRY says 256");
 
 #[cfg(test)]
 mod tests {

@@ -55,6 +55,31 @@ pub fn supported(dtype: DType) -> Result<()> {
     Ok(())
 }
 
+/// The head of a kernel in which invocation `i` makes what it is asked for.
+pub const ENTRY: &str = "@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+let i = invocation(group, groups, local, 256u);
+";
+const _: () = assert!(GROUP == 256, "ENTRY says 256");
+
+/// [`ENTRY`] and its body: invocation `i` stores `value(i)`, of four one-byte elements a word. Number 0 of the sizes is the count of
+/// elements, number `place` the output's place.
+pub fn store_each(size: usize, place: usize) -> String {
+    let body = match size {
+        1 => format!(
+            "if (i * 4u >= p(0u)) {{ return; }}
+var word = 0u;
+for (var k = 0u; k < 4u; k += 1u) {{
+    if (i * 4u + k < p(0u)) {{ word |= (value(i * 4u + k) & 0xffu) << (k * 8u); }}
+}}
+out[p({place}u) / 4u + i] = word;\n}}\n"
+        ),
+        _ => format!("if (i >= p(0u)) {{ return; }}\nout[p({place}u) + i] = value(i);\n}}\n"),
+    };
+    format!("{ENTRY}{body}")
+}
+
 /// The WGSL type of the elements of a buffer: int64 is (low, high), four bytes share a word.
 pub fn element(dtype: DType) -> &'static str {
     match dtype {

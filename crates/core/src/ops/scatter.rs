@@ -153,18 +153,26 @@ struct ScatterAdd {
     dim: usize,
 }
 
-impl Op for ScatterAdd {
-    fn name(&self) -> &'static str {
-        "scatter_add"
-    }
-
-    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+impl ScatterAdd {
+    /// The inputs, of sizes and types that fit; what the gradient needs is kept.
+    fn checked<'a>(&self, inputs: &[&'a Tensor], context: &mut Context) -> Result<[&'a Tensor; 3]> {
         let [x, index, source] = [inputs[0], inputs[1], inputs[2]];
         check_index("scatterAdd", x, self.dim, index)?;
         same_dtype("scatterAdd", x, source)?;
         check_source("scatterAdd", index, source)?;
         save_shape(source, context)?;
         context.save(index)?;
+        Ok([x, index, source])
+    }
+}
+
+impl Op for ScatterAdd {
+    fn name(&self) -> &'static str {
+        "scatter_add"
+    }
+
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [x, index, source] = self.checked(inputs, context)?;
         let sum = fresh(x)?;
         let (index, source) = (movement::contiguous(index)?, source.detach()?);
         let chosen = index.slice::<i64>();
@@ -189,12 +197,7 @@ impl Op for ScatterAdd {
 
     #[cfg(feature = "gpu")]
     fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        let [x, index, source] = [inputs[0], inputs[1], inputs[2]];
-        check_index("scatterAdd", x, self.dim, index)?;
-        same_dtype("scatterAdd", x, source)?;
-        check_source("scatterAdd", index, source)?;
-        save_shape(source, context)?;
-        context.save(index)?;
+        let [x, index, source] = self.checked(inputs, context)?;
         Ok(vec![on_gpu(x, self.dim, index, source, Meeting::Add)?])
     }
 
@@ -231,18 +234,26 @@ struct Scatter {
     dim: usize,
 }
 
-impl Op for Scatter {
-    fn name(&self) -> &'static str {
-        "scatter"
-    }
-
-    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+impl Scatter {
+    /// The inputs, of sizes and types that fit; what the gradient needs is kept.
+    fn checked<'a>(&self, inputs: &[&'a Tensor], context: &mut Context) -> Result<[&'a Tensor; 3]> {
         let [x, index, source] = [inputs[0], inputs[1], inputs[2]];
         check_index("scatter", x, self.dim, index)?;
         same_type(x, source)?;
         check_source("scatter", index, source)?;
         save_shape(source, context)?;
         context.save(index)?;
+        Ok([x, index, source])
+    }
+}
+
+impl Op for Scatter {
+    fn name(&self) -> &'static str {
+        "scatter"
+    }
+
+    fn forward(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
+        let [x, index, source] = self.checked(inputs, context)?;
         let result = fresh(x)?;
         let (index, source) = (movement::contiguous(index)?, source.detach()?);
         let chosen = index.slice::<i64>();
@@ -266,12 +277,7 @@ impl Op for Scatter {
 
     #[cfg(feature = "gpu")]
     fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        let [x, index, source] = [inputs[0], inputs[1], inputs[2]];
-        check_index("scatter", x, self.dim, index)?;
-        same_type(x, source)?;
-        check_source("scatter", index, source)?;
-        save_shape(source, context)?;
-        context.save(index)?;
+        let [x, index, source] = self.checked(inputs, context)?;
         Ok(vec![on_gpu(x, self.dim, index, source, Meeting::Last)?])
     }
 

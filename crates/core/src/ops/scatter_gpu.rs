@@ -4,19 +4,13 @@
 
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::ops::kernel::{self, Kernel, element, faults_wgsl, gpu_of};
+use crate::ops::kernel::{self, ENTRY, Kernel, element, faults_wgsl, gpu_of};
 use crate::ops::movement_gpu::cast;
 use crate::ops::sort_gpu;
 use crate::shape::{Dims, Layout};
 use crate::tensor::Tensor;
 use crate::{ensure, op};
 use std::fmt::Write;
-
-const ENTRY: &str = "@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-let i = invocation(group, groups, local, 256u);
-";
 
 fn few_dimensions(n: usize) -> Result<()> {
     ensure!(n <= 8, Unsupported, "{}: {n} dimensions; GPUs take 8", op::running());
@@ -84,19 +78,10 @@ if (chosen == 0xffffffffu) {{ return {missing}; }}
 let place = own + chosen * p(5u);
 return {load};
 }}
-{ENTRY}"
+"
         )
         .expect("text");
-        text + if bytes {
-            "if (i * 4u >= p(0u)) { return; }
-var word = 0u;
-for (var k = 0u; k < 4u; k += 1u) {
-    if (i * 4u + k < p(0u)) { word |= (value(i * 4u + k) & 0xffu) << (k * 8u); }
-}
-out[p(3u) / 4u + i] = word;\n}\n"
-        } else {
-            "if (i >= p(0u)) { return; }\nout[p(3u) + i] = value(i);\n}\n"
-        }
+        text + &kernel::store_each(dtype.size(), 3)
     };
     let invocations = if dtype.size() == 1 { out.numel().div_ceil(4) } else { out.numel() };
     launch.run_each(&format!("gather {} {n}", dtype.name()), &text, invocations)?;
