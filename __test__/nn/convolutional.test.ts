@@ -8,6 +8,8 @@ const shapeOf = (model: nn.Module, shape: number[]) => noGrad(() => model.eval()
 
 describe('shapes', () => {
   test.each<[string, () => nn.Module & { dim: number }, number[], number[], number]>([
+    ['ResNet-18, narrow', () => nn.resnet18({ width: 6 }), [2, 3, 32, 32], [2, 48], 48],
+    ['ResNet-50, narrow', () => nn.resnet50({ width: 4, lowResolution: true }), [1, 3, 16, 16], [1, 128], 128],
     ['ResNet-18, grey images', () => nn.resnet18({ inChannels: 1 }), [2, 1, 40, 33], [2, 512], 512],
     [
       'ResNet-18, low resolution, classes',

@@ -12,6 +12,11 @@ export default defineBackbone({
       .default(false)
       .describe('for images of about 32 pixels: a 3×3 stem with stride 1 and no max-pool'),
     inChannels: z.int().min(1).default(3).describe('channels of the images'),
+    width: z
+      .int()
+      .min(1)
+      .default(64)
+      .describe('channels of the first stage, an eighth of the outputs; torchvision’s network has 64'),
   }),
   async build({ config: { pretrained, ...config }, root, log }) {
     const module = nn.resnet18(config)

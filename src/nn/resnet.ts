@@ -72,12 +72,14 @@ export interface ResNetOptions {
   numClasses?: number | null
   /** For images of about 32 pixels: a 3×3 stem with stride 1 and no max-pool. */
   lowResolution?: boolean
+  /** Channels of the stem and the first stage, doubled by each further stage; torchvision's networks have 64. */
+  width?: number
 }
 
 /** Four stages of residual blocks: [batch, inChannels, height, width] to [batch, dim] (or [batch, numClasses]). */
 export class ResNet extends Module {
   conv1: Conv2d
-  bn1 = new BatchNorm2d(64)
+  bn1: BatchNorm2d
   relu = new ReLU()
   maxpool: MaxPool2d | Identity
   layer1: Sequential
@@ -93,17 +95,18 @@ export class ResNet extends Module {
   constructor(
     block: ResNetBlock,
     layers: readonly [number, number, number, number],
-    { inChannels = 3, numClasses = null, lowResolution = false }: ResNetOptions = {},
+    { inChannels = 3, numClasses = null, lowResolution = false, width = 64 }: ResNetOptions = {},
   ) {
     super()
-    this.conv1 = lowResolution ? convolution(inChannels, 64, 3, 1) : convolution(inChannels, 64, 7, 2)
+    this.conv1 = lowResolution ? convolution(inChannels, width, 3, 1) : convolution(inChannels, width, 7, 2)
+    this.bn1 = new BatchNorm2d(width)
     this.maxpool = lowResolution ? new Identity() : new MaxPool2d(3, { stride: 2, padding: 1 })
     const { expansion } = block
-    this.layer1 = stage(block, 64, 64, layers[0], 1)
-    this.layer2 = stage(block, 64 * expansion, 128, layers[1], 2)
-    this.layer3 = stage(block, 128 * expansion, 256, layers[2], 2)
-    this.layer4 = stage(block, 256 * expansion, 512, layers[3], 2)
-    this.dim = 512 * expansion
+    this.layer1 = stage(block, width, width, layers[0], 1)
+    this.layer2 = stage(block, width * expansion, 2 * width, layers[1], 2)
+    this.layer3 = stage(block, 2 * width * expansion, 4 * width, layers[2], 2)
+    this.layer4 = stage(block, 4 * width * expansion, 8 * width, layers[3], 2)
+    this.dim = 8 * width * expansion
     this.fc = !numClasses ? new Identity() : new Linear(this.dim, numClasses)
   }
 

@@ -241,7 +241,8 @@ export class Trainer {
 
   async #write(metrics: Record<string, number>): Promise<void> {
     if (Object.keys(metrics).length === 0) return
-    const at = { step: this.globalStep, epoch: this.currentEpoch }
+    // What is measured after the last epoch belongs to it.
+    const at = { step: this.globalStep, epoch: Math.max(0, Math.min(this.currentEpoch, this.options.maxEpochs - 1)) }
     for (const logger of this.loggers) await logger.logMetrics(metrics, at)
   }
 }

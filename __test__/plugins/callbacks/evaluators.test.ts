@@ -99,7 +99,7 @@ test('checkpoint and early-stop look at a metric when it is measured, not in the
 
 test('a whole run: untrained and trained numbers, and a report that shows real pictures', async () => {
   const callbacks = [
-    new UntrainedBaseline({ images: 18 }),
+    new UntrainedBaseline({ images: 18, alsoTrained: true }),
     new OnlineProbe({ name: 'linear_probe', probe: () => new Linear(8, 3) }),
     knn(100),
     new RankMe({ name: 'rankme', queueLength: 64 }),
@@ -107,7 +107,11 @@ test('a whole run: untrained and trained numbers, and a report that shows real p
   ]
   const printed: string[] = []
   const directory = { path: folder, id: '0', lastCheckpoint: join(folder, 'checkpoints', 'last.ckpt') }
-  const console = { logMetrics: () => undefined, print: (line: string) => void printed.push(line) }
+  const at: object[] = []
+  const console = {
+    logMetrics: (metrics: object, place: object) => void ('trained/knn_top1' in metrics && at.push(place)),
+    print: (line: string) => void printed.push(line),
+  }
   const trainer = new Trainer({
     maxEpochs: 2,
     callbacks,
@@ -134,10 +138,30 @@ test('a whole run: untrained and trained numbers, and a report that shows real p
   )
   expect(printed.join('\n')).toMatch(/untrained backbone: .*knn_top1 \d+\.\d %/)
   expect(printed.join('\n')).toMatch(/untrained +trained/)
+  expect(at).toEqual([{ step: 8, epoch: 1 }]) // of the last epoch
   expect(printed.join('\n')).toContain(directory.lastCheckpoint)
   const page = await readFile(join(folder, 'report.html'), 'utf8')
   expect(page.match(/src="data:image\/(jpeg|png|webp);base64,/g)).toHaveLength(3 * (1 + 4))
   expect(page).toContain('class="right"')
   expect(page.match(/<svg/g)).toHaveLength(3)
   expect(page).toContain('tulips')
+})
+
+test('measured after training is what a later run measures before its own', async () => {
+  const module = smallSimclr()
+  const measured = async (alsoTrained: boolean, maxEpochs: number): Promise<ReadonlyMap<string, number>> => {
+    const probe = new OnlineProbe({ name: 'linear_probe', probe: () => new Linear(8, 3) })
+    const callbacks = [new UntrainedBaseline({ alsoTrained, probeSteps: 4 }), probe, knn(100)]
+    const trainer = new Trainer({ maxEpochs, callbacks })
+    await trainer.fit(module, await flowers())
+    return trainer.latest
+  }
+  const first = await measured(true, 4)
+  const second = await measured(false, 1)
+  for (const metric of ['knn_top1', 'linear_probe_top1']) {
+    expect(first.get(`trained/${metric}`)).toBeGreaterThan(0)
+    expect(second.get(`untrained/${metric}`)).toBe(first.get(`trained/${metric}`))
+    expect(second.has(`trained/${metric}`)).toBe(false)
+  }
+  expect(first.get('trained/linear_probe_top1')).not.toBe(first.get('untrained/linear_probe_top1'))
 })
