@@ -185,6 +185,9 @@ export const withArticle = (noun: string) => `${/^[aeiou]/.test(noun) ? 'an' : '
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
   if (typeof value === 'function') return 'a function'
-  const text = typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)
+  const text = typeof value === 'object' && value !== null ? JSON.stringify(value, digits) : String(value)
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }
+
+/** JSON has no whole numbers beyond the safe ones. */
+const digits = (_: string, value: unknown) => (typeof value === 'bigint' ? `${value}` : value)

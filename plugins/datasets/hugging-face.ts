@@ -21,7 +21,10 @@ export default defineDataset({
       .nullable()
       .optional()
       .describe('column of class numbers; default: as noted, else label; null: none'),
-    keep: z.array(z.string()).default([]).describe('further columns that batches hold'),
+    keep: z
+      .array(z.string())
+      .default([])
+      .describe('further columns that batches hold: numbers, texts, lists, structures'),
     renameColumns: z.record(z.string(), z.string()).optional().describe('old name to new name'),
     removeColumns: z.array(z.string()).optional().describe('columns left out, after renaming'),
     cacheBytes: z.int().min(1).optional().describe('memory for unpacked pages; default 256 MiB'),

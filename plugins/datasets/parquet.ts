@@ -15,7 +15,10 @@ export default defineDataset({
       .nullable()
       .optional()
       .describe('column of class numbers; default: as noted, else label; null: none'),
-    keep: z.array(z.string()).optional().describe('further columns that batches hold'),
+    keep: z
+      .array(z.string())
+      .optional()
+      .describe('further columns that batches hold: numbers, texts, lists, structures'),
     classes: z.array(z.string()).optional().describe('names of the classes, from class 0; default: as noted'),
     cacheBytes: z.int().min(1).optional().describe('memory for unpacked pages; default 256 MiB'),
   }),

@@ -4,8 +4,9 @@ import { Tensor, tensor } from '../tensor/index.js'
 import type { Sample } from './sample.js'
 
 /**
- * label and index become int64 [batch]; other numbers float32 [batch], bigints int64 [batch], anything else an array.
- * ERR_DATA where some samples have a key that others lack.
+ * label and index become int64 [batch]; other numbers float32 [batch], bigints int64 [batch]; arrays of numbers, or of bigints, however
+ * deep, tensors [batch, …] where all samples of the batch have the same sizes; anything else an array. ERR_DATA where some
+ * samples have a key that others lack.
  */
 export function collate(samples: readonly Sample[]): Record<string, unknown> & { index: Tensor; label?: Tensor } {
   const keys = new Set(samples.flatMap((sample) => Object.keys(sample)))
@@ -33,11 +34,28 @@ function column(key: string, samples: readonly Sample[]): unknown {
   if (wholeNumbers.has(key)) return kept(BigInt64Array.from(values as number[], BigInt))
   if (values.every((value) => typeof value === 'number')) return kept(Float32Array.from(values))
   if (values.every((value) => typeof value === 'bigint')) return kept(BigInt64Array.from(values))
-  return values
+  return lists(values) ?? values
+}
+
+/** Nested arrays of equal sizes as one tensor; undefined where they differ, are empty, or hold anything but numbers of one kind. */
+function lists(values: readonly unknown[]): Tensor | undefined {
+  const shape = [values.length]
+  let level = values
+  for (let first = level[0]; Array.isArray(first); first = level[0]) {
+    const { length } = first
+    if (!level.every((value) => Array.isArray(value) && value.length === length)) return undefined
+    shape.push(length)
+    level = level.flat()
+  }
+  if (shape.length === 1 || level.length === 0) return undefined
+  if (level.every((value) => typeof value === 'number')) return kept(Float32Array.from(level), shape)
+  if (level.every((value) => typeof value === 'bigint')) return kept(BigInt64Array.from(level), shape)
+  return undefined
 }
 
 // A batch is made while the trainer may be inside a scope that it does not belong to, and its device the default.
-const kept = (values: Float32Array | BigInt64Array) => tensor(values, { device: 'cpu' }).keep()
+const kept = (values: Float32Array | BigInt64Array, shape = [values.length]) =>
+  tensor(values, { shape, device: 'cpu' }).keep()
 
 /** Frees the tensors of a batch, however deep; the trainer does it after each step. */
 export function disposeBatch(batch: unknown): void {

@@ -1,8 +1,17 @@
 /** One Parquet file: its footer, its columns by name, and rows of a column with the pages they lie in held for a while. */
 import { parquetMetadataAsync, parquetSchema, type FileMetaData, type SchemaTree } from 'hyparquet'
-import { dataCorrupt, errorCode, reason, unsupported } from '../errors.js'
+import { dataCorrupt, errorCode, reason } from '../errors.js'
 import { damagedHint, type ByteSource } from './file.js'
-import { listPages, readPage, type ColumnChunk, type Pages, type Value } from './parquet-pages.js'
+import { assemble, leavesOf, type NestedValue, type Slots } from './parquet-nested.js'
+import {
+  listPages,
+  readPage,
+  type ColumnChunk,
+  type Page,
+  type Pages,
+  type PageValues,
+  type Value,
+} from './parquet-pages.js'
 import type { RecentlyUsed } from './recently-used.js'
 
 /** More rows than this are taken for a lie: an order of them must fit in memory. */
@@ -16,7 +25,7 @@ export class ParquetFile {
   readonly rows: number
   readonly #schema: SchemaTree
   readonly #pages: RecentlyUsed<unknown>
-  readonly #chunks = new Map<string, ColumnChunk>()
+  readonly #chunks = new Map<string, OpenChunk>()
 
   private constructor(source: ByteSource, metadata: FileMetaData, groups: number[], pages: RecentlyUsed<unknown>) {
     this.source = source
@@ -66,49 +75,108 @@ export class ParquetFile {
       .reduce((sum, { meta_data }) => sum + Number(meta_data?.total_uncompressed_size ?? 0), 0)
   }
 
-  /** The value of a leaf column at row `row` of a row group. */
+  /** The value of a leaf that is in no list, at row `row` of a row group. */
   async value(path: readonly string[], group: number, row: number): Promise<Value> {
-    const key = `${this.source.path}\0${group}\0${path.join('.')}`
-    const chunk = this.#chunks.get(key) ?? this.#chunk(path, group)
-    this.#chunks.set(key, chunk)
-    const list = (await this.#pages.take(key, () => listPages(this.source, chunk), pagesSize)) as Pages
-    let low = 0
-    for (let high = list.pages.length - 1; low < high;) {
-      const middle = (low + high + 1) >>> 1
-      if ((list.pages[middle]?.first ?? Infinity) <= row) low = middle
-      else high = middle - 1
-    }
-    const page = list.pages[low]
-    if (page === undefined) throw dataCorrupt(this.source.path, `row group ${group} has no row ${row}`, damagedHint)
-    const values = (await this.#pages.take(
-      `${key}\0${page.first}`,
-      () => readPage(this.source, chunk, page, list.dictionary),
-      () => Number(page.header.uncompressed_page_size),
-    )) as Value[]
-    return values[row - page.first] ?? null
+    const chunk = this.#chunk(path, group)
+    const { pages, place, page } = await this.#page(chunk, row)
+    return (await this.#values(chunk, pages, place)).values[row - page.first] ?? null
   }
 
-  #chunk(path: readonly string[], group: number): ColumnChunk {
-    const found = this.metadata.row_groups[group]?.columns.find(
-      ({ meta_data }) => meta_data?.path_in_schema.join('.') === path.join('.'),
-    )
-    let tree: SchemaTree | undefined = this.#schema
-    let maxDefinition = 0
-    for (const name of path) {
-      tree = tree?.children.find((child) => child.element.name === name)
-      if (tree?.element.repetition_type === 'REPEATED')
-        throw unsupported(
-          this.source.path,
-          `column ${path.join('.')} holds lists`,
-          'Name a column with one value a row.',
-        )
-      if (tree?.element.repetition_type === 'OPTIONAL') maxDefinition++
+  /** What a column at the top holds in row `row` of a row group: a value, lists as arrays, structures as objects. */
+  async column(name: string, group: number, row: number): Promise<NestedValue> {
+    const column = this.columns.get(name)
+    if (column === undefined) throw dataCorrupt(this.source.path, `there is no column ${name}`)
+    const leaves = leavesOf(column)
+    if (leaves[0]?.node === column && leaves[0].levels.repetition === 0) return this.value([name], group, row)
+    // All are found before one is read: nobody would await those that an error leaves behind.
+    const chunks = leaves.map(({ node }) => this.#chunk(node.path, group))
+    const slots = await Promise.all(chunks.map((chunk) => this.#row(chunk, row)))
+    try {
+      return assemble(column, slots)
+    } catch (cause) {
+      throw dataCorrupt(this.source.path, `column ${name} is damaged (${reason(cause)})`, damagedHint)
     }
-    if (found?.meta_data === undefined || found.file_path !== undefined || tree === undefined)
-      throw dataCorrupt(this.source.path, `row group ${group} has no column ${path.join('.')}`)
-    const { converted_type, logical_type } = tree.element
+  }
+
+  /** The slots of one row, which may go on in the pages after that in which it begins. */
+  async #row(chunk: OpenChunk, row: number): Promise<Slots> {
+    const { pages, place, page } = await this.#page(chunk, row)
+    const first = await this.#values(chunk, pages, place)
+    const at = row - page.first
+    const parts = [slotsOf(first, first.starts?.[at] ?? at, first.starts?.[at + 1] ?? at + 1)]
+    const last = first.starts !== undefined && at === page.rows - 1
+    for (let next = place + 1; last && next < pages.pages.length; next++) {
+      const more = await this.#values(chunk, pages, next)
+      const end = more.starts?.[0] ?? 0
+      parts.push(slotsOf(more, 0, end))
+      if (end < more.values.length) break
+    }
+    if (parts.length === 1) return parts[0] as Slots
+    return {
+      values: parts.flatMap(({ values }) => values),
+      repetition: parts.flatMap(({ repetition }) => [...repetition]),
+      definition: parts.flatMap(({ definition }) => [...definition]),
+    }
+  }
+
+  /** The page in which a row begins. */
+  async #page(chunk: OpenChunk, row: number): Promise<{ pages: Pages; place: number; page: Page }> {
+    const pages = (await this.#pages.take(chunk.key, () => listPages(this.source, chunk), pagesSize)) as Pages
+    let low = 0
+    for (let high = pages.pages.length - 1; low < high;) {
+      const middle = (low + high + 1) >>> 1
+      if ((pages.pages[middle]?.first ?? Infinity) <= row) low = middle
+      else high = middle - 1
+    }
+    const page = pages.pages[low]
+    if (page === undefined)
+      throw dataCorrupt(this.source.path, `row group ${chunk.group} has no row ${row}`, damagedHint)
+    return { pages, place: low, page }
+  }
+
+  async #values(chunk: OpenChunk, { pages, dictionary }: Pages, place: number): Promise<PageValues> {
+    const page = pages[place] as Page
+    const read = () => readPage(this.source, chunk, page, dictionary)
+    const size = ({ values, repetition, definition, starts }: PageValues) =>
+      Number(page.header.uncompressed_page_size) +
+      repetition.byteLength +
+      definition.byteLength +
+      (starts === undefined ? 0 : 8 * values.length)
+    return (await this.#pages.take(`${chunk.key}\0${place}`, read, size)) as PageValues
+  }
+
+  #chunk(path: readonly string[], group: number): OpenChunk {
+    const name = path.join('.')
+    const key = `${this.source.path}\0${group}\0${name}`
+    const known = this.#chunks.get(key)
+    if (known !== undefined) return known
+    const column = this.columns.get(path[0] ?? '')
+    const leaf = column && leavesOf(column).find(({ node }) => node.path.join('.') === name)
+    const found = this.metadata.row_groups[group]?.columns.find(
+      ({ meta_data }) => meta_data?.path_in_schema.join('.') === name,
+    )
+    if (found?.meta_data === undefined || found.file_path !== undefined || leaf === undefined)
+      throw dataCorrupt(this.source.path, `row group ${group} has no column ${name}`)
+    const { converted_type, logical_type } = leaf.node.element
     const text = converted_type === 'UTF8' || logical_type?.type === 'STRING'
-    return { meta: found.meta_data, maxDefinition, text, rows: this.groups[group] as number }
+    const rows = this.groups[group] as number
+    const chunk = { meta: found.meta_data, levels: leaf.levels, text, rows, group, key }
+    this.#chunks.set(key, chunk)
+    return chunk
+  }
+}
+
+interface OpenChunk extends ColumnChunk {
+  readonly group: number
+  /** Of all files'. */
+  readonly key: string
+}
+
+function slotsOf({ values, repetition, definition }: PageValues, begin: number, end: number): Slots {
+  return {
+    values: values.slice(begin, end),
+    repetition: repetition.subarray(begin, end),
+    definition: definition.subarray(begin, end),
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The pages of one column of one row group: where they are, and their values. Footers and page headers are parsed by
  * hyparquet; values are unpacked here, a page at a time and with every length checked, because a run length of a damaged
- * file makes hyparquet's readers fill memory. Columns that repeat (lists) are not read.
+ * file makes hyparquet's readers fill memory. What columns that repeat (lists) hold in a row is put together by `parquet-nested`.
  */
 import type { ColumnMetaData, PageHeader } from 'hyparquet'
 import { parquetHeader } from 'hyparquet/src/column.js'
@@ -9,14 +9,15 @@ import { dataCorrupt, errorCode, reason, unsupported } from '../errors.js'
 import { damagedHint, type ByteSource } from './file.js'
 import { Malformed, readHybrid, unpack } from './parquet-codecs.js'
 import { deltaValues } from './parquet-delta.js'
+import type { Levels, Slots } from './parquet-nested.js'
 
 export type Value = null | boolean | number | bigint | string | Uint8Array
 
 /** What is known of a column from the footer. */
 export interface ColumnChunk {
   readonly meta: ColumnMetaData
-  /** Values of lower definition level are null. */
-  readonly maxDefinition: number
+  /** Values of lower definition level are null; so many lists a value lies in. */
+  readonly levels: Levels
   /** Bytes that are text. */
   readonly text: boolean
   /** Of the row group. */
@@ -27,9 +28,18 @@ export interface Page {
   readonly header: PageHeader
   /** Where its bytes begin. */
   readonly offset: number
-  /** Rows of the row group before it, and in it. */
+  /** Rows of the row group that begin before it, and in it: of a column of lists it may begin inside a row, or be all inside one. */
   readonly first: number
   readonly rows: number
+}
+
+/** The values of a page, absent ones null, with their levels where the column has lists. */
+export interface PageValues extends Slots {
+  readonly values: Value[]
+  readonly repetition: Uint32Array
+  readonly definition: Uint32Array
+  /** Where in `values` each row that begins in the page does, and their end. Absent: each value is a row. */
+  readonly starts?: Uint32Array
 }
 
 export interface Pages {
@@ -37,6 +47,9 @@ export interface Pages {
   /** The values that pages of places refer to. */
   readonly dictionary: readonly Value[] | undefined
 }
+
+/** A page of lists with more values than this, and than it has bits, is taken for a lie. */
+const mostAlike = 2 ** 24
 
 /** Longer headers are statistics of long values; each is read at most this far. */
 const headerBytes = 2 ** 16
@@ -51,7 +64,8 @@ export async function listPages(source: ByteSource, chunk: ColumnChunk): Promise
     const pages: Page[] = []
     let dictionary: readonly Value[] | undefined
     let [at, first] = [start, 0]
-    while (at < end && first < rows) {
+    // The last row of a column of lists may go on in further pages.
+    while (at < end && (first < rows || chunk.levels.repetition > 0)) {
       const bytes = await source.read(at, Math.min(headerBytes, end - at))
       const reader = { view: new DataView(bytes.buffer), offset: 0 }
       const header = parquetHeader(reader)
@@ -62,10 +76,11 @@ export async function listPages(source: ByteSource, chunk: ColumnChunk): Promise
         const count = header.dictionary_page_header?.num_values ?? -1
         dictionary = plainValues(await pageBytes(source, chunk, header, offset), 0, count, chunk)
       } else if (header.type === 'DATA_PAGE' || header.type === 'DATA_PAGE_V2') {
-        const count = (header.data_page_header ?? header.data_page_header_v2)?.num_values ?? -1
-        if (!(count >= 0 && first + count <= rows)) throw new Malformed(`${first + count} values for ${rows} rows`)
-        pages.push({ header, offset, first, rows: count })
-        first += count
+        const page = { header, offset, first, rows: await rowsOf(source, chunk, header, offset) }
+        if (!(page.rows >= 0 && first + page.rows <= rows))
+          throw new Malformed(`${first + page.rows} values for ${rows} rows`)
+        pages.push(page)
+        first += page.rows
       }
     }
     if (first !== rows) throw new Malformed(`${first} values for ${rows} rows`)
@@ -73,39 +88,79 @@ export async function listPages(source: ByteSource, chunk: ColumnChunk): Promise
   })
 }
 
-/** The values of a page, one a row. Byte arrays are views of the page's memory. */
+/** How many rows begin in a page. Of lists the first version of pages does not say it, so their levels are read. */
+async function rowsOf(source: ByteSource, chunk: ColumnChunk, header: PageHeader, offset: number): Promise<number> {
+  if (chunk.levels.repetition === 0) return valueCount(header)
+  if (header.data_page_header_v2 !== undefined) return header.data_page_header_v2.num_rows
+  const { repetition } = levelsIn(await pageBytes(source, chunk, header, offset), header, chunk)
+  return rowStarts(repetition).length - 1
+}
+
+/** The values of a page. Byte arrays are views of the page's memory. */
 export async function readPage(
   source: ByteSource,
   chunk: ColumnChunk,
   { header, offset, rows }: Page,
   dictionary: readonly Value[] | undefined,
-): Promise<Value[]> {
+): Promise<PageValues> {
   return guarded(source, chunk, async () => {
-    const { maxDefinition } = chunk
-    const width = 32 - Math.clz32(maxDefinition)
+    const { levels } = chunk
     const bytes = await pageBytes(source, chunk, header, offset)
-    const second = header.data_page_header_v2
-    let at = 0
-    let levels: Uint32Array | undefined
-    if (second !== undefined) {
-      const size = second.definition_levels_byte_length
-      if (maxDefinition > 0) levels = readHybrid(bytes.subarray(0, size), 0, width, rows)
-      at = size
-    } else if (maxDefinition > 0) {
-      if (bytes.length < 4) throw new Malformed('a page without levels')
-      const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true)
-      levels = readHybrid(bytes.subarray(4, 4 + size), 0, width, rows)
-      at = 4 + size
-    }
-    if (at > bytes.length) throw new Malformed('levels beyond their page')
-    const present =
-      levels === undefined ? rows : levels.reduce((sum, level) => sum + (level === maxDefinition ? 1 : 0), 0)
-    const encoding = (second ?? header.data_page_header)?.encoding
-    const values = encodedValues(String(encoding), bytes, at, present, chunk, dictionary, source.path)
-    if (levels === undefined || present === rows) return values
+    const { repetition, definition, end } = levelsIn(bytes, header, chunk)
+    const starts = levels.repetition > 0 ? rowStarts(repetition) : undefined
+    if (starts !== undefined && starts.length - 1 !== rows)
+      throw new Malformed(`${starts.length - 1} rows, not ${rows}`)
+    const present = definition.reduce((sum, level) => sum + (level === levels.definition ? 1 : 0), 0)
+    const count = levels.definition > 0 ? present : valueCount(header)
+    const encoding = String((header.data_page_header_v2 ?? header.data_page_header)?.encoding)
+    const given = encodedValues(encoding, bytes, end, count, chunk, dictionary, source.path)
     let next = 0
-    return Array.from(levels, (level) => (level === maxDefinition ? (values[next++] as Value) : null))
+    const values =
+      present === definition.length
+        ? given
+        : Array.from(definition, (level) => (level === levels.definition ? (given[next++] as Value) : null))
+    return { values, repetition, definition, ...(starts && { starts }) }
   })
+}
+
+const valueCount = (header: PageHeader) => (header.data_page_header ?? header.data_page_header_v2)?.num_values ?? -1
+
+/** The levels at the beginning of a page, none of those that the column has not, and where its values begin. */
+function levelsIn(
+  bytes: Uint8Array,
+  header: PageHeader,
+  { levels }: ColumnChunk,
+): { repetition: Uint32Array; definition: Uint32Array; end: number } {
+  const second = header.data_page_header_v2
+  const count = valueCount(header)
+  // Values in no list are as many as rows; that has been checked.
+  if (levels.repetition > 0 && !(count >= 0 && count <= Math.max(mostAlike, 8 * bytes.length)))
+    throw new Malformed(`${count} values in a page`)
+  let at = 0
+  const take = (most: number, length: number | undefined): Uint32Array => {
+    if (length === undefined && most === 0) return new Uint32Array(0)
+    if (length === undefined) {
+      if (at + 4 > bytes.length) throw new Malformed('a page without levels')
+      length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true)
+      at += 4
+    }
+    const end = at + length
+    if (!(length >= 0 && end <= bytes.length)) throw new Malformed('levels beyond their page')
+    const read = most === 0 ? new Uint32Array(0) : readHybrid(bytes.subarray(at, end), 0, 32 - Math.clz32(most), count)
+    at = end
+    return read
+  }
+  const repetition = take(levels.repetition, second?.repetition_levels_byte_length)
+  const definition = take(levels.definition, second?.definition_levels_byte_length)
+  return { repetition, definition, end: at }
+}
+
+/** Where rows begin, and the end of all. */
+function rowStarts(repetition: Uint32Array): Uint32Array {
+  const rows = repetition.reduce((sum, level) => sum + (level === 0 ? 1 : 0), 0)
+  const starts = new Uint32Array(rows + 1).fill(repetition.length)
+  for (let at = 0, row = 0; row < rows; at++) if (repetition[at] === 0) starts[row++] = at
+  return starts
 }
 
 function encodedValues(
@@ -191,9 +246,10 @@ async function pageBytes(
   const size = Number(header.uncompressed_page_size)
   const second = header.data_page_header_v2
   if (second === undefined) return unpack(meta.codec, packed, size, source.path)
-  const levels = second.definition_levels_byte_length
-  if (!(second.repetition_levels_byte_length === 0 && levels >= 0 && levels <= packed.length))
-    throw new Malformed('levels beyond their page')
+  const levels = second.repetition_levels_byte_length + second.definition_levels_byte_length
+  if (!(second.repetition_levels_byte_length >= 0 && second.definition_levels_byte_length >= 0))
+    throw new Malformed('levels of fewer than no bytes')
+  if (levels > packed.length) throw new Malformed('levels beyond their page')
   if (second.is_compressed === false || size === levels) return packed
   const values = await unpack(meta.codec, packed.subarray(levels), size - levels, source.path)
   const bytes = new Uint8Array(levels + values.length)

@@ -1,5 +1,6 @@
 /**
- * Images in Parquet files as the Hugging Face Hub keeps them: bytes of image files, or `{bytes, path}` structures, and labels.
+ * Images in Parquet files as the Hugging Face Hub keeps them: bytes of image files, or `{bytes, path}` structures, and labels;
+ * where a row holds a list of images, they are a clip.
  * Pages are read when a row of theirs is needed and held within a limit; no file is in memory whole.
  */
 import { basename } from 'node:path'
@@ -8,10 +9,10 @@ import { fileSource, type ByteSource } from './file.js'
 import { checkIndex } from './in-memory.js'
 import { labelOf } from './labels.js'
 import { ParquetFile } from './parquet-file.js'
-import type { Value } from './parquet-pages.js'
+import { leavesOf, type NestedValue } from './parquet-nested.js'
 import { blockPermutation } from './random-order.js'
 import { RecentlyUsed } from './recently-used.js'
-import type { Dataset, Sample } from './sample.js'
+import type { Dataset, EncodedImage, Sample } from './sample.js'
 
 export interface ParquetOptions {
   /** Files of equal columns, in this order: paths, or bytes at hand. */
@@ -20,7 +21,7 @@ export interface ParquetOptions {
   readonly image?: string | undefined
   /** The column of labels; default: the one noted as such, else `label`, else none; null: none. */
   readonly label?: string | null | undefined
-  /** Further columns that samples hand on. */
+  /** Further columns that samples hand on: values, lists as arrays, structures as objects. */
   readonly keep?: readonly string[] | undefined
   /** Class 0 first; default: as noted in the files. */
   readonly classes?: readonly string[] | undefined
@@ -32,6 +33,8 @@ export interface ParquetOptions {
 interface Columns {
   /** Path of the leaf with the bytes. */
   readonly image: readonly string[]
+  /** Whether a row holds a list of images. */
+  readonly clip: boolean
   readonly label: string | null
   readonly keep: readonly string[]
 }
@@ -107,25 +110,35 @@ export class ParquetDataset implements Dataset {
     const [number, group] = this.#places[low] as readonly [number, number]
     const file = this.#files[number] as ParquetFile
     const row = index - (this.#starts[low] as number)
-    const { image, label, keep } = this.columns
-    const read = (path: readonly string[]) => file.value(path, group, row)
+    const { image, clip, label, keep } = this.columns
     const where = `${file.source.path}, row ${index}`
     const [encoded, classNumber, ...rest] = await Promise.all([
-      read(image),
-      label === null ? undefined : read([label]),
-      ...keep.map((name) => read([name])),
+      clip ? file.column(image[0] as string, group, row) : file.value(image, group, row),
+      label === null ? undefined : file.column(label, group, row),
+      ...keep.map((name) => file.column(name, group, row)),
     ])
-    if (!(encoded instanceof Uint8Array)) {
-      const hint = 'Rows that name a path only are not read: embed the bytes, or use a manifest of the files.'
-      throw dataCorrupt(where, `column ${image.join('.')} holds no bytes`, hint)
-    }
     return {
-      ...Object.fromEntries(keep.map((name, i) => [name, rest[i] as Value])),
-      image: { encoded, path: where },
+      ...Object.fromEntries(keep.map((name, i) => [name, rest[i]])),
+      image: clip ? framesOf(encoded, image, where) : imageOf(encoded, image, where),
       ...(label !== null && { label: labelOf(classNumber, this.classes, where) }),
       index,
     }
   }
+}
+
+function imageOf(encoded: NestedValue, column: readonly string[], path: string): EncodedImage {
+  if (encoded instanceof Uint8Array) return { encoded, path }
+  const hint = 'Rows that name a path only are not read: embed the bytes, or use a manifest of the files.'
+  throw dataCorrupt(path, `column ${column.join('.')} holds no bytes`, hint)
+}
+
+/** A list of bytes, or of structures with them. */
+function framesOf(list: NestedValue, column: readonly string[], path: string): EncodedImage[] {
+  if (!Array.isArray(list) || list.length === 0) throw dataCorrupt(path, `column ${column.join('.')} holds no images`)
+  return list.map((item, frame) => {
+    const structure = typeof item === 'object' && item !== null && 'bytes' in item && !(item instanceof Uint8Array)
+    return imageOf(structure ? (item['bytes'] ?? null) : item, column, `${path}, frame ${frame}`)
+  })
 }
 
 interface Feature {
@@ -149,22 +162,28 @@ function columnsOf(
   { image, label, keep = [] }: ParquetOptions,
 ): Columns {
   const names = [...file.columns.keys()]
-  const holdsBytes = (name: string) => {
-    const column = file.columns.get(name)
-    const children = column?.children.map((child) => child.element.name) ?? []
-    const text = column?.element.converted_type === 'UTF8' || column?.element.logical_type?.type === 'STRING'
-    return children.includes('bytes') || (column?.element.type === 'BYTE_ARRAY' && !text)
-  }
   const found =
     image ??
     names.find((name) => features[name]?._type === 'Image') ??
-    ['image', 'img', ...names].find((name) => file.columns.has(name) && holdsBytes(name))
+    ['image', 'img', ...names].find((name) => bytesIn(file, name)?.levels.repetition === 0) ??
+    names.find((name) => bytesIn(file, name) !== undefined)
   if (found === undefined || !file.columns.has(found)) throw noColumn(file, found ?? 'image')
-  if (!holdsBytes(found)) throw dataCorrupt(file.source.path, `column "${found}" holds no bytes of images`)
+  const leaf = bytesIn(file, found)
+  if (leaf === undefined) throw dataCorrupt(file.source.path, `column "${found}" holds no bytes of images`)
   const noted = names.find((name) => features[name]?._type === 'ClassLabel')
   const labels = label === undefined ? (noted ?? (file.columns.has('label') ? 'label' : null)) : label
-  const nested = (file.columns.get(found)?.children.length ?? 0) > 0
-  return { image: nested ? [found, 'bytes'] : [found], label: labels, keep }
+  return { image: leaf.node.path, clip: leaf.levels.repetition > 0, label: labels, keep }
+}
+
+/** The leaf of a column that holds bytes of files: the column, or `bytes` of a structure, or of a list of either. */
+function bytesIn(file: ParquetFile, name: string): ReturnType<typeof leavesOf>[number] | undefined {
+  const column = file.columns.get(name)
+  const leaves = column === undefined ? [] : leavesOf(column)
+  return leaves.find(({ node: { element }, levels }) => {
+    const text = element.converted_type === 'UTF8' || element.logical_type?.type === 'STRING'
+    const named = element.name === 'bytes' || leaves.length === 1
+    return element.type === 'BYTE_ARRAY' && !text && named && levels.repetition < 2
+  })
 }
 
 function noColumn(file: ParquetFile, name: string): SptError {

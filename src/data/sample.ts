@@ -36,7 +36,7 @@ export interface Sample {
   readonly label?: number
   /** Its place in the data set it comes from. Augmentation is a function of (seed, epoch, index, view). */
   readonly index: number
-  /** Anything else: numbers become a float32 tensor of the batch, bigints an int64 tensor, the rest an array. */
+  /** Anything else: numbers, or lists of as many, become a float32 tensor of the batch, bigints int64, the rest an array. */
   readonly [key: string]: unknown
 }
 
