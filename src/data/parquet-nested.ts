@@ -137,12 +137,15 @@ function nothing(cursors: readonly Cursor[]): null {
 
 /** Whether the next slots are there (definition), or go on with a list (repetition): the leaves of one structure say the same. */
 function agreed(cursors: readonly Cursor[], which: 'definition' | 'repetition', level: number): boolean {
-  const tells = (cursor: Cursor) => (which === 'definition' ? cursor.definition >= level : cursor.repetition === level)
-  const told = tells(cursors[0] as Cursor)
+  const told = tells(cursors[0] as Cursor, which, level)
   for (let i = 1; i < cursors.length; i++) {
-    if (tells(cursors[i] as Cursor) !== told) throw new Malformed('its leaves disagree on their lists')
+    if (tells(cursors[i] as Cursor, which, level) !== told) throw new Malformed('its leaves disagree on their lists')
   }
   return told
+}
+
+function tells(cursor: Cursor, which: 'definition' | 'repetition', level: number): boolean {
+  return which === 'definition' ? cursor.definition >= level : cursor.repetition === level
 }
 
 function leafCount(node: SchemaTree): number {

@@ -200,11 +200,14 @@ function plainValues(bytes: Uint8Array, at: number, count: number, { meta, text 
   const fixed = sizes[meta.type]
   // Each value takes bytes, so that a count that lies cannot take memory.
   if (count < 0 || count * (fixed?.size ?? 0.125) > bytes.length - at) throw new Malformed(`${count} values in a page`)
-  if (fixed !== undefined) return Array.from({ length: count }, (_, i) => fixed.read(view, at + i * fixed.size))
   if (meta.type === 'BOOLEAN')
     return Array.from({ length: count }, (_, i) => (view.getUint8(at + (i >>> 3)) & (1 << (i % 8))) !== 0)
-  if (meta.type !== 'BYTE_ARRAY') throw new Malformed(`values of type ${meta.type}`)
   const values: Value[] = []
+  if (fixed !== undefined) {
+    for (let i = 0; i < count; i++) values.push(fixed.read(view, at + i * fixed.size))
+    return values
+  }
+  if (meta.type !== 'BYTE_ARRAY') throw new Malformed(`values of type ${meta.type}`)
   const decoder = new TextDecoder()
   for (let i = 0, position = at; i < count; i++) {
     if (position + 4 > bytes.length) throw new Malformed('a value beyond its page')
