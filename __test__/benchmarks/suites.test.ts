@@ -10,8 +10,8 @@ import { root } from '../cli/process.js'
 
 const suites = join(root, 'benchmarks', 'suites')
 
-/** The budget of each. */
-const epochs: Record<string, number> = { 'cifar10.yaml': 10, 'learning.yaml': 4 }
+/** The epochs of each; masked images take more of their cheaper steps in `learning.yaml`. */
+const epochs: Record<string, number[]> = { 'cifar10.yaml': [10], 'learning.yaml': [10, 30] }
 let folder: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'spt-suites-'))
@@ -25,6 +25,6 @@ test.each(await readdir(suites))('%s', async (file) => {
     const path = join(folder, `${name}.yaml`)
     await writeFile(path, stringify(row))
     const { config } = await loadConfig(path)
-    expect(config.trainer.maxEpochs).toBe(epochs[file])
+    expect(epochs[file]).toContain(config.trainer.maxEpochs)
   }
 })

@@ -2,10 +2,10 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { readSuite } from '../../src/app/suite.js'
 import { suiteTable, type SuiteRow } from '../../src/app/suite-table.js'
-import { fixtures, spt } from './process.js'
+import { fixtures, spt, start } from './process.js'
 
 let folder: string
 let file: string
@@ -88,11 +88,45 @@ describe('a suite', () => {
     expect(await readFile(join(output, 'results.html'), 'utf8')).toContain('<h1>Two ways &#38; a mistake</h1>')
   })
 
+  test.runIf(process.platform === 'linux')('stopped by Ctrl-C in a row, it saves that, and goes on in it', async () => {
+    const output = join(folder, 'stopped')
+    const command = ['bench', 'methods', '--suite', file, '--output', output, '--only', 'cold,labels']
+    const steps = 'base.trainer.max_steps=80'
+    const running = start([...command, steps, 'base.logger=[console, csv]'])
+    await vi.waitFor(() => expect(running.output()).toMatch(/step \d\d/), { timeout: 60_000, interval: 20 })
+    // A terminal sends it to the suite and to the process of its row.
+    const pid = running.process.pid as number
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    for (const id of [pid, ...children.trim().split(' ').map(Number)]) process.kill(id, 'SIGINT')
+    const first = await running.end
+    expect(first.status).toBe(130)
+    expect(first.output).toMatch(/cold: stopped by hand/)
+    expect(first.output).not.toMatch(/labels: begins/)
+    const second = await spt([...command, steps])
+    expect(second.output).toMatch(/cold: done[\s\S]*labels: done/)
+    const { rows } = JSON.parse(await readFile(join(output, 'results.json'), 'utf8')) as { rows: object[] }
+    expect(rows).toMatchObject([{ steps: 80, run: first.directory }, { steps: 80 }])
+  })
+
   test('an unknown row and another word than methods are told', async () => {
     const wrong = await spt(['bench', 'methods', '--suite', file, '--output', folder, '--only', 'colt'])
     expect(wrong.output).toMatch(/no row "colt"[\s\S]*"cold"/)
     expect((await spt(['bench', 'method', '--suite', file])).status).toBe(2)
   })
+})
+
+test('what was measured on the trained backbone alone goes before what was measured along with training', () => {
+  const metrics = {
+    'untrained/near_knn_top1': 0.1,
+    'untrained/linear_probe_top1': 0.2,
+    'eval/near_knn_top1': 0.3,
+    'eval/linear_probe_top1': 0.4,
+    'trained/near_knn_top1': 0.5,
+    'trained/linear_probe_top1': 0.6,
+  }
+  const summary = { status: 'completed', epochs: 1, steps: 2, seconds: 60, peakProcessBytes: 2 ** 20, metrics } as const
+  const { markdown } = suiteTable('t', [{ name: 'a', method: 'a', summary }])
+  expect(markdown).toContain('| a | a | 10.0 % | 50.0 % | 20.0 % | 60.0 % | – | 1.0 | 1 MiB |  |')
 })
 
 test('the table marks the best value of a column, and says why a row has none', () => {
@@ -110,7 +144,7 @@ test('the table marks the best value of a column, and says why a row has none', 
   })
   const rows = [row('a', 0.5, 60), row('b', 0.25, 30), { name: 'c', method: 'c', error: 'error [ERR_X] a|b <' }]
   const { markdown, html } = suiteTable('t', rows)
-  expect(markdown).toContain('| a | a | – | 50.0 % | – | – | 1.0 | 1 MiB |  |')
+  expect(markdown).toContain('| a | a | – | 50.0 % | – | – | – | 1.0 | 1 MiB |  |')
   expect(markdown).toContain('a\\|b <')
   expect(html.match(/<td class="best"><span style="width:100\.0%"><\/span>50\.0 %/)).not.toBeNull()
   expect(html.match(/<td class="best"><span style="width:50\.0%"><\/span>0\.5/)).not.toBeNull()

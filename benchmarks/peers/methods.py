@@ -1,8 +1,10 @@
 """SimCLR, BYOL, VICReg, DINO, MAE and LeJEPA in plain PyTorch: the peers of six rows of suites/learning.yaml.
 
-Each has that suite's backbone, recipe, number of steps and evaluation (neighbours among the newest training
-embeddings, an online linear probe). Random numbers differ, so results are compared as results. It writes one
-JSON line per epoch (epoch 0 is the untrained network).
+Each has that suite's backbone, recipe, number of steps and evaluation: neighbours among the embeddings of the
+training images as they are, and a linear probe fitted to those, before training and after it; along with
+training, neighbours among the newest training embeddings and an online linear probe. Random numbers differ, so
+results are compared as results. It writes one JSON line per epoch, one more for the untrained and one for the
+trained network.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models.resnet import BasicBlock
 from torchvision.transforms import InterpolationMode, v2
 
 from simclr_cifar10 import CLASSES, VALIDATION_IMAGES, accuracy, load_cifar10, normalise, nt_xent, rankme
@@ -39,19 +41,29 @@ def view(size: int, scale: tuple[float, float], *, jitter: float = 0.8, grey: fl
     ])
 
 
-SIMCLR = view(32, (0.2, 1), mode=InterpolationMode.BILINEAR, strength=(0.4, 0.4, 0.4, 0.1))
-DINO_LOCAL = view(16, (0.05, 0.4))
-DINO_VIEWS = [view(32, (0.4, 1)), view(32, (0.4, 1), solarize=0.2), DINO_LOCAL, DINO_LOCAL]
-LEJEPA_GLOBAL, LEJEPA_LOCAL = view(32, (0.3, 1), solarize=0.2), view(16, (0.05, 0.3), solarize=0.2)
-MAE_VIEW = view(32, (0.2, 1), jitter=0.0, grey=0.0)
+SIMCLR = view(16, (0.2, 1), mode=InterpolationMode.BILINEAR, strength=(0.4, 0.4, 0.4, 0.1))
+DINO_LOCAL = view(8, (0.05, 0.4))
+DINO_VIEWS = [view(16, (0.4, 1)), view(16, (0.4, 1), solarize=0.2), DINO_LOCAL, DINO_LOCAL]
+LEJEPA_GLOBAL, LEJEPA_LOCAL = view(16, (0.3, 1), solarize=0.2), view(8, (0.05, 0.3), solarize=0.2)
+MAE_VIEW = view(16, (0.2, 1), jitter=0.0, grey=0.0)
 
 # --- networks -------------------------------------------------------------------------------------
 
 
-def resnet() -> nn.Module:
-    """torchvision's ResNet-18 without a classifier: images to 512 numbers."""
-    net = resnet18(weights=None)
-    net.fc = nn.Identity()
+def resnet(width: int = 32) -> nn.Module:
+    """ResNet-18 for small images (a 3x3 stem, no max-pool) of half the usual width: images to 256 numbers."""
+    def stage(before: int, after: int, stride: int) -> nn.Module:
+        shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+        first = BasicBlock(before, after, stride, shortcut if stride > 1 else None)
+        return nn.Sequential(first, BasicBlock(after, after))
+
+    net = nn.Sequential(
+        nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
+        stage(width, width, 1), stage(width, 2 * width, 2), stage(2 * width, 4 * width, 2),
+        stage(4 * width, 8 * width, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return net
 
 
@@ -113,10 +125,11 @@ class Teacher:
 
 
 class Method:
-    width = 512
+    width = 256
     views: list[v2.Transform]
     teacher: Teacher | None = None
-    lr = 1e-3
+    sgd = False  # lr 0.1; AdamW otherwise
+    lr, epochs = 1e-3, 10
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         return self.backbone(x)
@@ -127,18 +140,18 @@ class SimCLR(Method):
 
     def __init__(self):
         self.backbone = resnet()
-        self.projector = perceptron(512, 512, 512, 128, bias=False, last_norm=scale_norm(128))
+        self.projector = perceptron(256, 512, 128, bias=False, last_norm=scale_norm(128))
         self.modules = [self.backbone, self.projector]
 
     def step(self, images, epoch):
         seen = [self.backbone(x) for x in images]
-        return nt_xent(torch.cat([self.projector(h) for h in seen])), torch.cat(seen)
+        return nt_xent(torch.cat([self.projector(h) for h in seen]), temperature=0.2), torch.cat(seen)
 
 
 class VICReg(SimCLR):
     def __init__(self):
         self.backbone = resnet()
-        self.projector = perceptron(512, 512, 512, 512, last_bias=False)
+        self.projector = perceptron(256, 512, 512, 512, last_bias=False)
         self.modules = [self.backbone, self.projector]
 
     def step(self, images, epoch):
@@ -156,9 +169,10 @@ class VICReg(SimCLR):
 
 class BYOL(Method):
     views = [SIMCLR, SIMCLR]
+    sgd = True
 
     def __init__(self):
-        self.backbone, self.projector = resnet(), perceptron(512, 1024, 128)
+        self.backbone, self.projector = resnet(), perceptron(256, 1024, 128)
         self.predictor = perceptron(128, 512, 128)
         self.modules = [self.backbone, self.projector, self.predictor]
         self.teacher = Teacher(0.97, 1.0, self.backbone, self.projector)
@@ -178,16 +192,17 @@ class BYOL(Method):
 
 class DINO(BYOL):
     views = DINO_VIEWS
+    sgd = False
 
     def __init__(self):
-        self.backbone, self.projector = resnet(), DinoHead(512, 512, 128, 1024)
+        self.backbone, self.projector = resnet(), DinoHead(256, 512, 128, 1024)
         self.modules = [self.backbone, self.projector]
         self.teacher = Teacher(0.98, 1.0, self.backbone, self.projector)
         self.centre: torch.Tensor | None = None
 
     def step(self, images, epoch):
         backbone, head = self.teacher.networks
-        temperature = 0.04 if epoch < 1 else 0.06  # one epoch of warm-up
+        temperature = min(0.04 + 0.01 * epoch, 0.06)  # two epochs of warm-up
         with torch.no_grad():
             seen = backbone(torch.cat(images[:2]))
             scores = head(seen)
@@ -206,7 +221,7 @@ class LeJEPA(Method):
 
     def __init__(self):
         self.backbone = resnet()
-        self.projector = nn.Sequential(nn.Linear(512, 128), perceptron(128, 512, 64))
+        self.projector = nn.Sequential(nn.Linear(256, 128), perceptron(128, 512, 64))
         self.modules = [self.backbone, self.projector]
         self.points = torch.linspace(0, 3, 17)
         weights = torch.full((17,), 2 * 3 / 16)
@@ -226,12 +241,12 @@ class LeJEPA(Method):
 
 
 class MAE(Method):
-    width, lr = 192, 1.5e-3
+    width, lr, epochs = 192, 1.5e-3, 30
     views = [MAE_VIEW]
 
     def __init__(self):
-        self.vit = VisionTransformer(img_size=32, patch_size=4, embed_dim=192, depth=4, num_heads=3, num_classes=0)
-        self.decoder = MaeDecoder(192, 96, depth=2, heads=3, grid=8, out=3 * 4 * 4)
+        self.vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=192, depth=4, num_heads=3, num_classes=0)
+        self.decoder = MaeDecoder(192, 96, depth=2, heads=3, grid=4, out=3 * 4 * 4)
         self.modules = [self.vit, self.decoder]
 
     def tokens(self, x, keep=None):
@@ -245,11 +260,11 @@ class MAE(Method):
 
     def step(self, images, epoch):
         (x,) = images
-        order = torch.rand(len(x), 64).argsort(1)
-        keep = order[:, :16]
-        prediction = self.decoder(self.tokens(x, keep)[:, 1:], order, 16)
+        order = torch.rand(len(x), 16).argsort(1)
+        keep = order[:, :4]
+        prediction = self.decoder(self.tokens(x, keep)[:, 1:], order, 4)
         target = F.unfold(x.contiguous(), 4, stride=4).transpose(1, 2)  # [batch, patches, channels · 4 · 4]
-        target = target.gather(1, order[:, 16:].unsqueeze(-1).expand(-1, -1, target.shape[-1]))
+        target = target.gather(1, order[:, 4:].unsqueeze(-1).expand(-1, -1, target.shape[-1]))
         target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6).sqrt()
         loss = (prediction - target).square().mean()
         self.vit.eval()
@@ -317,6 +332,19 @@ def embed(method: Method, images: np.ndarray) -> torch.Tensor:
     return out
 
 
+def frozen(method: Method, images: np.ndarray, labels: torch.Tensor, val: np.ndarray, val_labels: torch.Tensor,
+           steps: int) -> dict[str, float]:
+    """Neighbours and a fresh linear probe (`steps` steps of 256 rows) on the embeddings of images as they are."""
+    queue = Queue(len(images))
+    queue.push(embed(method, images), labels)
+    x, probe = embed(method, val), nn.Linear(method.width, CLASSES)
+    for _ in range(steps):
+        rows = torch.randint(len(labels), (256,))
+        train_probe(probe, queue.features[rows], labels[rows])
+    with torch.no_grad():
+        return {"knn_top1": knn(queue, x, val_labels), "linear_probe_top1": accuracy(probe(x), val_labels)}
+
+
 # --- the run --------------------------------------------------------------------------------------
 
 
@@ -326,16 +354,21 @@ def train(name: str, args: argparse.Namespace, out) -> None:
     val_images, val_labels = load_cifar10(args.data / "test_batch.bin", VALIDATION_IMAGES)
     pictures = [Image.fromarray(image) for image in images]
     method = METHODS[name]()
+    epochs = args.epochs or method.epochs
+    # What is evaluated is seen whole, at the size of the views.
+    plain, val = (np.stack([np.asarray(p.resize((16, 16), Image.Resampling.BILINEAR)) for p in
+                            map(Image.fromarray, some)]) for some in (images, val_images))
     for module in method.modules:
         module.to(memory_format=torch.channels_last)
     probe = nn.Linear(method.width, CLASSES)
     steps = len(pictures) // args.batch
-    total = min(args.epochs * steps, args.max_steps or math.inf)
+    total = min(epochs * steps, args.max_steps or math.inf)
     # No weight decay for biases and norms, as `exclude_bias_norm` has it.
     params = [p for module in method.modules for p in module.parameters()]
     groups = [{"params": [p for p in params if p.ndim > 1]},
               {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=method.lr, betas=(0.9, 0.95), weight_decay=0.05)
+    optimizer = (torch.optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=5e-4) if method.sgd else
+                 torch.optim.AdamW(groups, lr=method.lr, betas=(0.9, 0.95), weight_decay=0.05))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(total, max(1, int(0.1 * total))))
     queue, started = Queue(10_000), time.perf_counter()
 
@@ -344,11 +377,9 @@ def train(name: str, args: argparse.Namespace, out) -> None:
         print(text, file=out, flush=True)
         print(text, flush=True)
 
-    untrained = Queue(5_000)
-    untrained.push(embed(method, images[:5_000]), labels[:5_000])
-    report({"epoch": 0, "knn_top1": knn(untrained, embed(method, val_images), val_labels)})
+    report({"state": "untrained", **frozen(method, plain, labels, val, val_labels, min(1_000, total))})
     done = 0
-    for epoch in range(args.epochs):
+    for epoch in range(epochs):
         losses, order = [], torch.randperm(len(pictures))
         for step in range(steps):
             if done == total:
@@ -369,7 +400,7 @@ def train(name: str, args: argparse.Namespace, out) -> None:
             train_probe(probe, embedding, rows)
             queue.push(embedding, rows)
             losses.append(loss.item())
-        x = embed(method, val_images)
+        x = embed(method, val)
         with torch.no_grad():
             linear = accuracy(probe(x), val_labels)
         report({"epoch": epoch + 1, "steps": done, "loss": sum(losses) / max(1, len(losses)),
@@ -377,6 +408,7 @@ def train(name: str, args: argparse.Namespace, out) -> None:
                 "rankme": rankme(queue.features[-2_048:])})
         if done == total:
             break
+    report({"state": "trained", **frozen(method, plain, labels, val, val_labels, min(1_000, total))})
 
 
 def main() -> None:
@@ -384,7 +416,7 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", default=list(METHODS), help=f"of {', '.join(METHODS)}; default: all")
     parser.add_argument("--data", type=Path, required=True, help="folder with data_batch_1.bin and test_batch.bin")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, one per method and epoch")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=0, help="0: the suite's, 10, or 30 of MAE")
     parser.add_argument("--batch", type=int, default=64, help="images per step")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--max-steps", type=int, default=0, help="for a try; 0: all")

@@ -31,15 +31,19 @@ const metric =
       .find((value) => value !== undefined)
   }
 
+/** Measured on the backbone alone at the end, else along with training. */
+const accuracy = (of: 'knn' | 'linear', untrained = false): Column['value'] => {
+  const named = { knn: 'knn_top1$', linear: 'linear_probe_top1$' }[of]
+  const like = { knn: '.*knn.*top1$', linear: '.*(probe|linear).*top1$' }[of]
+  const stages = untrained ? ['untrained'] : ['trained', 'eval']
+  return metric(...stages.flatMap((stage) => [named, like].map((rest) => new RegExp(`^${stage}/${rest}`))))
+}
+
 const columns: readonly Column[] = [
-  { title: 'kNN, untrained', value: metric(/^untrained\/knn_top1$/, /^untrained\/.*knn.*top1$/), format: percent },
-  { title: 'kNN', value: metric(/^eval\/knn_top1$/, /^eval\/.*knn.*top1$/), format: percent, better: 'high' },
-  {
-    title: 'linear',
-    value: metric(/^eval\/linear_probe_top1$/, /^eval\/.*(probe|linear).*top1$/),
-    format: percent,
-    better: 'high',
-  },
+  { title: 'kNN, untrained', value: accuracy('knn', true), format: percent },
+  { title: 'kNN', value: accuracy('knn'), format: percent, better: 'high' },
+  { title: 'linear, untrained', value: accuracy('linear', true), format: percent },
+  { title: 'linear', value: accuracy('linear'), format: percent, better: 'high' },
   { title: 'RankMe', value: metric(/^rankme$/), format: (value) => value.toFixed(1) },
   {
     title: 'minutes',

@@ -102,11 +102,12 @@ export async function runSuite(suite: Suite, { output, only, print }: SuiteOptio
     if (before === undefined && (only?.includes(name) ?? true)) {
       print(`${name}: begins`)
       const { status, error } = await train(folder, config)
-      const row = await rowOf(name, folder, config, status === 0 ? undefined : error)
-      print(row.error === undefined ? `${name}: done` : `${name}: failed: ${row.error}`)
+      const stopped = status === 130 || status === 143
+      const why = stopped ? 'stopped by hand; the same command goes on with it' : error
+      const row = await rowOf(name, folder, config, status === 0 ? undefined : why)
+      print(row.error === undefined ? `${name}: done` : `${name}: ${stopped ? row.error : `failed: ${row.error}`}`)
       done.set(name, row)
-      // Stopped by hand: the row is gone on with next time, and so is the rest.
-      if (status === 130 || status === 143) break
+      if (stopped) break
     } else if (before !== undefined) done.set(name, await rowOf(name, folder, config, undefined))
     await writeTables(suite.name, [...done.values()], output)
   }
