@@ -18,7 +18,8 @@ pub struct Operand<'a, T> {
 /// Merge dimensions beforehand: the innermost one is the vector loop.
 ///
 /// `WIDE` compiles the loop for each instruction set: for float32 arithmetic. It multiplies the code, so that
-/// everything else (float64, integers, comparisons, casts) goes without.
+/// everything else (float64, integers, comparisons, casts) goes without. Mark a closure that does much `#[inline(always)]`:
+/// where it stays a call, it is compiled for the least machine and the loop goes number by number.
 pub fn map<T: Copy + Sync, R: Send, const N: usize, const WIDE: bool>(
     shape: &[usize],
     inputs: [Operand<T>; N],

@@ -48,23 +48,38 @@ pub(crate) fn binary(name: &str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 fn forward<F: Unary>(x: &Tensor, constants: [f64; 2]) -> Result<Tensor> {
     let c = constants.map(|v| v as f32);
-    map_same::<Bf16, 1, true>(&[x], move |[x]| Bf16::from_f32(F::f32(x.to_f32(), c)))
+    map_same::<Bf16, 1, true>(
+        &[x],
+        #[inline(always)]
+        move |[x]| Bf16::from_f32(F::f32(x.to_f32(), c)),
+    )
 }
 
 /// For rows that keep their result.
 fn of_result<F: Unary>(inputs: &[&Tensor], constants: [f64; 2]) -> Result<Tensor> {
     let c = constants.map(|v| v as f32);
-    map_same::<Bf16, 2, true>(inputs, move |[y, g]| Bf16::from_f32(F::grad_f32(0.0, y.to_f32(), g.to_f32(), c)))
+    map_same::<Bf16, 2, true>(
+        inputs,
+        #[inline(always)]
+        move |[y, g]| Bf16::from_f32(F::grad_f32(0.0, y.to_f32(), g.to_f32(), c)),
+    )
 }
 
 /// For rows that keep their input.
 fn of_input<F: Unary>(inputs: &[&Tensor], constants: [f64; 2]) -> Result<Tensor> {
     let c = constants.map(|v| v as f32);
-    map_same::<Bf16, 2, true>(inputs, move |[x, g]| Bf16::from_f32(F::grad_f32(x.to_f32(), 0.0, g.to_f32(), c)))
+    map_same::<Bf16, 2, true>(
+        inputs,
+        #[inline(always)]
+        move |[x, g]| Bf16::from_f32(F::grad_f32(x.to_f32(), 0.0, g.to_f32(), c)),
+    )
 }
 
 fn both<F: Binary>(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    map_tensors::<_, _, 2, true>([a, b], DType::BF16, |[a, b]: [Bf16; 2]| {
-        Bf16::from_f32(F::f32(a.to_f32(), b.to_f32()))
-    })
+    map_tensors::<_, _, 2, true>(
+        [a, b],
+        DType::BF16,
+        #[inline(always)]
+        |[a, b]: [Bf16; 2]| Bf16::from_f32(F::f32(a.to_f32(), b.to_f32())),
+    )
 }
