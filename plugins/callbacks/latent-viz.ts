@@ -9,7 +9,6 @@ import {
   Generator,
   nn,
   noGrad,
-  pairwiseDistance,
   randint,
   scope,
   writeFileAtomically,
@@ -87,7 +86,7 @@ export class LatentViz implements Callback {
     const { kNeighbors, nNegatives } = this.#options
     const count = rows.shape[0]!
     const near = noGrad(() => {
-      const [, indices] = pairwiseDistance(rows, rows, 'euclidean').topk(kNeighbors + 1, 1, false)
+      const [, indices] = rows.nearest(rows, kNeighbors + 1)
       return indices.narrow(1, 1, kNeighbors).reshape([count * kNeighbors]) // without the row itself
     })
     const places = this.#projection.forward(rows.detach()) // [rows, 2]

@@ -425,6 +425,11 @@ export declare class Tensor {
   /** A copy with memory of its own; gradients flow through. */
   clone(): Tensor
   /**
+   * The k nearest rows of `set` [m, dim] for each row of this [n, dim]: `[squared, indices]`, squared Euclidean
+   * distances [n, k] in ascending order and their places [n, k]. All distances are never in memory together.
+   */
+  nearest(set: Tensor, k: number): [squared: Tensor, indices: Tensor]
+  /**
    * The last dimensions (`normalizedShape`) of each sample to mean 0 and variance 1, times weight plus bias of that
    * shape; eps defaults to 1e-5.
    */

@@ -59,10 +59,7 @@ export function nearestNeighbourScores(
 function nearestRows(queries: Tensor, set: Tensor, k: number, distance: Distance): [Tensor, Tensor] {
   if (distance !== 'euclidean' && distance !== 'squared_euclidean')
     return pairwiseDistance(queries, set, distance).topk(k, 1, false) as [Tensor, Tensor]
-  // |q − s|² = |q|² + (|s|² − 2 q·s). The query's own part changes no order: it is added to the few that are left.
-  const parts = queries.mul(-2).matmul(set.t()).add(set.square().sum(1)) // [rows, others]
-  const [values, indices] = parts.topk(k, 1, false) as [Tensor, Tensor]
-  const squared = values.add(queries.square().sum(1, true)).clamp(0)
+  const [squared, indices] = queries.nearest(set, k)
   return [distance === 'euclidean' ? squared.sqrt() : squared, indices]
 }
 

@@ -243,7 +243,7 @@ impl<T: Real> Product<T> {
                         // SAFETY: the line has k elements in the matrix, and its sum one place in C.
                         unsafe {
                             let values = std::slice::from_raw_parts(matrix.get().add(line * line_stride), k);
-                            let sum = dispatch(Dot(values, dense));
+                            let sum = dot(values, dense);
                             let (i, j) = if column { (line, 0) } else { (0, line) };
                             self.put(sum, i, j, c.get());
                         }
@@ -522,7 +522,12 @@ unsafe fn pack_full<T: Real, const WIDTH: usize>(
     }
 }
 
-/// The dot product of two slices of one length, in 32 interleaved sums.
+/// The dot product of two slices of one length.
+pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
+    dispatch(Dot(a, b))
+}
+
+/// In 32 interleaved sums.
 struct Dot<'a, T>(&'a [T], &'a [T]);
 
 impl<T: Real> Kernel for Dot<'_, T> {

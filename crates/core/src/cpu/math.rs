@@ -73,6 +73,12 @@ pub fn sign<T: Math>(x: T) -> T {
     select(select(x - x, -T::ONE, x < T::ZERO), T::ONE, x > T::ZERO)
 }
 
+/// The order of numbers, a NaN after all others and equal to its like.
+#[inline(always)]
+pub fn nan_last<T: PartialOrd>(a: T, b: T) -> std::cmp::Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| a.partial_cmp(&a).is_none().cmp(&b.partial_cmp(&b).is_none()))
+}
+
 impl Math for f32 {
     /// exp(n·ln 2 + r) = 2ⁿ·p(r) with |r| ≤ ln 2 / 2 (Cephes' polynomial, Moshier 1989). Below -87.3 the result is 0.
     #[inline(always)]

@@ -18,6 +18,7 @@ mod implicit;
 #[cfg(target_arch = "x86_64")]
 mod implicit_avx512_bf16;
 pub mod math;
+pub mod nearest;
 pub mod norm;
 pub mod peak;
 pub mod pool;

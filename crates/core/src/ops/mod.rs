@@ -38,6 +38,7 @@ pub(crate) mod matmul_gpu;
 pub mod movement;
 #[cfg(feature = "gpu")]
 pub(crate) mod movement_gpu;
+pub mod nearest;
 pub mod norm;
 #[cfg(feature = "gpu")]
 pub(crate) mod norm_gpu;

@@ -1,6 +1,7 @@
 //! Sorting along a dimension and the largest or smallest few. Always stable: elements that tie keep their order, and a
 //! NaN counts as larger than every number. Gradients go to the elements chosen.
 
+use crate::cpu::math::nan_last;
 use crate::cpu::threads::{SharedPointer, parallel_ranges};
 use crate::dtype::{DType, Element};
 use crate::error::Result;
@@ -71,7 +72,7 @@ impl Op for Argsort {
                     // SAFETY: each row writes its own indices.
                     let out = unsafe { shared.slice(row * k..(row + 1) * k) };
                     let line = &values[row * length..(row + 1) * length];
-                    if self.descending { first(line, |a, b| order(b, a), out) } else { first(line, order, out) }
+                    if self.descending { first(line, |a, b| nan_last(b, a), out) } else { first(line, nan_last, out) }
                 }
             });
         });
@@ -89,12 +90,6 @@ impl Op for Argsort {
     fn backward(&self, _: &Pass) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![None])
     }
-}
-
-/// Ascending, NaN last.
-#[inline(always)]
-fn order<T: Element>(a: T, b: T) -> Ordering {
-    a.partial_cmp(&b).unwrap_or_else(|| a.partial_cmp(&a).is_none().cmp(&b.partial_cmp(&b).is_none()))
 }
 
 /// Indices of the first `out.len()` elements in that order; those that tie in order of index.

@@ -42,6 +42,7 @@ families! {
     linalg
     matmul
     movement
+    nearest
     norm
     pool
     pad
