@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadCheckpoint } from '../../src/train/checkpoint.js'
-import { scope } from '../../src/tensor/index.js'
+import { gpuAdapters, scope } from '../../src/tensor/index.js'
 import { type Finished, fixtures, spt, start } from '../cli/process.js'
 
 const config = join(fixtures, 'runs', 'simclr.yaml')
@@ -107,12 +107,14 @@ describe('a run of 100 steps', () => {
     LIMIT,
   )
 
-  test(
-    'of a ResNet-18, killed at step 50 and resumed, equals the one that was not',
-    async () => {
-      const large = ['backbone=resnet18', 'trainer.checkpoint_every_n_steps=20']
-      const reference = await spt(['run', config, `cache_dir=${join(folder, 'large')}`, ...large])
-      const stopped = await stopAt(50, 'SIGKILL', 'large-killed', large)
+  test.each<[string, string[]]>([
+    ['of a ResNet-18', ['backbone=resnet18', 'trainer.checkpoint_every_n_steps=20']],
+    ...(gpuAdapters().length > 0 ? ([['on a GPU', ['device=gpu']]] satisfies Array<[string, string[]]>) : []),
+  ])(
+    '%s, killed at step 50 and resumed, equals the one that was not',
+    async (name, more) => {
+      const reference = await spt(['run', config, `cache_dir=${join(folder, name)}`, ...more])
+      const stopped = await stopAt(50, 'SIGKILL', `${name}, killed`, more)
       expect((await resume(stopped.directory)).status).toBe(0)
       expect(await scope(() => result(stopped.directory))).toEqual(await scope(() => result(reference.directory)))
     },

@@ -74,8 +74,8 @@ export class UntrainedBaseline implements Callback {
 /** The images of `source` in order, prepared as for validation. Other sources than our loader are taken as they are. */
 function unaugmented(source: BatchSource, validation: BatchSource): BatchSource {
   if (!(source instanceof DataLoader) || !(validation instanceof DataLoader)) return source
-  const { batchSize, transform } = validation
-  return new DataLoader({ dataset: source.dataset, batchSize, ...(transform && { transform }) })
+  const { batchSize, transform, batchTransform } = validation
+  return new DataLoader({ dataset: source.dataset, batchSize, batchTransform, ...(transform && { transform }) })
 }
 
 export default defineCallback({

@@ -2,6 +2,7 @@
 import { type BatchSource, disposeBatch } from '../data/index.js'
 import { cat, defaultGenerator, manualSeed, noGrad, randint, scope, type Tensor } from '../tensor/index.js'
 import type { Optimizer } from '../optim/index.js'
+import { withBatch } from './loops.js'
 import type { Trainer } from './trainer.js'
 import { valueOf } from './outputs.js'
 
@@ -44,21 +45,20 @@ export async function embed(
   const parts: Features[] = []
   let rows = 0
   for await (const batch of source) {
-    const part = await scope(() =>
+    await withBatch(trainer, source, batch, { epoch: 0, batch: parts.length }, (made) =>
       noGrad(async () => {
-        const outputs = await module.forward(batch, 'predict')
-        const embedding = valueOf('embedding', outputs, batch, 'embed')
-        const label = valueOf('label', outputs, batch, 'embed')
+        const outputs = await module.forward(made, 'predict')
+        const embedding = valueOf('embedding', outputs, made, 'embed')
+        const label = valueOf('label', outputs, made, 'embed')
         const take = Math.min(images - rows, embedding.shape[0] ?? 0)
-        return {
+        parts.push({
           embedding: embedding.narrow(0, 0, take).clone().keep(),
           label: label.narrow(0, 0, take).clone().keep(),
-        }
+        })
+        rows += take
       }),
     )
     disposeBatch(batch)
-    parts.push(part)
-    rows += part.label.numel
     if (rows >= images || parts.length >= batches || trainer.interrupted) break
   }
   module.train(training)

@@ -73,7 +73,7 @@ export async function validateBatches(trainer: Trainer, batches: number): Promis
 }
 
 /** Does what the data says is done to its batches, here or on the device they go to, then `step`, in a scope; frees what was made. */
-async function withBatch(
+export async function withBatch(
   trainer: Trainer,
   source: BatchSource | undefined,
   batch: Batch,

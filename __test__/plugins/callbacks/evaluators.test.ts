@@ -11,8 +11,10 @@ import { RankMe } from '../../../plugins/callbacks/rank-me.js'
 import { Report } from '../../../plugins/callbacks/report.js'
 import { UntrainedBaseline } from '../../../plugins/callbacks/untrained-baseline.js'
 import { CsvLogger } from '../../../plugins/loggers/csv.js'
+import { type BatchTransform, DataLoader, DataModule } from '../../../src/data/index.js'
 import { lidar } from '../../../src/metrics/index.js'
 import { Linear } from '../../../src/nn/index.js'
+import type { Tensor } from '../../../src/tensor/index.js'
 import { Manager, Trainer, type Callback } from '../../../src/train/index.js'
 import { flowers, smallSimclr } from '../../train/setup.js'
 
@@ -164,4 +166,20 @@ test('measured after training is what a later run measures before its own', asyn
     expect(second.has(`trained/${metric}`)).toBe(false)
   }
   expect(first.get('trained/linear_probe_top1')).not.toBe(first.get('untrained/linear_probe_top1'))
+})
+
+test('what is done to batches of the validation is done to what is measured on its own', async () => {
+  const data = await flowers()
+  const seen: number[] = []
+  const counting: BatchTransform = {
+    applyBatch(batch) {
+      seen.push((batch['image'] as Tensor).shape[0] as number)
+      return batch
+    },
+  }
+  const { dataset, batchSize, transform } = data.val as DataLoader
+  const val = new DataLoader({ dataset, batchSize, batchTransform: [counting], ...(transform && { transform }) })
+  const trainer = new Trainer({ maxEpochs: 1, numSanityValSteps: 0, callbacks: [new UntrainedBaseline(), knn(100)] })
+  await trainer.fit(smallSimclr(), new DataModule({ ...(data.train && { train: data.train }), val }))
+  expect(seen).toEqual(Array(9).fill(6)) // 18 images each: training and validation before, validation after the epoch
 })

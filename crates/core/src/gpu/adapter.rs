@@ -90,6 +90,24 @@ pub fn open(selector: Option<&str>) -> Result<Arc<Gpu>> {
     Ok(gpu)
 }
 
+/// A device that takes every command and runs none: what kernels are validated with where there is no driver. It offers
+/// everything wgpu knows of, or (`least`) what WebGPU guarantees and no feature.
+#[cfg(all(test, feature = "noop"))]
+pub(crate) fn open_noop(least: bool) -> Result<Arc<Gpu>> {
+    let mut options = wgpu::InstanceDescriptor::new_without_display_handle();
+    options.backends = wgpu::Backends::NOOP;
+    options.backend_options.noop = wgpu::NoopBackendOptions {
+        enable: true,
+        limits: least.then(wgpu::Limits::default),
+        features: least.then(wgpu::Features::empty),
+        ..Default::default()
+    };
+    let instance = wgpu::Instance::new(options);
+    let found = ready(instance.enumerate_adapters(wgpu::Backends::NOOP));
+    let Some(adapter) = found.first() else { bail!(Device, "no adapter that runs nothing") };
+    Ok(Arc::new(Gpu::new(adapter, describe(0, adapter))?))
+}
+
 /// A device of its own for an adapter, not shared with anybody.
 #[cfg(test)]
 pub(super) fn open_alone(index: usize) -> Result<Gpu> {

@@ -15,6 +15,12 @@ pub fn record(key: &str, wgsl: &dyn Fn() -> String) {
     }
 }
 
+/// Kernels seen so far.
+#[cfg(feature = "noop")]
+pub fn count() -> usize {
+    SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).as_ref().map_or(0, HashSet::len)
+}
+
 /// Validates a text with the prelude before it.
 pub fn check(key: &str, wgsl: &str) {
     let text = format!("{PRELUDE}\n{wgsl}");

@@ -112,16 +112,58 @@ impl Case {
     }
 }
 
-/// Sizes beyond one workgroup's block, chunk, piece or run, which the cases of the operations are too small for.
+#[cfg(feature = "noop")]
+impl Case {
+    /// Records the kernels of the case and of its gradients, for inputs in every order of memory. Nothing is compared.
+    fn record(&self, device: &Device) -> Outcome {
+        let mut random = crate::random::Philox::new(1234, 0);
+        let arrays: Vec<Array> = self.inputs.iter().map(|input| input.make(&|label| label, &mut random)).collect();
+        let there = || -> crate::error::Result<Vec<Tensor>> {
+            tensors(&arrays, DType::F32).iter().map(|t| to_device(t, device)).collect()
+        };
+        let orders = [Stride::Transposed, Stride::Sliced, Stride::ChannelsLast, Stride::Offset];
+        for order in [None].into_iter().chain(orders.map(Some)) {
+            let inputs = there().map_err(|e| e.to_string())?;
+            let view = |t: &Tensor| order.and_then(|order| strided(t, order)).unwrap_or_else(|| t.clone());
+            let views: Vec<Tensor> = inputs.iter().map(view).collect();
+            let result = (self.run)(&views).map_err(|e| e.to_string())?;
+            if result.dtype().is_float() && self.gradient {
+                self.gradients(&views, &random_array(result.shape(), 77), DType::F32)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// naga sees each kernel as it is recorded (`kernel::validation`); on a device that runs nothing that needs no driver.
+#[cfg(feature = "noop")]
 #[test]
-fn more_than_one_block() {
+fn every_kernel_is_valid_without_a_driver() {
+    let mut invalid = Vec::new();
+    for least in [false, true] {
+        let device = Device::Gpu(crate::gpu::open_noop(least).expect("wgpu has such a device"));
+        let families = super::FAMILIES.iter().map(|&(family, cases)| (family, cases()));
+        for (family, cases) in families.chain([("large", large())]) {
+            for case in cases {
+                // What is refused, or looks at values that nobody computed, launches nothing more.
+                if let Err(error) = case.record(&device)
+                    && (error.contains("kernel ") || error.contains("ERR_INTERNAL") || error.contains("panicked"))
+                {
+                    invalid.push(format!("{family}, {} ({}): {error}", case.op, case.variant));
+                }
+            }
+        }
+    }
+    assert!(invalid.is_empty(), "{}", invalid.join("\n"));
+    assert!(crate::ops::kernel::validation::count() > 100, "the cases launch hundreds of kernels");
+}
+
+/// Sizes beyond one workgroup's block, chunk, piece or run, which the cases of the operations are too small for.
+fn large() -> Vec<Case> {
     use super::input::{between, distinct, index, mask, nonzero, normal};
     use crate::cpu::attention::Dropout;
     use crate::ops::attention::{AttentionOptions, scaled_dot_product_attention};
     use crate::ops::{distance, index as indexing, norm, scan, scatter, sort};
-    if device().is_none() {
-        return;
-    }
     let attention = |t: &[Tensor], causal: bool, dropout: bool| {
         let dropout = dropout.then_some(Dropout { p: 0.3, seed: 7 << 40, stream: 1 << 33, position: (1 << 34) - 100 });
         let options = AttentionOptions { mask: t.get(3), causal, dropout, scale: None };
@@ -130,7 +172,7 @@ fn more_than_one_block() {
     let heads = || vec![normal(&[2, 3, 70, 40]), normal(&[2, 3, 45, 40]), normal(&[2, 3, 45, 40])];
     let masked = || heads().into_iter().chain([mask(&[2, 1, 70, 45])]).collect::<Vec<_>>();
     let op = "scaledDotProductAttention";
-    let cases = [
+    vec![
         case(op, "blocks", heads(), move |t| attention(t, false, false)),
         case(op, "mask and dropout", masked(), move |t| attention(t, false, true)),
         case(op, "causal", [normal(&[70, 20]), normal(&[70, 20]), normal(&[70, 150])], move |t| {
@@ -158,9 +200,16 @@ fn more_than_one_block() {
             norm::layer_norm(&t[0], &[300], t.get(1), t.get(2), 1e-5)
         }),
         case("cdist", "tiles", [normal(&[2, 40, 33]), normal(&[35, 33])], |t| distance::cdist(&t[0], &t[1], 2.0)),
-    ];
+    ]
+}
+
+#[test]
+fn more_than_one_block() {
+    if device().is_none() {
+        return;
+    }
     let mut failures = Vec::new();
-    for case in &cases {
+    for case in large() {
         let mut random = crate::random::Philox::new(4321, 0);
         let arrays: Vec<Array> = case.inputs.iter().map(|input| input.make(&|size| size, &mut random)).collect();
         let mut row = Coverage::default();
