@@ -37,17 +37,17 @@ mod x86 {
     pub unsafe fn pack<const WIDTH: usize>(from: *const f32, line_stride: usize, depth: usize, to: &mut [f32]) {
         debug_assert_eq!(to.len(), WIDTH * depth);
         let to = to.as_mut_ptr();
-        let whole = depth / 16 * 16;
-        for first in (0..whole).step_by(16) {
+        for first in (0..depth).step_by(16) {
+            let count = (depth - first).min(16);
             for half in (0..WIDTH).step_by(16) {
                 // SAFETY: the lines and steps lie in the source.
-                let steps = unsafe { transposed::<WIDTH>(from.add(half * line_stride + first), line_stride) };
-                for (step, &values) in steps.iter().enumerate() {
+                let steps = unsafe { transposed::<WIDTH>(from.add(half * line_stride + first), line_stride, count) };
+                for (step, &values) in steps.iter().enumerate().take(count) {
                     // SAFETY: the step lies in the panel.
                     unsafe {
                         let to = to.add((first + step) * WIDTH + half);
                         // A step of 12 is stored as 16: the next step's store overwrites the surplus. None follows the last.
-                        if WIDTH < 16 && step == 15 {
+                        if WIDTH < 16 && step + 1 == count {
                             _mm512_mask_storeu_ps(to, (1 << WIDTH) - 1, values);
                         } else {
                             _mm512_storeu_ps(to, values);
@@ -56,24 +56,19 @@ mod x86 {
                 }
             }
         }
-        for step in whole..depth {
-            for line in 0..WIDTH {
-                // SAFETY: as above.
-                unsafe { *to.add(step * WIDTH + line) = *from.add(line * line_stride + step) };
-            }
-        }
     }
 
-    /// Sixteen numbers of up to 16 of `WIDTH` lines: element [step][line].
+    /// Up to sixteen numbers of up to 16 of `WIDTH` lines: element [step][line].
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn transposed<const WIDTH: usize>(from: *const f32, line_stride: usize) -> [__m512; 16] {
+    unsafe fn transposed<const WIDTH: usize>(from: *const f32, line_stride: usize, count: usize) -> [__m512; 16] {
         let zero = _mm512_setzero_ps();
         let mut lines = [zero; 16];
+        let present = u16::MAX >> (16 - count);
         for i in 0..16 {
             if i < WIDTH {
-                // SAFETY: the caller promises sixteen numbers of each line.
-                lines[i] = unsafe { _mm512_loadu_ps(from.add(i * line_stride)) };
+                // SAFETY: the caller promises that many numbers of each line.
+                lines[i] = unsafe { _mm512_maskz_loadu_ps(present, from.add(i * line_stride)) };
             }
         }
         // Within each 128 bits: pairs of lines, then four lines at one step each.
@@ -114,7 +109,7 @@ mod tests {
     #[test]
     fn panels_hold_one_number_of_every_line_a_step() {
         for width in [6, 12, 16, 32] {
-            for depth in [1, 15, 16, 17, 48, 100] {
+            for depth in [1, 9, 15, 16, 17, 48, 100] {
                 let stride = depth + 3;
                 let from: Vec<f32> = (0..width * stride).map(|i| i as f32).collect();
                 // Beyond the panel nothing is written.

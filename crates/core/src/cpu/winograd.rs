@@ -13,6 +13,7 @@
 //! product over channels; blocks of tiles are small enough for the caches.
 
 use super::dispatch::Isa;
+use super::gemm::pack_panel;
 use super::scratch::with_scratch;
 use super::threads::{SharedPointer, num_threads, parallel_for};
 use super::tile::{Output, Tile};
@@ -23,6 +24,16 @@ use std::ops::Range;
 const OUT: usize = 4;
 const IN: usize = 6;
 const PLACES: usize = IN * IN;
+
+/// Numbers of a filter.
+const TAPS: usize = 9;
+
+/// Channels of which filters are transformed at a time; the numbers of channels are multiples of it.
+const SLICE: usize = 16;
+
+/// Source channels of a block of filters whose gradient is summed in the second cache: whole slices, and whole tiles of every
+/// instruction set.
+const FILTER_ROWS: usize = 48;
 
 /// Longest run of channels summed in registers.
 const K_BLOCK: usize = 288;
@@ -53,6 +64,22 @@ pub struct Filters {
     pub backwards: bool,
 }
 
+impl Filters {
+    /// The taps of [`SLICE`] source channels from `channel` on, as a panel of target channels: tap t of source channel c and
+    /// target channel o at `((c - channel) * TAPS + t) * width + o - columns.start`, zeros where there is no target channel.
+    fn pack(&self, weight: &[f32], columns: Range<usize>, channel: usize, width: usize, to: &mut [f32]) {
+        // Filters of neighbouring source channels that lie one behind the other are one line.
+        let together = if self.channel == TAPS { SLICE } else { 1 };
+        for (group, to) in to.chunks_exact_mut(together * TAPS * width).enumerate() {
+            let at = columns.start * self.column + (channel + group * together) * self.channel;
+            let last = at + (columns.len() - 1) * self.column + together * TAPS;
+            let from = weight[at..last].as_ptr();
+            // SAFETY: the lines end where the slice does, and the panel has that size.
+            unsafe { pack_panel(from, self.column, 1, columns.len(), together * TAPS, width, to) };
+        }
+    }
+}
+
 impl Winograd {
     /// Whether this beats a direct product: enough channels to pay for the transforms, enough tiles to pay for the
     /// filters', and not too much of the tiles outside the image.
@@ -81,23 +108,26 @@ impl Winograd {
         assert!(isa.is_available());
         let panels = self.columns.div_ceil(tile.columns);
         let panel_len = self.channels * tile.columns;
-        with_scratch(PLACES * panels * panel_len, |transformed: &mut [f32]| {
+        let place_stride = odd_lines(panels * panel_len);
+        with_scratch(PLACES * place_stride, |transformed: &mut [f32]| {
             let shared = SharedPointer::new(transformed);
             // Sixteen channels of a panel at a time, so that few panels keep many threads busy.
-            let slices = self.channels / 16;
+            let slices = self.channels / SLICE;
             parallel_for(panels * slices, |task| {
                 let (panel, slice) = (task / slices, task % slices);
-                let kernel = FilterTransform {
-                    weight,
-                    filters,
-                    columns: panel * tile.columns..((panel + 1) * tile.columns).min(self.columns),
-                    channels: slice * 16..(slice + 1) * 16,
-                    width: tile.columns,
-                    place_stride: panels * panel_len,
-                    to: shared.get().wrapping_add(panel * panel_len),
-                };
-                // SAFETY: the instruction set is available, and the kernel writes its own part only.
-                unsafe { with_vectors(isa, kernel) };
+                with_scratch(SLICE * TAPS * tile.columns, |taps: &mut [f32]| {
+                    let columns = panel * tile.columns..((panel + 1) * tile.columns).min(self.columns);
+                    filters.pack(weight, columns, slice * SLICE, tile.columns, taps);
+                    let kernel = FilterTransform {
+                        taps,
+                        backwards: filters.backwards,
+                        width: tile.columns,
+                        place_stride,
+                        to: shared.get().wrapping_add(panel * panel_len + slice * SLICE * tile.columns),
+                    };
+                    // SAFETY: the instruction set is available, and the kernel writes its own part only.
+                    unsafe { with_vectors(isa, kernel) };
+                });
             });
             self.multiply(isa, tile, source, transformed, bias, target);
         });
@@ -153,7 +183,7 @@ impl Winograd {
                     for place in 0..PLACES {
                         let input = &input[place * input_stride..];
                         let output = &mut output[place * output_stride..][..tiles.len() * columns.len()];
-                        let filters = &filters[(place * panels + panels_here.start) * panel_len..]
+                        let filters = &filters[place * odd_lines(panels * panel_len) + panels_here.start * panel_len..]
                             [..panels_here.len() * panel_len];
                         product(tile, tiles.len(), input, self.channels, filters, output, columns.len());
                     }
@@ -186,91 +216,122 @@ impl Winograd {
         let (channels, columns, tiles) = (self.channels, self.columns, self.tiles());
         let panels = columns.div_ceil(tile.columns);
         // Tiles summed at a time: by the shape alone, so that sums keep their order for any number of threads.
-        let step = ((8 << 20) / (PLACES * 4 * (channels + columns))).clamp(96, 256).min(tiles);
+        let step = ((8 << 20) / (PLACES * 4 * (channels + columns))).clamp(128, 256).min(tiles);
         let input_stride = odd_lines(step * channels);
         let panel_len = step * tile.columns;
         let gradient_stride = odd_lines(panels * panel_len);
-        with_scratch(PLACES * channels * columns, |sums: &mut [f32]| {
-            // The last rows of a product read up to a tile beyond the channels.
-            with_scratch(PLACES * input_stride + tile.rows, |input: &mut [f32]| {
-                with_scratch(PLACES * gradient_stride, |gradient: &mut [f32]| {
-                    for first in (0..tiles).step_by(step) {
-                        let range = first..tiles.min(first + step);
-                        let to = [SharedPointer::new(input), SharedPointer::new(gradient)];
-                        let group = 8;
-                        parallel_for(range.len().div_ceil(group), |task| {
-                            let at = task * group;
-                            let tiles = range.start + at..range.end.min(range.start + at + group);
-                            let gradient = GradientTransform {
+        let dw = SharedPointer::new(dw);
+        // The last rows of a product read up to a tile beyond the channels.
+        with_scratch(PLACES * input_stride + tile.rows, |input: &mut [f32]| {
+            with_scratch(PLACES * gradient_stride, |gradient: &mut [f32]| {
+                let mut transform = |range: Range<usize>| {
+                    let to = [SharedPointer::new(input), SharedPointer::new(gradient)];
+                    let group = 8;
+                    parallel_for(range.len().div_ceil(group), |task| {
+                        let at = task * group;
+                        let tiles = range.start + at..range.end.min(range.start + at + group);
+                        let gradient = GradientTransform {
+                            winograd: self,
+                            image: dy,
+                            tiles: tiles.clone(),
+                            place_stride: gradient_stride,
+                            panel_len,
+                            width: tile.columns,
+                            to: to[1].get().wrapping_add(at * tile.columns),
+                        };
+                        // SAFETY: the instruction set is available; these tiles' lines are this task's own.
+                        unsafe { with_vectors(isa, gradient) };
+                        with_scratch(channels, |zeros: &mut [f32]| {
+                            zeros.fill(0.0);
+                            let input = InputTransform {
                                 winograd: self,
-                                image: dy,
-                                tiles: tiles.clone(),
-                                place_stride: gradient_stride,
-                                panel_len,
-                                width: tile.columns,
-                                to: to[1].get().wrapping_add(at * tile.columns),
+                                image: source,
+                                tiles,
+                                zeros,
+                                place_stride: input_stride,
+                                to: to[0].get().wrapping_add(at * channels),
                             };
-                            // SAFETY: the instruction set is available; these tiles' lines are this task's own.
-                            unsafe { with_vectors(isa, gradient) };
-                            with_scratch(channels, |zeros: &mut [f32]| {
-                                zeros.fill(0.0);
-                                let input = InputTransform {
-                                    winograd: self,
-                                    image: source,
-                                    tiles,
-                                    zeros,
-                                    place_stride: input_stride,
-                                    to: to[0].get().wrapping_add(at * channels),
-                                };
-                                // SAFETY: as above.
-                                unsafe { with_vectors(isa, input) };
-                            });
+                            // SAFETY: as above.
+                            unsafe { with_vectors(isa, input) };
                         });
-                        let (input, gradient, sums) = (&*input, &*gradient, SharedPointer::new(sums));
+                    });
+                    let [input, gradient] = to.map(|to| to.get().cast_const());
+                    TileSums {
+                        tile,
+                        channels,
+                        columns,
+                        tiles: range,
+                        input,
+                        input_stride,
+                        gradient,
+                        gradient_stride,
+                        panel_len,
+                    }
+                };
+                if step == tiles {
+                    // The sums of a block of filters go from the second cache into filters and are never in memory together.
+                    let sums = transform(0..tiles);
+                    let (row_blocks, column_blocks) = (channels.div_ceil(FILTER_ROWS), panels.div_ceil(2));
+                    parallel_for(row_blocks * column_blocks, |task| {
+                        let row = task % row_blocks * FILTER_ROWS;
+                        let rows = row..channels.min(row + FILTER_ROWS);
+                        let panels = task / row_blocks * 2..panels.min(task / row_blocks * 2 + 2);
+                        let filters = panels.start * tile.columns..columns.min(panels.end * tile.columns);
+                        let place_stride = odd_lines(rows.len() * filters.len());
+                        with_scratch(PLACES * place_stride, |block: &mut [f32]| {
+                            for place in 0..PLACES {
+                                let to = block[place * place_stride..].as_mut_ptr();
+                                // SAFETY: a place has room for the block.
+                                unsafe { sums.add(place, rows.clone(), panels.clone(), to, filters.len()) };
+                            }
+                            let from = block.as_ptr();
+                            let kernel = FilterGradient {
+                                winograd: self,
+                                channels: rows,
+                                columns: filters,
+                                place_stride,
+                                from,
+                                to: dw.get(),
+                            };
+                            // SAFETY: the instruction set is available; these filters are this task's own.
+                            unsafe { with_vectors(isa, kernel) };
+                        });
+                    });
+                    return;
+                }
+                let place_stride = odd_lines(channels * columns);
+                with_scratch(PLACES * place_stride, |all: &mut [f32]| {
+                    let shared = SharedPointer::new(all);
+                    for first in (0..tiles).step_by(step) {
+                        let sums = transform(first..tiles.min(first + step));
                         let slices = channels.div_ceil(64);
                         parallel_for(PLACES * slices, |task| {
                             let (place, slice) = (task % PLACES, task / PLACES);
                             let row_tiles = channels.div_ceil(tile.rows);
                             let rows = row_tiles * slice / slices * tile.rows
                                 ..(row_tiles * (slice + 1) / slices * tile.rows).min(channels);
-                            for panel in 0..panels {
-                                let b = gradient[place * gradient_stride + panel * panel_len..].as_ptr();
-                                for row in rows.clone().step_by(tile.rows) {
-                                    let a = input[place * input_stride + row..].as_ptr();
-                                    let column = panel * tile.columns;
-                                    let at = (place * channels + row) * columns + column;
-                                    // SAFETY: A and B hold a line for each tile of the range, A with `tile.rows` numbers
-                                    // more; the rows of the sums are this task's own.
-                                    unsafe {
-                                        let out = Output {
-                                            c: sums.get().add(at),
-                                            stride: columns,
-                                            rows: tile.rows.min(channels - row),
-                                            columns: tile.columns.min(columns - column),
-                                            alpha: 1.0,
-                                            accumulate: range.start > 0,
-                                            bias: std::ptr::null(),
-                                        };
-                                        (tile.by_columns)(range.len(), a, channels, b, tile.columns, &out);
-                                    }
-                                }
-                            }
+                            let to = shared.get().wrapping_add(place * place_stride + rows.start * columns);
+                            // SAFETY: the rows of the sums are this task's own.
+                            unsafe { sums.add(place, rows, 0..panels, to, columns) };
                         });
                     }
-                })
-            });
-            let dw = SharedPointer::new(dw);
-            parallel_for(channels / 16, |task| {
-                let kernel = FilterGradient {
-                    winograd: self,
-                    channels: task * 16..(task + 1) * 16,
-                    place_stride: channels * columns,
-                    from: sums,
-                    to: dw.get(),
-                };
-                // SAFETY: the instruction set is available; the filters of these channels are this task's own.
-                unsafe { with_vectors(isa, kernel) };
-            });
+                    let from = SharedPointer::new(all);
+                    parallel_for(channels / SLICE, |task| {
+                        let channels = task * SLICE..(task + 1) * SLICE;
+                        let from = from.get().wrapping_add(channels.start * columns);
+                        let kernel = FilterGradient {
+                            winograd: self,
+                            channels,
+                            columns: 0..columns,
+                            place_stride,
+                            from,
+                            to: dw.get(),
+                        };
+                        // SAFETY: the instruction set is available; the filters of these channels are this task's own.
+                        unsafe { with_vectors(isa, kernel) };
+                    });
+                });
+            })
         });
     }
 
@@ -325,6 +386,55 @@ fn product(tile: &Tile<f32>, rows: usize, a: &[f32], depth: usize, filters: &[f3
                 unsafe {
                     (tile.by_rows)(range.len(), a[row * depth + range.start..].as_ptr(), depth, b, tile.columns, &out)
                 };
+            }
+        }
+    }
+}
+
+/// Products of transformed tiles of the source and of dy, summed over a range of tiles.
+struct TileSums {
+    tile: &'static Tile<f32>,
+    channels: usize,
+    columns: usize,
+    tiles: Range<usize>,
+    /// Element (place, tile, c) at `place * input_stride + tile * channels + c`.
+    input: *const f32,
+    input_stride: usize,
+    /// As [`GradientTransform`] leaves them.
+    gradient: *const f32,
+    gradient_stride: usize,
+    panel_len: usize,
+}
+
+// SAFETY: the tiles are only read while tasks share them.
+unsafe impl Sync for TileSums {}
+
+impl TileSums {
+    /// At one place, source channels `rows` by panels of target channels: element (c, o) at
+    /// `to + (c - rows.start) * stride + o - first target channel`. The first range of tiles overwrites, the others add.
+    ///
+    /// # Safety
+    /// Input and gradient hold their tiles, A with `tile.rows` numbers more; `to` has room and is nobody else's.
+    unsafe fn add(&self, place: usize, rows: Range<usize>, panels: Range<usize>, to: *mut f32, stride: usize) {
+        let tile = self.tile;
+        for panel in panels.clone() {
+            for row in rows.clone().step_by(tile.rows) {
+                let at = (row - rows.start) * stride + (panel - panels.start) * tile.columns;
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let a = self.input.add(place * self.input_stride + row);
+                    let b = self.gradient.add(place * self.gradient_stride + panel * self.panel_len);
+                    let out = Output {
+                        c: to.add(at),
+                        stride,
+                        rows: tile.rows.min(rows.end - row),
+                        columns: tile.columns.min(self.columns - panel * tile.columns),
+                        alpha: 1.0,
+                        accumulate: self.tiles.start > 0,
+                        bias: std::ptr::null(),
+                    };
+                    (tile.by_columns)(self.tiles.len(), a, self.channels, b, tile.columns, &out);
+                }
             }
         }
     }
@@ -449,13 +559,12 @@ macro_rules! both_axes {
     }};
 }
 
-/// G·g·Gᵀ for a panel of target channels and a range of source channels; element (place, c, o) of the panel at
+/// G·g·Gᵀ for a panel of target channels and [`SLICE`] source channels; element (place, c, o) at
 /// `place * place_stride + c * width + o`.
 struct FilterTransform<'a> {
-    weight: &'a [f32],
-    filters: Filters,
-    columns: Range<usize>,
-    channels: Range<usize>,
+    /// As [`Filters::pack`] leaves them.
+    taps: &'a [f32],
+    backwards: bool,
     width: usize,
     place_stride: usize,
     to: *mut f32,
@@ -465,21 +574,21 @@ impl VectorKernel<f32> for FilterTransform<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = f32>>(self) {
-        let mut taps = [[0.0f32; 64]; 9];
-        for c in self.channels {
-            for (o, column) in self.columns.clone().enumerate() {
-                let from = column * self.filters.column + c * self.filters.channel;
-                let filter: &[f32] = &self.weight[from..from + 9];
-                for tap in 0..9 {
-                    taps[tap][o] = filter[if self.filters.backwards { 8 - tap } else { tap }];
-                }
-            }
+        for (c, taps) in self.taps.chunks_exact(TAPS * self.width).enumerate() {
             for o in (0..self.width).step_by(V::LANES) {
-                // SAFETY: panels are whole vectors wide and at most 64; the place lies in the scratch.
+                // SAFETY: panels are whole vectors wide; the place lies in the scratch.
                 unsafe {
-                    both_axes!(3, |i, j| V::load(taps[i * 3 + j].as_ptr().add(o)), filter_line, |i, j, value| {
-                        value.store(self.to.add((i * IN + j) * self.place_stride + c * self.width + o))
-                    });
+                    both_axes!(
+                        3,
+                        |i, j| {
+                            let tap = if self.backwards { 8 - (i * 3 + j) } else { i * 3 + j };
+                            V::load(taps.as_ptr().add(tap * self.width + o))
+                        },
+                        filter_line,
+                        |i, j, value| {
+                            value.store(self.to.add((i * IN + j) * self.place_stride + c * self.width + o))
+                        }
+                    );
                 }
             }
         }
@@ -612,12 +721,14 @@ impl<P: Pixel> VectorKernel<f32> for GradientTransform<'_, P> {
     }
 }
 
-/// Gᵀ·u·G for sixteen source channels: from sums [place, source channel, target channel] to filters.
+/// Gᵀ·u·G for source channels (whole slices) and target channels (whole vectors): from sums, element (place, c, o) at
+/// `place * place_stride + (c - channels.start) * columns.len() + o - columns.start`, to filters.
 struct FilterGradient<'a> {
     winograd: &'a Winograd,
     channels: Range<usize>,
+    columns: Range<usize>,
     place_stride: usize,
-    from: &'a [f32],
+    from: *const f32,
     to: *mut f32,
 }
 
@@ -625,34 +736,37 @@ impl VectorKernel<f32> for FilterGradient<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = f32>>(self) {
-        let Winograd { channels, columns, .. } = *self.winograd;
-        // Filters of one vector of target channels, so that they are written in runs: [target, source, tap].
-        let mut filters = [0.0f32; 16 * 16 * 9];
-        let mut lanes = [0.0f32; 16];
-        for first in (0..columns).step_by(V::LANES) {
-            for (index, c) in self.channels.clone().enumerate() {
-                let from = self.from[c * columns + first..].as_ptr();
-                // SAFETY: target channels are whole vectors of at most 16 lanes.
-                unsafe {
-                    both_axes!(
-                        6,
-                        |i, j| V::load(from.add((i * IN + j) * self.place_stride)),
-                        filter_gradient_line,
-                        |i, j, value| {
-                            value.store(lanes.as_mut_ptr());
-                            for lane in 0..V::LANES {
-                                filters[(lane * 16 + index) * 9 + i * 3 + j] = lanes[lane];
-                            }
-                        }
-                    );
+        // A slice's filters of one vector of target channels: first [source, tap, target], turned 16 lines at a time.
+        let mut filters = [0.0f32; SLICE * TAPS * 16];
+        let mut turned = [0.0f32; 16 * 16];
+        for first in (0..self.columns.len()).step_by(V::LANES) {
+            for slice in (0..self.channels.len()).step_by(SLICE) {
+                for c in 0..SLICE {
+                    // SAFETY: target channels are whole vectors of at most 16 lanes.
+                    unsafe {
+                        let from = self.from.add((slice + c) * self.columns.len() + first);
+                        let to = filters.as_mut_ptr().add(c * TAPS * V::LANES);
+                        both_axes!(
+                            6,
+                            |i, j| V::load(from.add((i * IN + j) * self.place_stride)),
+                            filter_gradient_line,
+                            |i, j, value| value.store(to.add((i * 3 + j) * V::LANES))
+                        );
+                    }
                 }
-            }
-            let len = self.channels.len() * 9;
-            for lane in 0..V::LANES {
-                let at = ((first + lane) * channels + self.channels.start) * 9;
-                // SAFETY: the caller promises that these filters are written by nobody else.
-                let to = unsafe { std::slice::from_raw_parts_mut(self.to.add(at), len) };
-                to.copy_from_slice(&filters[lane * 16 * 9..][..len]);
+                for lines in (0..SLICE * TAPS).step_by(16) {
+                    let turned = &mut turned[..16 * V::LANES];
+                    // SAFETY: sixteen lines of a vector each, and their place in filters that nobody else writes.
+                    unsafe {
+                        let from = filters.as_ptr().add(lines * V::LANES);
+                        pack_panel(from, V::LANES, 1, 16, V::LANES, 16, turned);
+                        for (lane, line) in turned.chunks_exact(16).enumerate() {
+                            let filter = (self.columns.start + first + lane) * self.winograd.channels;
+                            let to = self.to.add((filter + self.channels.start + slice) * TAPS + lines);
+                            to.copy_from_nonoverlapping(line.as_ptr(), 16);
+                        }
+                    }
+                }
             }
         }
     }
@@ -687,6 +801,8 @@ mod tests {
             Conv2d { batch: 1, in_channels: 320, out_channels: 64, height: 4, width: 4, ..base },
             Conv2d { in_channels: 48, out_channels: 80, height: 5, width: 17, padding: [0, 2], ..base },
             Conv2d { batch: 70, height: 4, width: 6, ..base },
+            // More tiles than are summed at a time.
+            Conv2d { batch: 5, in_channels: 64, out_channels: 16, height: 32, width: 32, ..base },
             Conv2d { batch: 1, height: 3, width: 3, padding: [0, 0], ..base },
         ]
     }
@@ -803,7 +919,7 @@ mod tests {
     fn transforms_do_not_depend_on_the_width_of_vectors() {
         let mut random = Random(13);
         let conv = shapes()[1];
-        let (winograd, filters) = conv.winograd_forward().expect("a 3×3 of stride 1");
+        let (winograd, _) = conv.winograd_forward().expect("a 3×3 of stride 1");
         let tiles = 1..winograd.tiles() - 1;
         let image: Vec<f32> = random.numbers(conv.input_len());
         let places: Vec<f32> = random.numbers(PLACES * 4096);
@@ -841,12 +957,13 @@ mod tests {
             run!(wide, OutputTransform { winograd, image, columns, bias, tiles, place_stride: 4096, from });
         });
         compare(PLACES * 4096, |wide, to| {
-            let (weight, columns, channels, to) = (&places[..], 0..16, 0..conv.in_channels, to.as_mut_ptr());
-            run!(wide, FilterTransform { weight, filters, columns, channels, width: 32, place_stride: 4096, to });
+            let (taps, to) = (&places[..SLICE * TAPS * 32], to.as_mut_ptr());
+            run!(wide, FilterTransform { taps, backwards: true, width: 32, place_stride: 4096, to });
         });
         compare(conv.weight_len(), |wide, to| {
-            let (channels, from, to) = (0..conv.in_channels, &places[..], to.as_mut_ptr());
-            run!(wide, FilterGradient { winograd, channels, place_stride: 4096, from, to });
+            let (channels, columns) = (0..conv.in_channels, 0..conv.out_channels);
+            let (from, to) = (places.as_ptr(), to.as_mut_ptr());
+            run!(wide, FilterGradient { winograd, channels, columns, place_stride: 4096, from, to });
         });
     }
 }
