@@ -192,7 +192,9 @@ describe('solarize after an addition', () => {
       expect(Math.max(...gpu.image.map((value, i) => Math.abs(value - host.image[i]!)))).toBeLessThan(1e-6)
       expect(gpu.soft).toEqual((host.soft as number[]).map((value) => expect.closeTo(value, 6)))
       const flip = sp.batchTransform(await build('transform', 'random-horizontal-flip', {}))
-      expect((await run([add, flip], 'gpu')).moved).toEqual(['after'])
+      expect((await run([add, flip], 'gpu')).moved).toEqual(['before'])
+      const equalize = sp.batchTransform(await build('transform', 'random-equalize', {}))
+      expect((await run([add, equalize], 'gpu')).moved).toEqual(['after'])
     },
   )
 })

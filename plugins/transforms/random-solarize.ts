@@ -10,7 +10,14 @@ export default defineImageTransform({
   ],
   description: 'Bright pixels inverted by chance.',
   config: z.object({
-    threshold: z.number().min(0).max(255).default(128).describe('pixels from this grey level up are inverted, 0..255'),
+    threshold: z
+      .number()
+      .min(0)
+      .max(255)
+      .default(128)
+      .describe(
+        'pixels from this grey level up are inverted, 0..255; of floats, such as a batch_transform meets, also 0..1',
+      ),
     p: z.number().min(0).max(1).default(0.5).describe('how probable it is'),
   }),
   build: ({ config }) => ({ steps: [{ type: 'random-solarize', threshold: config.threshold, p: config.p }] }),

@@ -140,6 +140,14 @@ export declare class Pipeline {
   toGrayscale(channels: number): void
   /** Floats 0..1 become bytes; only at the end of a pipeline of floats. */
   toBytes(): void
+  /**
+   * Images float32 [batch, channel, height, width] of 1 or 3 channels, where they lie: on the CPU by all threads, on a GPU in a
+   * number of dispatches that does not grow with the batch, without reading anything back. What is drawn for image i is a function of
+   * (seed, epoch, samples[i]) alone. ERR_UNSUPPORTED for a step that GPUs have no kernel for.
+   */
+  augment(images: Tensor, seed: number, epoch: number, samples: Array<number>): AugmentedBatch
+  /** The name of the first step that GPUs have no kernel for; null where they have one for each. */
+  withoutKernel(): string | null
 }
 export type JsPipeline = Pipeline
 
@@ -557,6 +565,16 @@ export declare function arange(start: number, end: number, step: number, dtype?:
 
 /** One step of averaged SGD for all parameters, with a rate and an averaging weight each. */
 export declare function asgdStep(parameters: Array<Tensor>, means: Array<Tensor>, etas: Array<number>, mus: Array<number>, lambda: number, weightDecay: number, maximize: boolean): void
+
+/** A batch that a pipeline made. */
+export interface AugmentedBatch {
+  /** float32 [batch, channel, height, width], on the device of what it was made of. */
+  images: Tensor
+  /** What was drawn, [batch, numbers], one step after the other. */
+  record: Float64Array
+  /** What the steps record. */
+  recorded: Array<RecordedStep>
+}
 
 /** How `backward` treats the graph. */
 export interface BackwardOptions {

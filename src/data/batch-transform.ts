@@ -3,12 +3,11 @@
  * views stacked. Its random numbers follow from (seed, epoch, number of the batch) alone, so a resumed run draws the same.
  */
 import { SptError, unsupported } from '../errors.js'
-import { transformBatch } from '../native.js'
-import { Generator, noGrad, Tensor } from '../tensor/index.js'
+import { Generator, noGrad, scope, Tensor } from '../tensor/index.js'
 import { byClip } from './clip.js'
 import type { Batch, BatchSource, View } from './data-loader.js'
 import { isImageStep, type ImageStep } from './image-steps.js'
-import { buildPipeline, sampleFailed, type BuiltPipeline } from './native-pipeline.js'
+import { buildPipeline, type BuiltPipeline } from './native-pipeline.js'
 import { recordColumns } from './records.js'
 import { isMultiView, type MultiView, type Transform } from './transform.js'
 
@@ -26,6 +25,8 @@ export interface BatchTransform {
   readonly views?: number
   /** Whether it takes tensors of any device: it is done on the trainer's, unless one that cannot comes after it. */
   readonly anyDevice?: boolean
+  /** What of it GPUs have no kernel for, by the name users know; for messages. */
+  readonly withoutKernel?: string
   /** The batch that takes its place; entries it does not change may be shared. */
   applyBatch(batch: Batch, context: BatchContext): Batch | Promise<Batch>
 }
@@ -105,16 +106,24 @@ function tensorsIn(value: unknown, found = new Set<Tensor>()): Set<Tensor> {
   return found
 }
 
-/** Native steps on tensors of floats, sample by sample. */
+/**
+ * Native steps on tensors of floats, sample by sample, where the tensors lie. On a GPU each step is a dispatch or two for the
+ * whole batch; the random numbers are those of the CPU.
+ */
 class AugmentBatch implements BatchTransform {
+  readonly anyDevice: boolean
+  readonly withoutKernel?: string
   readonly #built: BuiltPipeline
 
   constructor(steps: readonly ImageStep[]) {
-    this.#built = buildPipeline(withoutToImage(steps), { floats: true, fromFloats: true })
+    this.#built = buildPipeline(ofFloats(steps), { floats: true, fromFloats: true })
+    const lacking = this.#built.pipeline.withoutKernel()
+    this.anyDevice = lacking === null
+    if (lacking !== null) this.withoutKernel = lacking
   }
 
   applyBatch(batch: Batch, { generator }: BatchContext): Promise<Batch> {
-    return overImages(batch, (image) => augment(image, this.#built, generator))
+    return overImages(batch, async (image) => augment(image, this.#built, generator))
   }
 }
 
@@ -132,6 +141,7 @@ export async function overImages(batch: Batch, change: (image: Tensor) => Promis
 export class ComposeBatch implements BatchTransform {
   readonly views?: number
   readonly anyDevice: boolean
+  readonly withoutKernel?: string
   readonly #parts: readonly BatchTransform[]
 
   constructor(transforms: readonly (Transform | MultiView | BatchTransform)[]) {
@@ -139,6 +149,8 @@ export class ComposeBatch implements BatchTransform {
     const views = this.#parts.find((part) => part.views !== undefined)?.views
     if (views !== undefined) this.views = views
     this.anyDevice = this.#parts.every(({ anyDevice }) => anyDevice === true)
+    const lacking = firstWithoutKernel(this.#parts)
+    if (lacking !== undefined) this.withoutKernel = lacking
   }
 
   async applyBatch(batch: Batch, context: BatchContext): Promise<Batch> {
@@ -157,6 +169,7 @@ export class ComposeBatch implements BatchTransform {
 export class StackedMultiView implements BatchTransform {
   readonly views: number
   readonly anyDevice: boolean
+  readonly withoutKernel?: string
   readonly #parts: readonly BatchTransform[]
 
   /** A transform for each view. */
@@ -164,6 +177,8 @@ export class StackedMultiView implements BatchTransform {
     this.views = views.length
     this.#parts = views.map(batchTransform)
     this.anyDevice = this.#parts.every(({ anyDevice }) => anyDevice === true)
+    const lacking = firstWithoutKernel(this.#parts)
+    if (lacking !== undefined) this.withoutKernel = lacking
   }
 
   async applyBatch({ image, ...batch }: Batch, context: BatchContext): Promise<Batch> {
@@ -179,27 +194,35 @@ export class StackedMultiView implements BatchTransform {
   }
 }
 
-const withoutToImage = (steps: readonly ImageStep[]) => steps.filter(({ type }) => type !== 'to-image')
+/** The first of some transforms that is not done on a GPU. */
+export function firstWithoutKernel(transforms: readonly BatchTransform[]): string | undefined {
+  const lacking = transforms.find(({ anyDevice }) => anyDevice !== true)
+  return lacking && (lacking.withoutKernel ?? lacking.constructor.name)
+}
+
+/** Steps for images that are floats from the start: a threshold above 1, which these do not reach, is a grey level of 0..255. */
+const ofFloats = (steps: readonly ImageStep[]): ImageStep[] =>
+  steps
+    .filter(({ type }) => type !== 'to-image')
+    .map((step) =>
+      step.type === 'random-solarize' && step.threshold > 1 ? { ...step, threshold: step.threshold / 255 } : step,
+    )
 
 /**
  * [batch, channel, height, width], or clips [batch, frame, …] whose frames share their numbers, by a pipeline, and what was
  * drawn. Each call takes numbers that no other takes.
  */
-async function augment(image: Tensor, { pipeline, keys }: BuiltPipeline, generator: Generator): Promise<View> {
-  const [channels = 0, height = 0, width = 0] = image.shape.slice(-3)
+function augment(image: Tensor, { pipeline, keys }: BuiltPipeline, generator: Generator): View {
   const [count = 0, frames = 1] = image.shape.slice(0, -3)
-  const data = (await image
-    .reshape([count * frames, channels, height, width])
-    .permute([0, 2, 3, 1])
-    .data()) as Float32Array
   const numbers = Array.from({ length: count * frames }, (_, i) => Math.floor(i / frames))
-  const images = numbers.map((_, i) => ({ data, offset: i * height * width * channels, width, height, channels }))
   const [seed, stream] = [generator.integer(words), generator.integer(words)]
-  const { views, records, recorded, failure } = await transformBatch(images, [pipeline], seed, stream, numbers)
-  if (failure) throw sampleFailed(failure, [])
-  const made = views[0] as Tensor
-  const all = records[0] as Float64Array
-  const drawn = recordColumns(firstOf(all, frames, all.length / numbers.length), recorded[0] ?? [], keys, count)
+  const { made, record, recorded } = scope(() => {
+    const flat = image.reshape([count * frames, ...image.shape.slice(-3)])
+    const { images, ...drawn } = pipeline.augment(flat, seed, stream, numbers)
+    return { made: images.keep(), ...drawn }
+  })
+  const own = firstOf(record, frames, record.length / Math.max(1, numbers.length))
+  const drawn = recordColumns(own, recorded, keys, count)
   return { image: image.ndim === 5 ? byClip(made, count) : made, ...drawn }
 }
 

@@ -29,6 +29,7 @@ export {
   StackedMultiView,
   applyBatchTransforms,
   batchTransform,
+  firstWithoutKernel,
   isBatchTransform,
   type BatchContext,
   type BatchTransform,

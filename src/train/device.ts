@@ -1,5 +1,5 @@
 /** Where a run computes: which device a name means, and how its networks and batches get there. */
-import { type Batch } from '../data/index.js'
+import { type Batch, type BatchSource, firstWithoutKernel } from '../data/index.js'
 import { type DeviceName, gpuAdapters, setDefaultDevice, Tensor } from '../tensor/index.js'
 
 /**
@@ -16,7 +16,20 @@ export function openDevice(name: DeviceName | 'auto'): DeviceName {
   }
 }
 
-/** A line that says what a run computes on, with the reason to look twice where that is a GPU in name only. */
+/** Says what a run computes on where that is a GPU, and what of its batches is made elsewhere. */
+export function tellDevice(
+  device: DeviceName,
+  sources: readonly (BatchSource | undefined)[],
+  print: (line: string) => void,
+): void {
+  if (device === 'cpu') return
+  print(`device: ${describeDevice(device)}`)
+  const lacking = sources.map((source) => firstWithoutKernel(source?.batchTransform ?? []))
+  for (const name of new Set(lacking.filter((name) => name !== undefined)))
+    print(`batch_transform: ${name} has no kernel for GPUs; it and what stands before it are done on the CPU`)
+}
+
+/** What a device is, with the reason to look twice where that is a GPU in name only. */
 export function describeDevice(device: DeviceName): string {
   const adapter = gpuAdapters().find((found) => found.device === device)
   if (adapter === undefined) return device

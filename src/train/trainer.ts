@@ -6,7 +6,7 @@ import type { DataModule } from '../data/index.js'
 import { argumentInvalid } from '../errors.js'
 import { type DeviceName, getDefaultDevice, setDefaultDevice, type Tensor } from '../tensor/index.js'
 import { type Callback, callHook, type Logger, type Stage } from './callback.js'
-import { describeDevice, openDevice } from './device.js'
+import { openDevice, tellDevice } from './device.js'
 import { Logbook, type LogOptions } from './logbook.js'
 import { trainBatches, validateBatches } from './loops.js'
 import type { TrainingModule } from './module.js'
@@ -177,7 +177,7 @@ export class Trainer {
     }
     // Networks are made on the CPU, whatever the device: the same seed means the same weights.
     this.device = openDevice(this.options.device)
-    if (this.device !== 'cpu') this.print(`device: ${describeDevice(this.device)}`)
+    tellDevice(this.device, [train, val], (line) => this.print(line))
     this.module.to(this.device)
     setDefaultDevice(this.device)
     this.mixed = usesMixedPrecision(this.options.precision, this.device, (line) => this.print(line))

@@ -1,6 +1,7 @@
 //! Filters over neighbouring pixels: Gaussian blur and sharpness, equal to torchvision's. Edges are reflected.
 
 use super::planes::{Planes, Sample};
+use super::record::Extent;
 use crate::cpu::dispatch::{Kernel, dispatch};
 use crate::ensure;
 use crate::error::Result;
@@ -30,7 +31,20 @@ pub fn gaussian_blur<T: Sample>(
     scratch: &mut BlurScratch,
     out: &mut Planes<T>,
 ) -> Result<()> {
-    for (axis, extent) in [input.width, input.height].into_iter().enumerate() {
+    let Planes { width, height, channels, .. } = *input;
+    check_blur(size, sigma, Extent { height, width, channels })?;
+    out.resize(input.width, input.height, input.channels);
+    let kernel_x = gaussian_kernel(size[0], sigma[0]);
+    let kernel_y = gaussian_kernel(size[1], sigma[1]);
+    scratch.row.resize(input.width + kernel_x.len() - 1, 0.0);
+    scratch.across.resize(input.area(), 0.0);
+    dispatch(Blur { input, kernel_x: &kernel_x, kernel_y: &kernel_y, scratch, out });
+    Ok(())
+}
+
+/// Whether an image can be blurred so; errors as for [`gaussian_blur`].
+pub fn check_blur(size: [usize; 2], sigma: [f64; 2], extent: Extent) -> Result<()> {
+    for (axis, extent) in [extent.width, extent.height].into_iter().enumerate() {
         let (size, sigma) = (size[axis], sigma[axis]);
         ensure!(size % 2 == 1, Argument, "gaussianBlur: the kernel size {size} is even; it must be odd");
         ensure!(sigma > 0.0, Argument, "gaussianBlur: sigma {sigma} must be above 0");
@@ -41,17 +55,11 @@ pub fn gaussian_blur<T: Sample>(
             size / 2
         );
     }
-    out.resize(input.width, input.height, input.channels);
-    let kernel_x = gaussian_kernel(size[0], sigma[0]);
-    let kernel_y = gaussian_kernel(size[1], sigma[1]);
-    scratch.row.resize(input.width + kernel_x.len() - 1, 0.0);
-    scratch.across.resize(input.area(), 0.0);
-    dispatch(Blur { input, kernel_x: &kernel_x, kernel_y: &kernel_y, scratch, out });
     Ok(())
 }
 
 /// Odd number of weights that sum to 1, the middle of a kernel of `size` without its negligible ends.
-fn gaussian_kernel(size: usize, sigma: f64) -> Vec<f32> {
+pub fn gaussian_kernel(size: usize, sigma: f64) -> Vec<f32> {
     let radius = (size / 2) as i64;
     let weight = |x: i64| (-0.5 * (x as f64 / sigma).powi(2)).exp();
     let total: f64 = (-radius..=radius).map(weight).sum();

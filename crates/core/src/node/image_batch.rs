@@ -29,7 +29,7 @@ pub struct RecordedStep {
     pub shape: Option<Vec<u32>>,
 }
 
-fn recorded(steps: &Steps, records: &[Record]) -> Vec<RecordedStep> {
+pub(super) fn recorded(steps: &Steps, records: &[Record]) -> Vec<RecordedStep> {
     let entry = |(step, record): (&crate::image::step::Step, &Record)| RecordedStep {
         name: step.name().to_string(),
         flags: matches!(record, Record::Flag | Record::Flags(_)),

@@ -7,6 +7,7 @@ mod image;
 mod image_batch;
 mod image_file;
 mod image_steps;
+mod image_tensors;
 mod profile;
 mod tensor;
 mod update;

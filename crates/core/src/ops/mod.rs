@@ -4,6 +4,9 @@
 pub mod attention;
 #[cfg(feature = "gpu")]
 pub(crate) mod attention_gpu;
+pub mod augment;
+#[cfg(feature = "gpu")]
+pub(crate) mod augment_gpu;
 #[cfg(feature = "gpu")]
 pub(crate) mod axes_gpu;
 pub mod batch_norm;
