@@ -33,6 +33,23 @@ test('show writes a row an image and a column a view', { timeout: 60_000 }, asyn
   expect(new Set(data).size).toBeGreaterThan(100)
 })
 
+test('show makes the views that whole batches are made into, and of clips a frame', { timeout: 60_000 }, async () => {
+  const file = join(folder, 'batch.png')
+  const show = (...changes: string[]) => spt(['data', 'show', tiny, '--images', '2', '--output', file, ...changes])
+  const made = await show(
+    'data.train.transform={type: resize, size: [16, 16]}',
+    'data.train.batch_transform={type: stacked-multi-view, chain: {type: random-resized-crop, size: 10}, n_views: 3}',
+  )
+  expect(made).toMatchObject({ status: 0, output: `${file}: 2 images in rows, 3 views of each\n` })
+  expect(await decodeImage(await readFile(file))).toMatchObject({ width: 3 * 12 + 2, height: 2 * 12 + 2 })
+  const clips = await show(
+    `data.train.dataset={type: parquet, files: ${fixtures}/data/containers/clips.parquet}`,
+    'data.train.transform={type: resize, size: [12, 12]}',
+    'data.train.batch_size=2',
+  )
+  expect(clips).toMatchObject({ status: 0, output: `${file}: 2 images in rows, 1 view of each\n` })
+})
+
 test('a part that is not there', { timeout: 60_000 }, async () => {
   const { status, output } = await spt(['data', 'stats', tiny, '--part', 'test'])
   expect({ status, output }).toEqual({ status: 1, output: expect.stringContaining('no test data') })

@@ -209,10 +209,10 @@ trainer: { max_steps: 3, log_every_n_steps: 1, num_sanity_val_steps: 0 }
           await losses(
             'device=gpu',
             'trainer.max_steps=1',
-            'data.train.batch_transform=[random-equalize, {type: simclr, size: 16}]',
+            'data.train.batch_transform=[pil-gaussian-blur, {type: simclr, size: 16}]',
           )
           expect(lines.join('')).toContain(
-            'batch_transform: RandomEqualize has no kernel for GPUs; it and what stands before it',
+            'batch_transform: PILGaussianBlur has no kernel for GPUs; it and what stands before it',
           )
         } finally {
           write.mockRestore()
@@ -221,16 +221,32 @@ trainer: { max_steps: 3, log_every_n_steps: 1, num_sanity_val_steps: 0 }
       },
     )
 
+    test('RandAugment, and the functions it is made of', async () => {
+      const [host, gpu] = [await made('rand-augment', 'cpu'), await made('rand-augment', 'gpu')]
+      expect(gpu.image!.device).toBe('gpu:0')
+      expect(await numbers(gpu['RandAugment'] as sp.Tensor)).toEqual(await numbers(host['RandAugment'] as sp.Tensor))
+      const [found, expected] = [await numbers(gpu.image!), await numbers(host.image!)]
+      const far = found.filter((value, i) => Math.abs(value - expected[i]!) > 1e-4).length
+      // A level that falls between two bytes may become the one or the other when levels are spread.
+      expect(far / found.length).toBeLessThan(0.001)
+      const clip = batchOf(4).reshape([2, 2, 3, 48, 48])
+      const turned = sp.functional.rotate(clip.to('gpu'), 30)
+      expect([turned.device, turned.shape]).toEqual(['gpu:0', [2, 2, 3, 48, 48]])
+      const [a, b] = [await numbers(turned), await numbers(sp.functional.rotate(clip, 30))]
+      expect(a.filter((value, i) => Math.abs(value - b[i]!) > 1e-4).length / a.length).toBeLessThan(0.005)
+      expect(() => sp.functional.adjustGamma(clip.to('gpu'), 2)).toThrow('adjustGamma has no kernel for GPUs')
+    })
+
     test('a transform that has no kernel is named, and batches are made before they are moved', async () => {
-      const lacking = await source({ type: 'compose', transforms: ['random-horizontal-flip', 'random-equalize'] })
-      expect(sp.firstWithoutKernel(lacking.batchTransform!)).toBe('RandomEqualize')
+      const lacking = await source({ type: 'compose', transforms: ['random-horizontal-flip', 'pil-gaussian-blur'] })
+      expect(sp.firstWithoutKernel(lacking.batchTransform!)).toBe('PILGaussianBlur')
       const batch = { image: batchOf().to('gpu'), index: sp.arange(18) } as sp.Batch
       const context = { epoch: 0, batch: 0, generator: new sp.Generator(1) }
       await expect(lacking.batchTransform![0]!.applyBatch(batch, context)).rejects.toMatchObject({
         code: 'ERR_UNSUPPORTED',
-        message: expect.stringContaining('RandomEqualize has no kernel for GPUs'),
+        message: expect.stringContaining('PILGaussianBlur has no kernel for GPUs'),
       })
-      const moved = await made({ type: 'compose', transforms: ['random-horizontal-flip', 'random-equalize'] }, 'gpu')
+      const moved = await made({ type: 'compose', transforms: ['random-horizontal-flip', 'pil-gaussian-blur'] }, 'gpu')
       expect(moved.image!.device).toBe('gpu:0')
     })
   })

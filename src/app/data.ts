@@ -1,5 +1,6 @@
 /** What the data of a configuration are like, without starting a run: statistics of its images, and what the network sees. */
 import {
+  applyBatchTransforms,
   type Batch,
   DataLoader,
   type Dataset,
@@ -10,7 +11,7 @@ import {
 } from '../data/index.js'
 import { SptError, unsupported } from '../errors.js'
 import { encodePng } from '../native.js'
-import type { Tensor } from '../tensor/index.js'
+import { scope, type Tensor } from '../tensor/index.js'
 import { viewsOf } from '../train/index.js'
 import { loadConfig } from './config.js'
 import { runContainer, services } from './run.js'
@@ -31,8 +32,8 @@ export function measureConfiguration(
 }
 
 /**
- * A PNG of the first images of a part as the network gets them: a row an image, a column a view. Each picture is stretched so
- * that its values fill the grey levels, since what mean and standard deviation were taken off is not known here.
+ * A PNG of the first images of a part as the network gets them: a row an image, a column a view, of clips the frame in the middle.
+ * Each picture is stretched so that its values fill the grey levels, since what mean and standard deviation were taken off is not known here.
  */
 export function drawConfiguration(
   file: string,
@@ -42,8 +43,14 @@ export function drawConfiguration(
 ): Promise<{ png: Uint8Array; images: number; views: number }> {
   return withLoader(file, overrides, part, async (loader) => {
     const rows: Picture[][] = []
+    let number = 0
     for await (const batch of loader) {
-      rows.push(...(await picturesOf(batch)).slice(0, images - rows.length))
+      const place = { epoch: 0, batch: number++ }
+      await scope(async () => {
+        const made = await applyBatchTransforms(loader, batch, place)
+        rows.push(...(await picturesOf(made)).slice(0, images - rows.length))
+        if (made !== batch) disposeBatch(made)
+      })
       disposeBatch(batch)
       if (rows.length >= images) break
     }
@@ -84,8 +91,10 @@ async function picturesOf(batch: Batch): Promise<Picture[][]> {
 }
 
 async function imagesOf(image: Tensor): Promise<Picture[]> {
-  const [count = 0, channels = 1, height = 0, width = 0] = image.shape
-  const values = (await image.data()) as Float32Array
+  const [channels = 1, height = 0, width = 0] = image.shape.slice(-3)
+  const [count = 0, frames = 1] = image.shape.slice(0, -3)
+  const shown = image.reshape([count, frames, channels, height, width]).narrow(1, Math.floor(frames / 2), 1)
+  const values = (await shown.data()) as Float32Array
   const size = channels * height * width
   return Array.from({ length: count }, (_, i) =>
     picture(values.subarray(i * size, (i + 1) * size), channels, height, width),

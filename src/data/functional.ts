@@ -2,11 +2,12 @@
  * Operations on images as tensors with every number given, equal to torchvision.transforms.v2.functional and named as there.
  *
  * An image is uint8 (0..255) or float32 (0..1), [..., channel, height, width], with one or three channels where colours are
- * meant. They run at once on the calling thread and record no gradient. What is drawn at random are transforms.
+ * meant. They run at once on the calling thread, float32 images on a GPU there, and record no gradient. What is drawn at random are
+ * transforms.
  */
 import { argumentInvalid, SptError } from '../errors.js'
 import { Pipeline } from '../native.js'
-import { cat, type Tensor } from '../tensor/index.js'
+import { cat, scope, type Tensor } from '../tensor/index.js'
 import { type Interpolation, type Size, sizeOf } from './transform.js'
 
 /** One value for all channels, or a value a channel; uint8 in 0..255, float32 in its own units. */
@@ -258,5 +259,11 @@ function run(image: Tensor, add: (pipeline: Pipeline) => void, seed = 0): Tensor
   }
   const pipeline = new Pipeline(image.dtype === 'float32')
   add(pipeline)
-  return pipeline.apply(image, seed)
+  if (image.device === 'cpu') return pipeline.apply(image, seed)
+  const leading = image.shape.slice(0, -3)
+  return scope(() => {
+    const flat = image.detach().reshape([-1, ...image.shape.slice(-3)])
+    const { images } = pipeline.augment(flat, seed, 0, [...Array(flat.shape[0]).keys()])
+    return images.reshape([...leading, ...images.shape.slice(1)])
+  })
 }

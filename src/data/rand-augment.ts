@@ -80,10 +80,12 @@ const operations: readonly Operation[] = [
 export const randAugmentOperations: readonly string[] = operations.map(({ name }) => name)
 
 /**
- * Each image by `n` different operations in a random order, all of strength `m` of 30; on the CPU. `RandAugment` of the batch,
- * float32 [batch, n, 2], has the number and the value of each. kornia draws one list for a whole batch; this draws for each image.
+ * Each image by `n` different operations in a random order, all of strength `m` of 30, on any device: images that go by the same
+ * operation are done together. `RandAugment` of the batch, float32 [batch, n, 2], has the number and the value of each. kornia draws
+ * one list for a whole batch; this draws for each image.
  */
 export class RandAugment implements BatchTransform {
+  readonly anyDevice = true
   readonly n: number
   readonly m: number
 
@@ -136,14 +138,15 @@ function grouped(images: Tensor, drawn: readonly Drawn[]): Tensor {
   const rows = [...groups.values()]
   const parts = rows.map((own) => {
     const [number, value] = drawn[own[0] as number] as Drawn
-    return (operations[number] as Operation).apply(images.indexSelect(0, places(own)), value)
+    return (operations[number] as Operation).apply(images.indexSelect(0, places(own, images)), value)
   })
   const back = drawn.map(() => 0)
   for (const [place, row] of rows.flat().entries()) back[row] = place
-  return cat(parts, 0).indexSelect(0, places(back))
+  return cat(parts, 0).indexSelect(0, places(back, images))
 }
 
-const places = (numbers: readonly number[]): Tensor => tensor(BigInt64Array.from(numbers, BigInt), { device: 'cpu' })
+const places = (numbers: readonly number[], { device }: Tensor): Tensor =>
+  tensor(BigInt64Array.from(numbers, BigInt), { device: device as DeviceName })
 
 export interface SolarizeAddOptions {
   /** Pixels from this value up are inverted: a range, or half the width of one around 0.5. Default 0.1. */

@@ -7,6 +7,7 @@ use crate::dtype::DType;
 use crate::ensure;
 use crate::error::{Error, Result};
 use crate::image::augment::{Pipeline, view_generator};
+use crate::image::color::PixelOp;
 use crate::image::operation::{Input, Operation, Scratch, execute_into};
 use crate::image::plan::Plan;
 use crate::image::planes::{Layout, Source};
@@ -30,21 +31,8 @@ pub struct Augmented {
     pub records: Vec<Record>,
 }
 
-/// What is done to one image, every number fixed.
-pub(super) struct Drawn {
-    operations: Vec<Operation>,
-    /// The place behind the last operation of each step.
-    ends: Vec<usize>,
-}
-
-impl Drawn {
-    /// The operations of step number `step`.
-    #[cfg(feature = "gpu")]
-    pub(super) fn of(&self, step: usize) -> &[Operation] {
-        let start = if step == 0 { 0 } else { self.ends[step - 1] };
-        &self.operations[start..self.ends[step]]
-    }
-}
+/// What is done to one image, every number fixed: the operations of each step.
+pub(super) type Drawn = Vec<Vec<Operation>>;
 
 /// Images float32 [batch, channel, height, width] of 1 or 3 channels by a pipeline of floats. What is drawn for image i is a
 /// function of (seed, epoch, samples[i]) alone, on every device the same. No gradient flows.
@@ -73,10 +61,10 @@ pub fn augment(images: &Tensor, pipeline: &Pipeline, seed: u64, epoch: u32, samp
     for &sample in samples {
         let mut random = view_generator(seed, epoch, sample, 0);
         plan.clear();
-        let (mut ends, mut now) = (Vec::new(), extent);
+        let (mut own, mut now) = (Drawn::new(), extent);
         for step in pipeline.steps() {
             now = step.plan(now, &mut random, &mut plan)?;
-            ends.push(plan.operations.len());
+            own.push(std::mem::take(&mut plan.operations));
         }
         let first = *left.get_or_insert(now);
         ensure!(
@@ -89,7 +77,7 @@ pub fn augment(images: &Tensor, pipeline: &Pipeline, seed: u64, epoch: u32, samp
             first.width
         );
         record.extend(&plan.record);
-        drawn.push(Drawn { operations: plan.operations.clone(), ends });
+        drawn.push(own);
     }
     let left = left.map_or_else(|| pipeline.steps().iter().try_fold(extent, |extent, step| step.leaves(extent)), Ok)?;
     let images = op::once_one("augment", &[&images.detach()?], |inputs| run(inputs[0], pipeline, &drawn, left))?;
@@ -138,9 +126,9 @@ fn on_cpu(images: &Tensor, drawn: &[Drawn], left: Extent) -> Result<Tensor> {
             // SAFETY: each image is written by one task.
             let out = unsafe { shared.slice(i * made..(i + 1) * made) };
             let source = Source { data: &pixels[i * size..(i + 1) * size], width, height, channels, layout };
-            let operations = &drawn[i].operations;
-            let done =
-                SCRATCH.with(|scratch| execute_into(Input::Floats(source), operations, &mut scratch.borrow_mut(), out));
+            let operations = drawn[i].concat();
+            let done = SCRATCH
+                .with(|scratch| execute_into(Input::Floats(source), &operations, &mut scratch.borrow_mut(), out));
             if let Err(error) = done {
                 let mut first = failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 if first.as_ref().is_none_or(|(place, _)| i < *place) {
@@ -163,9 +151,9 @@ pub fn without_kernel(pipeline: &Pipeline) -> Option<&'static str> {
 
 fn has_kernel(step: &Step) -> bool {
     match step {
-        Step::RandomEqualize { .. } | Step::RandomAutocontrast { .. } | Step::RandomAdjustSharpness { .. } => false,
         Step::BoxBlur { .. } | Step::GaussianNoise { .. } | Step::AdditiveGaussian { .. } => false,
-        Step::PatchMasking { .. } | Step::Fixed(_) => false,
+        Step::PatchMasking { .. } => false,
+        Step::Fixed(Operation::Pixel(PixelOp::Gamma(..) | PixelOp::ToBytes)) => false,
         Step::RandomErasing { value, .. } => value.is_some(),
         _ => true,
     }
@@ -267,6 +255,10 @@ mod tests {
             ("permuted", vec![Step::RandomChannelPermutation, Step::Rgb], 0.0),
             ("erased", vec![WINDOW], 0.0),
             ("blurred", vec![blur(0.6)], 0.0),
+            ("sharpened", vec![Step::RandomAdjustSharpness { factor: 2.0, p: 0.6 }], 0.0),
+            ("stretched", vec![Step::RandomAutocontrast { p: 0.6 }], 0.0),
+            ("equalized", vec![Step::RandomEqualize { p: 0.6 }], 0.0),
+            ("grey in one channel", vec![Step::Fixed(Operation::Pixel(PixelOp::ToGrey))], 0.0),
             ("affine", vec![warped(Some([0.3; 3]), true)], 0.0),
             ("affine, zeros", vec![warped(None, true)], 0.0),
             ("affine, nearest", vec![warped(None, false)], 0.02),
@@ -357,7 +349,8 @@ mod tests {
         assert_eq!(code(&images(&[2, 3, 8]), vec![], &[0, 1]).0, "ERR_SHAPE");
         let free =
             Step::RandomRotation { degrees: (0.0, 80.0), expand: true, center: None, bilinear: true, fill: None };
-        assert_eq!(code(&two, vec![free.clone()], &[0, 1]).0, "ERR_SHAPE");
+        let (large, samples) = (images(&[6, 3, 30, 30]), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(code(&large, vec![free.clone()], &samples).0, "ERR_SHAPE");
         let wide = Step::GaussianBlur { size: [17, 17], sigma: (1.0, 1.0), p: 1.0 };
         assert!(code(&two, vec![wide.clone()], &[0, 1]).1.contains("a kernel of 17"));
         let wanted = two.detach().unwrap();
@@ -365,11 +358,12 @@ mod tests {
         assert_eq!(code(&wanted, vec![], &[0, 1]).0, "ERR_UNSUPPORTED");
         let Ok(gpu) = Device::parse("gpu") else { return };
         let there = transfer::to_device(&two, &gpu).unwrap();
-        let (code_of, message) = code(&there, vec![Step::RandomEqualize { p: 1.0 }], &[0, 1]);
+        let (code_of, message) = code(&there, vec![Step::BoxBlur { sigma: (1.0, 1.0), p: 1.0 }], &[0, 1]);
         assert_eq!(code_of, "ERR_UNSUPPORTED");
-        assert!(message.contains("RandomEqualize"), "{message}");
+        assert!(message.contains("PILGaussianBlur"), "{message}");
         assert!(code(&there, vec![wide], &[0, 1]).1.contains("a kernel of 17"));
-        assert_eq!(code(&there, vec![free], &[0, 1]).0, "ERR_SHAPE");
+        let large = transfer::to_device(&large, &gpu).unwrap();
+        assert_eq!(code(&large, vec![free], &samples).0, "ERR_SHAPE");
     }
 
     /// A step either has a kernel or is named.

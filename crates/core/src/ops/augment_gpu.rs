@@ -32,7 +32,7 @@ pub(super) fn run(images: &Tensor, steps: &[Step], drawn: &[Drawn], left: Extent
         contrast: false,
     };
     for (number, step) in steps.iter().enumerate() {
-        let operations: Vec<&[Operation]> = drawn.iter().map(|drawn| drawn.of(number)).collect();
+        let operations: Vec<&[Operation]> = drawn.iter().map(|own| &own[number][..]).collect();
         canvas.step(step, &operations)?;
     }
     canvas.flush()?;
@@ -100,6 +100,12 @@ impl Canvas {
         let Some(&first) = operations.iter().find_map(|own| own.first()) else { return Ok(()) };
         match first {
             Operation::Pixel(PixelOp::ToFloats) => Ok(()),
+            Operation::Pixel(PixelOp::ToGrey) => {
+                if self.extent().channels == 3 {
+                    self.programs.iter_mut().for_each(|program| program.push(instruction("GREY", &[])));
+                }
+                self.pixels(1)
+            }
             Operation::Pixel(PixelOp::ToRgb) => {
                 self.flush()?;
                 self.pixels(3)
@@ -115,6 +121,12 @@ impl Canvas {
                         self.resize(&own, (height, width), interpolation, antialias)
                     }
                     Operation::Blur { size, .. } => self.blur(&own, size),
+                    Operation::Sharpen(_) => self.sharpen(&own),
+                    Operation::Autocontrast => self.levels(&own, "autocontrast", [RANGE, STRETCH], 1, 6),
+                    Operation::Equalize => {
+                        let channels = self.extent().channels;
+                        self.levels(&own, "equalize", [HISTOGRAM, SPREAD], channels, 256 * channels)
+                    }
                     Operation::Crop { .. } | Operation::FlipHorizontal | Operation::FlipVertical => self.cut(&own),
                     Operation::RotateQuarters(_)
                         if own.iter().all(|one| matches!(one, Some(Operation::RotateQuarters(_)))) =>
@@ -196,7 +208,8 @@ impl Canvas {
         let sums = kernel::output_of(&self.gpu, &[self.programs.len() * area.div_ceil(per)], DType::F32)?;
         let table = kernel::table(&self.gpu, &table)?;
         if self.contrast {
-            self.sums(&text, &table, head, per, &sums)?;
+            let pieces = area.div_ceil(per);
+            self.fold("sums", &|| format!("{text}{SUMS}"), &table, pieces, &sums, &[head, per, pieces])?;
         }
         let contrast = self.contrast;
         let stage =
@@ -211,22 +224,69 @@ impl Canvas {
         Ok(())
     }
 
-    /// Grey sums of `per` pixels each, of every image that has a contrast, after what comes before it.
-    fn sums(&self, text: &str, table: &Tensor, head: usize, per: usize, sums: &Tensor) -> Result<()> {
+    /// Numbers of each image that its pixels make together, by `groups` workgroups an image; `more` are parameters from 15 on.
+    fn fold(
+        &self,
+        key: &str,
+        text: &dyn Fn() -> String,
+        table: &Tensor,
+        groups: usize,
+        out: &Tensor,
+        more: &[usize],
+    ) -> Result<()> {
         let Extent { height, width, channels } = self.extent();
-        let pieces = (height * width).div_ceil(per);
         for (first, count) in parts(&self.gpu, &self.images, 0) {
             let mut launch = Kernel::new(&self.gpu);
             let from = launch.bind(&self.images, &window(&self.images, first, count), false)?;
             let at = launch.read(table)?;
-            let to = launch.write(sums)?;
-            launch.set(&[(count * pieces) as u32, from, at, to]);
+            let to = launch.write(out)?;
+            launch.set(&[(count * groups) as u32, from, at, to]);
             launch.set_sizes(&[first, height, width, channels, height, width]);
             launch.set_sizes(self.images.strides());
-            launch.set_sizes(&[channels, head, per, pieces]);
-            let groups = self.gpu.workgroups(count * pieces, 1)?;
-            launch.run("augment sums", &|| format!("{HEAD}{text}{SUMS}"), groups)?;
+            launch.set_sizes(&[channels]);
+            launch.set_sizes(more);
+            let workgroups = self.gpu.workgroups(count * groups, 1)?;
+            launch.run(&format!("augment {key}"), &|| format!("{HEAD}{}", text()), workgroups)?;
         }
+        Ok(())
+    }
+
+    /// Channels stretched to the whole range, or their levels spread: `count` numbers an image are found first, by `groups` workgroups.
+    fn levels(
+        &mut self,
+        own: &[Option<Operation>],
+        key: &str,
+        texts: [&'static str; 2],
+        groups: usize,
+        count: usize,
+    ) -> Result<()> {
+        let changed: Vec<u32> = own.iter().map(|one| u32::from(one.is_some())).collect();
+        let table = kernel::table(&self.gpu, &changed)?;
+        let found = kernel::output_of(&self.gpu, &[own.len() * count], DType::F32)?;
+        let [find, change] = texts;
+        self.fold(&format!("{key} of images"), &|| find.to_string(), &table, groups, &found, &[])?;
+        let stage = Stage { table: &table, leaves: self.extent(), more: &[] };
+        self.images = stage.run(&self.gpu, &self.images, Some(&found), key, &|| {
+            let sums = "@group(0) @binding(4) var<storage, read> sums: array<f32>;\n";
+            format!("{sums}{change}{ENTRY}{PLACE}let v = pixel(image, row, column);\nif (t(p(4u) + image) == 0u) {{ put(i, v); return; }}\nput(i, changed(p(4u) + image, v));\n}}\n")
+        })?;
+        Ok(())
+    }
+
+    /// Table: whether an image is changed, and what is kept of it.
+    fn sharpen(&mut self, own: &[Option<Operation>]) -> Result<()> {
+        let mut table = Vec::new();
+        for one in own {
+            table.extend(match *one {
+                None => [0, 0],
+                Some(Operation::Sharpen(factor)) => [1, ((1.0 - factor) as f32).to_bits()],
+                Some(other) => bail!(Internal, "augment: {other:?} among changes of sharpness"),
+            });
+        }
+        let stage = Stage { table: &kernel::table(&self.gpu, &table)?, leaves: self.extent(), more: &[] };
+        self.images = stage.run(&self.gpu, &self.images, None, "sharpen", &|| {
+            format!("{SHARPEN}{ENTRY}{PLACE}put(i, sharpened(image, row, column));\n}}\n")
+        })?;
         Ok(())
     }
 
@@ -364,7 +424,12 @@ impl Canvas {
 }
 
 fn unsupported<T>(step: &Step) -> Result<T> {
-    bail!(Unsupported, "{} has no kernel for GPUs; put it under transform, or run on the CPU", step.name())
+    let name = match step {
+        Step::Fixed(Operation::Pixel(PixelOp::Gamma(..))) => "adjustGamma",
+        Step::Fixed(Operation::Pixel(PixelOp::ToBytes)) => "toDtype",
+        _ => step.name(),
+    };
+    bail!(Unsupported, "{name} has no kernel for GPUs; put it under transform, or run on the CPU")
 }
 
 /// What a step makes of all images.
@@ -460,6 +525,40 @@ const CUT: &str = include_str!("augment_cut.wgsl");
 const BLUR: &str = include_str!("augment_blur.wgsl");
 const WARP: &str = include_str!("augment_warp.wgsl");
 const SUMS: &str = include_str!("augment_sums.wgsl");
+const RANGE: &str = include_str!("augment_range.wgsl");
+const HISTOGRAM: &str = include_str!("augment_histogram.wgsl");
+
+/// By the range of its channels.
+const STRETCH: &str = "fn changed(image: u32, v: vec3<f32>) -> vec3<f32> {
+    let low = vec3<f32>(sums[6u * image], sums[6u * image + 1u], sums[6u * image + 2u]);
+    let range = vec3<f32>(sums[6u * image + 3u], sums[6u * image + 4u], sums[6u * image + 5u]);
+    return clamp((v - low) / range, vec3<f32>(0.0), vec3<f32>(1.0));
+}
+";
+
+/// By what becomes of each level.
+const SPREAD: &str = "fn level(image: u32, channel: u32, v: f32) -> f32 {
+    return sums[(image * p(7u) + channel) * 256u + u32(clamp(v * 255.999, 0.0, 255.0))];
+}
+fn changed(image: u32, v: vec3<f32>) -> vec3<f32> {
+    if (p(7u) == 1u) { return vec3<f32>(level(image, 0u, v.x)); }
+    return vec3<f32>(level(image, 0u, v.x), level(image, 1u, v.y), level(image, 2u, v.z));
+}
+";
+
+/// Away from or towards a mean of the pixel (weight 5) and its neighbours; the edge stays.
+const SHARPEN: &str = "fn sharpened(image: u32, row: u32, column: u32) -> vec3<f32> {
+    let v = pixel(image, row, column);
+    let at = 2u * (p(4u) + image);
+    let edge = row == 0u || column == 0u || row + 1u >= p(5u) || column + 1u >= p(6u);
+    if (t(at) == 0u || edge) { return v; }
+    var sum = 4.0 * v;
+    for (var y = row - 1u; y <= row + 1u; y += 1u) {
+        for (var x = column - 1u; x <= column + 1u; x += 1u) { sum += pixel(image, y, x); }
+    }
+    return clamp(fma(sum / 13.0 - v, vec3<f32>(tf(at + 1u)), v), vec3<f32>(0.0), vec3<f32>(1.0));
+}
+";
 
 /// The pixel of the result that an invocation makes.
 const PLACE: &str = "if (i >= p(0u)) { return; }
