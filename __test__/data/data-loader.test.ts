@@ -62,7 +62,7 @@ describe('what a batch holds', () => {
       const [first, second, ...others] = batch.views ?? []
       expect(others).toEqual([])
       expect(first?.image.shape).toEqual([18, 3, 24, 24])
-      expect(await second?.label?.data()).toEqual(BigInt64Array.from(photos.labels, BigInt))
+      expect(await second?.label?.data()).toEqual(BigInt64Array.from(photos.labels!, BigInt))
       expect(await first?.image.data()).not.toEqual(await second?.image.data())
       expect(batch.image).toBeUndefined()
       disposeBatch(batch)

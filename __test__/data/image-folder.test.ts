@@ -2,8 +2,10 @@
 import { cp, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { DataLoader } from '../../src/data/data-loader.js'
 import { ImageFolderDataset } from '../../src/data/image-folder.js'
 import type { EncodedImage } from '../../src/data/sample.js'
+import type { Transform } from '../../src/data/transform.js'
 import { fixture, temporaryFolder, written } from './fixtures.js'
 
 const folder = await temporaryFolder()
@@ -17,7 +19,7 @@ test('classes and files are sorted by their bytes', async () => {
     'daisy/10437929963_bc13eebe0c.jpg',
     'daisy/10994032453_ac7f8d9e2e.jpg',
   ])
-  expect(Array.from(dataset.labels)).toEqual([
+  expect(Array.from(dataset.labels!)).toEqual([
     ...Array<number>(6).fill(0),
     ...Array<number>(6).fill(1),
     ...Array<number>(6).fill(2),
@@ -42,6 +44,23 @@ test('names decide, in any case and at any depth; hidden and other files are lef
   expect(dataset.files).toEqual(['a/y.jpg', 'b/deep/er/x.jpeg', 'b/upper.JPG'])
 })
 
+test('a folder without classes: its images have no labels, in batches neither', async () => {
+  const root = join(folder, 'flat')
+  const photo = fixture('photos', 'daisy', '10172379554_b296050f82_n.jpg')
+  await mkdir(root)
+  for (const name of ['b.jpg', 'a.jpg', '.c.jpg']) await cp(photo, join(root, name))
+  const flat = await ImageFolderDataset.open(root)
+  expect([flat.files, flat.classes, flat.labels]).toEqual([['a.jpg', 'b.jpg'], undefined, undefined])
+  expect(await flat.get(1)).toEqual({ image: { encoded: expect.any(Uint8Array), path: join(root, 'b.jpg') }, index: 1 })
+  const transform: Transform = { steps: [{ type: 'center-crop', size: [8, 8] }] }
+  for await (const batch of new DataLoader({ dataset: flat, batchSize: 2, transform }))
+    expect(Object.keys(batch).toSorted()).toEqual(['image', 'index'])
+  await expect(ImageFolderDataset.open(root, { labels: true })).rejects.toThrow('expected one sub-folder a class')
+  const deep = await ImageFolderDataset.open(join(folder, 'mixed'), { labels: false })
+  expect(deep.files).toEqual(['a/y.jpg', 'b/deep/er/x.jpeg', 'b/upper.JPG'])
+  expect(deep.classes).toBeUndefined()
+})
+
 test('a layout that is no image folder is refused', async () => {
   await expect(ImageFolderDataset.open(join(folder, 'absent'))).rejects.toMatchObject({
     code: 'ERR_DATA',
@@ -51,7 +70,7 @@ test('a layout that is no image folder is refused', async () => {
   await mkdir(root)
   await expect(ImageFolderDataset.open(root)).rejects.toMatchObject({
     code: 'ERR_DATA',
-    message: `${root}: expected one sub-folder a class, found none`,
+    message: `${root}: expected images, or one sub-folder a class, found none`,
   })
   await mkdir(join(root, 'cats'))
   await expect(ImageFolderDataset.open(root)).rejects.toMatchObject({

@@ -92,7 +92,7 @@ describe('SupervisedBatchSampler', () => {
   })
 
   test('feeds a loader', async () => {
-    const batchSampler = new SupervisedBatchSampler(6, 3, photos.labels)
+    const batchSampler = new SupervisedBatchSampler(6, 3, photos.labels!)
     const loader = new DataLoader({ dataset: photos, batchSampler, transform: crop })
     expect(loader.length).toBe(1)
     for await (const batch of loader) {

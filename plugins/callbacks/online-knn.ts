@@ -122,7 +122,7 @@ export default defineCallback({
     const numClasses = config.numClasses ?? known
     if (numClasses === undefined) {
       throw new SptError('ERR_CONFIG', 'online-knn: the data set does not say how many classes it has', {
-        hint: 'Set num_classes of the callback.',
+        hint: 'Set num_classes of the callback; where the images have no labels, leave it out.',
       })
     }
     const metrics = config.metrics && (await buildMetrics(config.metrics, (use) => build(use, { numClasses })))

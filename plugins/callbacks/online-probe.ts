@@ -135,7 +135,7 @@ export default defineCallback({
     const classes = config.numClasses ?? numClasses
     if (classes === undefined) {
       throw new SptError('ERR_CONFIG', 'online-probe: the data set does not say how many classes it has', {
-        hint: 'Set num_classes of the probe.',
+        hint: 'Set num_classes of the probe; where the images have no labels, leave it out.',
       })
     }
     const metrics = config.metrics && (await buildMetrics(config.metrics, (use) => build(use, { numClasses: classes })))

@@ -8,7 +8,7 @@ export { hubParquetFiles, splitInFolder, type HubOptions } from './hub.js'
 export { type SplitChoice } from './hub-splits.js'
 export { download, type DownloadOptions } from './download.js'
 export { WebDataset, type WebDatasetOptions } from './webdataset.js'
-export { ImageFolderDataset } from './image-folder.js'
+export { ImageFolderDataset, type ImageFolderOptions } from './image-folder.js'
 export { InMemoryDataset, type InMemoryOptions } from './in-memory.js'
 export {
   RandomBatchSampler,
