@@ -117,7 +117,7 @@ describe('as a batch transform', () => {
   const made = async (value: unknown, device: sp.DeviceName, count = 18) => {
     const label = sp.tensor(BigInt64Array.from({ length: count }, (_, i) => BigInt(i % 3)))
     const batch: sp.Batch = { image: batchOf(count), label, index: label }
-    const move = (own: sp.Batch): sp.Batch => ({ ...own, image: own.image!.to(device) })
+    const move = (own: sp.Batch): sp.Batch => ({ ...own, image: own.image!.to(device), label: own.label!.to(device) })
     return sp.applyBatchTransforms(await source(value), batch, { epoch: 1, batch: 2 }, move)
   }
 
@@ -156,12 +156,18 @@ describe('as a batch transform', () => {
     })
 
     test('as many dispatches for any batch, and nothing read', async () => {
-      const counted = async (count: number) => {
-        await made(simclr, 'gpu', count)
+      const counted = async (count: number, transform: unknown = simclr) => {
+        await made(transform, 'gpu', count)
         const before = sp.gpuStatistics('gpu')
-        await made(simclr, 'gpu', count)
+        await made(transform, 'gpu', count)
         const now = sp.gpuStatistics('gpu')
         return [now.dispatches - before.dispatches, now.downloadedBytes - before.downloadedBytes]
+      }
+      for (const other of [{}, { mixup_alpha: 0 }, { cutmix_alpha: 0 }]) {
+        const mix = { type: 'random-mixup-cutmix', num_classes: 3, ...other }
+        const found = await counted(18, mix)
+        expect(found).toEqual(await counted(6, mix))
+        expect(found[1]).toBe(0)
       }
       const [few, many] = [await counted(6), await counted(18)]
       expect(few).toEqual(many)

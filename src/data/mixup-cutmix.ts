@@ -1,6 +1,6 @@
 /** Images of a batch mixed with each other, and their labels likewise (Zhang et al. 2017, arXiv:1710.09412; Yun et al. 2019, arXiv:1905.04899). */
 import { SptError, argumentInvalid } from '../errors.js'
-import { beta, cat, tensor, where, type DeviceName, type Generator, type Tensor } from '../tensor/index.js'
+import { beta, tensor, where, type DeviceName, type Generator, type Tensor } from '../tensor/index.js'
 import type { BatchContext, BatchTransform } from './batch-transform.js'
 import type { Batch } from './data-loader.js'
 
@@ -54,10 +54,10 @@ export class RandomMixupCutmix implements BatchTransform {
     }
     const { target } = this.options
     const { share, box } = await this.draw(image.shape.slice(-2) as [number, number], generator)
-    const other = reversed(image)
+    const other = image.flip(0)
     const mixed = box === undefined ? image.mul(share).add(other.mul(1 - share)) : paste(image, other, box)
     const own = await this.#targets(label)
-    const labels = own.mul(share).add(reversed(own).mul(1 - share))
+    const labels = own.mul(share).add(own.flip(0).mul(1 - share))
     return { ...batch, image: share === 1 ? image : mixed, [target]: share === 1 ? own : labels }
   }
 
@@ -71,7 +71,7 @@ export class RandomMixupCutmix implements BatchTransform {
     const both = mixupAlpha > 0 && cutmixAlpha > 0
     const pastes = both ? generator.uniform() < switchProb : cutmixAlpha > 0
     const alpha = pastes ? cutmixAlpha : mixupAlpha
-    const share = (await beta(alpha, alpha, [], { generator }).item()) as number
+    const share = (await beta(alpha, alpha, [], { generator, device: 'cpu' }).item()) as number
     if (!pastes) return { share }
     const side = Math.sqrt(1 - share)
     const span = (extent: number): [number, number] => {
@@ -83,18 +83,23 @@ export class RandomMixupCutmix implements BatchTransform {
     return { share: 1 - ((bottom - top) * (right - left)) / (height * width), box: [top, bottom, left, right] }
   }
 
-  /** Smoothed labels [batch, classes]: s / K off, 1 − s + s / K on. */
+  /**
+   * Smoothed labels [batch, classes]: s / K off, 1 − s + s / K on. Labels of a GPU are not read: one beyond the classes is told by the
+   * next read, as any index is.
+   */
   async #targets(label: Tensor): Promise<Tensor> {
     const { numClasses, labelSmoothing } = this.options
-    const numbers = Array.from((await label.data()) as BigInt64Array, Number)
-    const wrong = numbers.find((number) => number < 0 || number >= numClasses)
+    const labels = label.device === 'cpu' ? ((await label.data()) as BigInt64Array) : []
+    const wrong = labels.find((number) => number < 0n || number >= BigInt(numClasses))
     if (wrong !== undefined) {
       throw new SptError('ERR_DATA', `RandomMixupCutmix: the label ${wrong} is not in 0..${numClasses - 1}`)
     }
     const off = labelSmoothing / numClasses
-    const rows = new Float32Array(numbers.length * numClasses).fill(off)
-    for (const [row, number] of numbers.entries()) rows[row * numClasses + number] = 1 - labelSmoothing + off
-    return tensor(rows, { shape: [numbers.length, numClasses], device: label.device as DeviceName })
+    return label
+      .oneHot(numClasses)
+      .to('float32')
+      .mul(1 - labelSmoothing)
+      .add(off)
   }
 }
 
@@ -106,13 +111,4 @@ function paste(image: Tensor, other: Tensor, [top, bottom, left, right]: readonl
     inside.fill(1, y * width + (left as number), y * width + (right as number))
   const box = tensor(inside, { shape: [height, width], dtype: 'bool', device: image.device as DeviceName })
   return where(box, other, image)
-}
-
-/** Rows from the last to the first; of views, which every device has. */
-function reversed(rows: Tensor): Tensor {
-  const [count = 0] = rows.shape
-  return cat(
-    Array.from({ length: count }, (_, i) => rows.narrow(0, count - 1 - i, 1)),
-    0,
-  )
 }
