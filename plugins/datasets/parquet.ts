@@ -8,7 +8,9 @@ export default defineDataset({
   config: z.object({
     files: z
       .union([z.string().transform((file) => [file]), z.array(z.string()).min(1)])
-      .describe('one file or several of equal columns, in this order'),
+      .describe(
+        'files of equal columns, in this order: a path, a folder, a pattern such as train-*.parquet, or a list of them',
+      ),
     image: z.string().optional().describe('column of images; default: the one that is noted as such or holds bytes'),
     label: z
       .string()

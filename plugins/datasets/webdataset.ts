@@ -8,7 +8,9 @@ export default defineDataset({
   config: z.object({
     shards: z
       .union([z.string().transform((shard) => [shard]), z.array(z.string()).min(1)])
-      .describe('tar files, also packed by gzip: a folder, a pattern such as train-{000..012}.tar, or a list of them'),
+      .describe(
+        'tar files, also packed by gzip: a folder, a pattern such as train-{000..012}.tar or train-*.tar, or a list of them',
+      ),
     image: z.array(z.string()).optional().describe('endings of images; default: jpg, jpeg, png, webp, gif, bmp'),
     label: z.string().nullable().optional().describe('ending of the label, or json.<field>; default: cls; null: none'),
     keep: z.array(z.string()).optional().describe('further endings that batches hold: txt, json'),

@@ -4,9 +4,9 @@ import { Tensor, tensor } from '../tensor/index.js'
 import type { Sample } from './sample.js'
 
 /**
- * label and index become int64 [batch]; other numbers float32 [batch], bigints int64 [batch]; arrays of numbers, or of bigints, however
- * deep, tensors [batch, …] where all samples of the batch have the same sizes; anything else an array. ERR_DATA where some
- * samples have a key that others lack.
+ * label and index become int64 [batch]; other numbers float32 [batch], bigints int64 [batch]. Arrays of either, however deep, and
+ * typed arrays (but of bytes) become tensors [batch, …] where all samples of the batch have the same sizes. Anything else is an
+ * array. ERR_DATA where some samples have a key that others lack.
  */
 export function collate(samples: readonly Sample[]): Record<string, unknown> & { index: Tensor; label?: Tensor } {
   const keys = new Set(samples.flatMap((sample) => Object.keys(sample)))
@@ -40,7 +40,10 @@ function column(key: string, samples: readonly Sample[]): unknown {
 /** Nested arrays of equal sizes as one tensor; undefined where they differ, are empty, or hold anything but numbers of one kind. */
 function lists(values: readonly unknown[]): Tensor | undefined {
   const shape = [values.length]
-  let level = values
+  // Bytes are files more often than numbers.
+  const numeric = (value: unknown) =>
+    ArrayBuffer.isView(value) && !(value instanceof Uint8Array || value instanceof DataView)
+  let level: readonly unknown[] = values.map((value) => (numeric(value) ? Array.from(value as Float32Array) : value))
   for (let first = level[0]; Array.isArray(first); first = level[0]) {
     const { length } = first
     if (!level.every((value) => Array.isArray(value) && value.length === length)) return undefined

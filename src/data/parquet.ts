@@ -5,6 +5,7 @@
  */
 import { basename } from 'node:path'
 import { SptError, dataCorrupt, dataMissing } from '../errors.js'
+import { filesOf } from './file-patterns.js'
 import { fileSource, type ByteSource } from './file.js'
 import { checkIndex } from './in-memory.js'
 import { labelOf } from './labels.js'
@@ -15,7 +16,7 @@ import { RecentlyUsed } from './recently-used.js'
 import type { Dataset, EncodedImage, Sample } from './sample.js'
 
 export interface ParquetOptions {
-  /** Files of equal columns, in this order: paths, or bytes at hand. */
+  /** Files of equal columns, in this order: paths, patterns such as `train-*.parquet`, folders of them, or bytes at hand. */
   readonly files: readonly (string | ByteSource)[]
   /** The column of images; default: the one that is noted as such or holds `{bytes}`, `image` first. */
   readonly image?: string | undefined
@@ -77,7 +78,9 @@ export class ParquetDataset implements Dataset {
     const pages = new RecentlyUsed<unknown>(cacheBytes)
     const open: ParquetFile[] = []
     for (const file of files) {
-      open.push(await ParquetFile.open(typeof file === 'string' ? await fileSource(file) : file, pages))
+      const sources = typeof file === 'string' ? await filesOf(file, ['.parquet']) : [file]
+      for (const source of sources)
+        open.push(await ParquetFile.open(typeof source === 'string' ? await fileSource(source) : source, pages))
     }
     const [first] = open
     if (first === undefined) throw dataMissing(name ?? 'parquet', 'file', 'Give one Parquet file at least.')

@@ -3,10 +3,9 @@
  * Opening reads the members' headers only; a sample is one reading of the disk. A random order visits the shards one after
  * the other and mixes within a buffer, as streaming does, but each sample has a place, so that a run finds back to its own.
  */
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { SptError, dataCorrupt, dataMissing, reason } from '../errors.js'
-import { fileSource, isMissing, memorySource, readDataFile, withOpenSource, type ByteSource } from './file.js'
+import { filesOf } from './file-patterns.js'
+import { fileSource, memorySource, readDataFile, withOpenSource, type ByteSource } from './file.js'
 import { imageExtensions } from './image-folder.js'
 import { checkIndex } from './in-memory.js'
 import { labelOf } from './labels.js'
@@ -16,7 +15,7 @@ import type { Dataset, Sample } from './sample.js'
 import { tarMembers } from './tar.js'
 
 export interface WebDatasetOptions {
-  /** Tar files, also packed by gzip: paths, a pattern such as `train-{000..012}.tar`, a folder of them, or bytes at hand. */
+  /** Tar files, also packed by gzip: paths, a pattern such as `train-{000..012}.tar` or `train-*.tar`, a folder of them, or bytes at hand. */
   readonly shards: readonly (string | ByteSource)[]
   /** Endings of images, the first that a sample has; default: those of an image folder. */
   readonly image?: readonly string[] | undefined
@@ -32,6 +31,8 @@ export interface WebDatasetOptions {
   readonly shuffleBuffer?: number | undefined
   readonly name?: string | undefined
 }
+
+const shardEndings = ['.tar', '.tar.gz', '.tgz']
 
 /** A sample of more bytes than this is taken for a lie. */
 const largestSample = 2 ** 30
@@ -73,7 +74,7 @@ export class WebDataset implements Dataset {
   /** Lists the members of each shard. ERR_DATA where one is missing, cut off, damaged, or holds a sample twice. */
   static async open(options: WebDatasetOptions): Promise<WebDataset> {
     const places = await Promise.all(
-      options.shards.map((shard) => (typeof shard === 'string' ? shardPaths(shard) : [shard])),
+      options.shards.map((shard) => (typeof shard === 'string' ? filesOf(shard, shardEndings) : [shard])),
     )
     const shards: Shard[] = []
     // Several at once, as a disk or a file server likes it.
@@ -220,28 +221,6 @@ async function readSample(
 function partsOf(name: string): { key?: string; ending: string } {
   const cut = /^((?:.*\/)?[^/.]+)\.([^/]+)$/.exec(name)
   return cut === null ? { ending: '' } : { key: cut[1] as string, ending: (cut[2] as string).toLowerCase() }
-}
-
-/** The tar files of a folder, the paths that a pattern stands for, or the path itself. */
-async function shardPaths(pattern: string): Promise<string[]> {
-  const braces = /\{(\d+)\.\.(\d+)\}/.exec(pattern)
-  if (braces !== null) {
-    const [whole, from = '', to = ''] = braces
-    const count = Number(to) - Number(from) + 1
-    if (count < 1 || count > 1e6) throw dataMissing(pattern, 'range of shards')
-    const numbers = Array.from({ length: count }, (_, i) => `${Number(from) + i}`.padStart(from.length, '0'))
-    return (await Promise.all(numbers.map((number) => shardPaths(pattern.replace(whole, number))))).flat()
-  }
-  try {
-    if (!(await stat(pattern)).isDirectory()) return [pattern]
-    const names = (await readdir(pattern)).filter((name) => /\.(tar|tar\.gz|tgz)$/.test(name)).sort()
-    if (names.length === 0) throw dataMissing(join(pattern, '*.tar'), 'file')
-    return names.map((name) => join(pattern, name))
-  } catch (cause) {
-    if (isMissing(cause)) throw dataMissing(pattern, 'shard')
-    if (cause instanceof SptError) throw cause
-    throw dataCorrupt(pattern, `cannot be read (${reason(cause)})`)
-  }
 }
 
 function valueOf(ending: string, bytes: Uint8Array, where: string): unknown {
