@@ -5,6 +5,7 @@
 use super::dispatch::{Kernel, dispatch};
 use super::threads::{SharedPointer, parallel_ranges, range_chunk};
 use crate::dtype::{DType, Float};
+use crate::half::Bf16;
 use std::ops::Range;
 
 /// Elements a task, at least.
@@ -46,15 +47,77 @@ impl Channels {
     }
 }
 
+/// Numbers that are read: as they are computed with, or in bfloat16, which is widened a block at a time in the first cache.
+#[derive(Clone, Copy)]
+pub enum Source<'a, T> {
+    Wide(&'a [T]),
+    Narrow(&'a [Bf16]),
+}
+
+impl<'a, T: Float> Source<'a, T> {
+    fn len(&self) -> usize {
+        match self {
+            Source::Wide(values) => values.len(),
+            Source::Narrow(values) => values.len(),
+        }
+    }
+
+    /// Those of a range; `room` holds them where they have to be widened.
+    fn part<'b>(&self, range: Range<usize>, room: &'b mut Vec<T>) -> &'b [T]
+    where
+        'a: 'b,
+    {
+        match self {
+            Source::Wide(values) => &values[range],
+            Source::Narrow(values) => {
+                room.resize(range.len(), T::ZERO);
+                wide::<T, _>(Convert { from: &values[range], to: room, f: |v: Bf16| T::from_f64(v.to_f32().into()) });
+                room
+            }
+        }
+    }
+}
+
+/// Numbers that are written: as they were computed, or rounded to bfloat16.
+pub enum Sink<'a, T> {
+    Wide(&'a mut [T]),
+    Narrow(&'a mut [Bf16]),
+}
+
+impl<T> Sink<'_, T> {
+    fn len(&self) -> usize {
+        match self {
+            Sink::Wide(values) => values.len(),
+            Sink::Narrow(values) => values.len(),
+        }
+    }
+}
+
+struct Convert<'a, A, B, F> {
+    from: &'a [A],
+    to: &'a mut [B],
+    f: F,
+}
+
+impl<A: Copy, B, F: Fn(A) -> B> Kernel for Convert<'_, A, B, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (to, from) in self.to.iter_mut().zip(self.from) {
+            *to = (self.f)(*from);
+        }
+    }
+}
+
 /// Mean and sum of squared distances from it, of each channel. In one pass over the memory, without the cancellation
 /// of E[x²] − E[x]²: blocks in two steps, merged by the rule of Chan, Golub and LeVeque (1979).
-pub fn channel_moments<T: Float>(x: &[T], shape: Channels) -> (Vec<f64>, Vec<f64>) {
+pub fn channel_moments<T: Float>(x: Source<T>, shape: Channels) -> (Vec<f64>, Vec<f64>) {
     assert_eq!(x.len(), shape.count() * shape.channels);
     let merged = reduce_blocks(shape, |blocks, [mean, squares]| {
         let (mut sum, mut square) = (vec![T::ZERO; shape.channels], vec![T::ZERO; shape.channels]);
-        let mut count = 0.0;
+        let (mut count, mut room) = (0.0, Vec::new());
         for block in blocks {
-            let part = &x[shape.elements(block)];
+            let part = x.part(shape.elements(block), &mut room);
             wide::<T, _>(Moments { x: part, inner: shape.inner, mean: &mut sum, squares: &mut square });
             let added = (part.len() / shape.channels) as f64;
             for c in 0..shape.channels {
@@ -197,13 +260,13 @@ fn sum_of<T: Float, const N: usize>(inputs: [&[T]; N], f: impl Fn([T; N]) -> T) 
 }
 
 /// y = (x − mean)·scale + shift, one of each a channel.
-pub fn channel_apply<T: Float>(x: &[T], shape: Channels, mean: &[T], scale: &[T], shift: &[T], y: &mut [T]) {
+pub fn channel_apply<T: Float>(x: Source<T>, shape: Channels, mean: &[T], scale: &[T], shift: &[T], y: Sink<T>) {
     apply([x], shape, [mean, scale, shift], y, |[x], [mean, scale, shift]| (x - mean) * scale + shift);
 }
 
 /// y = max((x − mean)·scale + shift + residual, 0).
 pub fn channel_apply_relu<T: Float>(
-    x: &[T],
+    x: Source<T>,
     residual: Option<&[T]>,
     shape: Channels,
     mean: &[T],
@@ -211,11 +274,13 @@ pub fn channel_apply_relu<T: Float>(
     shift: &[T],
     y: &mut [T],
 ) {
-    let constants = [mean, scale, shift];
+    let (constants, y) = ([mean, scale, shift], Sink::Wide(y));
     match residual {
-        Some(residual) => apply([x, residual], shape, constants, y, |[x, residual], [mean, scale, shift]| {
-            rectified((x - mean) * scale + shift + residual)
-        }),
+        Some(residual) => {
+            apply([x, Source::Wide(residual)], shape, constants, y, |[x, residual], [mean, scale, shift]| {
+                rectified((x - mean) * scale + shift + residual)
+            })
+        }
         None => apply([x], shape, constants, y, |[x], [mean, scale, shift]| rectified((x - mean) * scale + shift)),
     }
 }
@@ -228,20 +293,36 @@ fn rectified<T: Float>(x: T) -> T {
 
 /// y = f(inputs, constants of the channel), block by block.
 fn apply<T: Float, F: Fn([T; N], [T; K]) -> T + Copy + Sync, const N: usize, const K: usize>(
-    x: [&[T]; N],
+    x: [Source<T>; N],
     shape: Channels,
     constants: [&[T]; K],
-    y: &mut [T],
+    y: Sink<T>,
     f: F,
 ) {
     assert!(y.len() == shape.count() * shape.channels && x.iter().all(|x| x.len() == y.len()));
-    let shared = SharedPointer::new(y);
+    let (to, to_narrow) = match y {
+        Sink::Wide(y) => (SharedPointer::new(y), None),
+        Sink::Narrow(y) => (SharedPointer::new(&mut []), Some(SharedPointer::new(y))),
+    };
     parallel_ranges(shape.blocks(), shape.grain(), |blocks| {
+        let (mut rooms, mut result) = ([const { Vec::new() }; N], Vec::new());
         for block in blocks {
             let range = shape.elements(block);
-            // SAFETY: blocks are disjoint.
-            let y = unsafe { shared.slice(range.clone()) };
-            wide::<T, _>(Apply { x: x.map(|x| &x[range.clone()]), y, inner: shape.inner, constants, f });
+            let mut rooms = rooms.iter_mut();
+            let x = x.map(|x| x.part(range.clone(), rooms.next().expect("room for each input")));
+            let y = if to_narrow.is_some() {
+                result.resize(range.len(), T::ZERO);
+                &mut result[..]
+            } else {
+                // SAFETY: blocks are disjoint.
+                unsafe { to.slice(range.clone()) }
+            };
+            wide::<T, _>(Apply { x, y, inner: shape.inner, constants, f });
+            if let Some(to) = &to_narrow {
+                // SAFETY: as above.
+                let to = unsafe { to.slice(range) };
+                wide::<T, _>(Convert { from: &result, to, f: |v: T| Bf16::from_f32(v.to_f64() as f32) });
+            }
         }
     });
 }
@@ -261,13 +342,13 @@ fn passed<T: Float>(x: T, gradient: T, mean: T, scale: T, shift: T) -> T {
 
 /// 1 where the rectifier passes the gradient, else 0.
 pub fn channel_passes<T: Float>(x: &[T], shape: Channels, mean: &[T], rectifier: Rectifier<T>, y: &mut [T]) {
-    let constants = [mean, rectifier.scale, rectifier.shift];
+    let (x, y, constants) = (Source::Wide(x), Sink::Wide(y), [mean, rectifier.scale, rectifier.shift]);
     apply([x], shape, constants, y, |[x], [mean, scale, shift]| passed(x, T::ONE, mean, scale, shift));
 }
 
 /// Of each channel: Σ gradient, and Σ gradient·(x − mean), of the gradient in front of the rectifier if there is one.
 pub fn channel_gradient_sums<T: Float>(
-    x: &[T],
+    x: Source<T>,
     gradient: &[T],
     shape: Channels,
     mean: &[T],
@@ -276,10 +357,11 @@ pub fn channel_gradient_sums<T: Float>(
     assert!(x.len() == gradient.len() && x.len() == shape.count() * shape.channels);
     let parts = reduce_blocks(shape, |blocks, [sums, products]| {
         let (mut sum, mut product) = (vec![T::ZERO; shape.channels], vec![T::ZERO; shape.channels]);
+        let mut room = Vec::new();
         for block in blocks {
             let range = shape.elements(block);
             wide::<T, _>(GradientSums {
-                x: &x[range.clone()],
+                x: x.part(range.clone(), &mut room),
                 gradient: &gradient[range],
                 inner: shape.inner,
                 mean,
@@ -350,13 +432,14 @@ impl<T: Float> Kernel for GradientSums<'_, T> {
 /// out = a·gradient + b·(x − mean) + c, one of each a channel: the gradient of x through batch statistics. With `shift` the
 /// gradient is that behind a rectifier of scale `a`.
 pub fn channel_gradient<T: Float>(
-    x: &[T],
+    x: Source<T>,
     gradient: &[T],
     shape: Channels,
     [mean, a, b, c]: [&[T]; 4],
     shift: Option<&[T]>,
-    out: &mut [T],
+    out: Sink<T>,
 ) {
+    let gradient = Source::Wide(gradient);
     match shift {
         Some(shift) => {
             apply([x, gradient], shape, [mean, a, b, c, shift], out, |[x, g], [mean, a, b, c, shift]| {
@@ -371,14 +454,14 @@ pub fn channel_gradient<T: Float>(
 
 /// out = scale·gradient, of the gradient in front of the rectifier: the gradient of x through given statistics.
 pub fn channel_gradient_passed<T: Float>(
-    x: &[T],
+    x: Source<T>,
     gradient: &[T],
     shape: Channels,
     mean: &[T],
     Rectifier { scale, shift }: Rectifier<T>,
-    out: &mut [T],
+    out: Sink<T>,
 ) {
-    apply([x, gradient], shape, [mean, scale, shift], out, |[x, g], [mean, scale, shift]| {
+    apply([x, Source::Wide(gradient)], shape, [mean, scale, shift], out, |[x, g], [mean, scale, shift]| {
         scale * passed(x, g, mean, scale, shift)
     });
 }

@@ -6,11 +6,12 @@
 use crate::autocast;
 use crate::autograd;
 use crate::cpu::norm::{
-    Channels, Rectifier, channel_apply, channel_apply_relu, channel_gradient, channel_gradient_passed,
+    Channels, Rectifier, Sink, Source, channel_apply, channel_apply_relu, channel_gradient, channel_gradient_passed,
     channel_gradient_sums, channel_moments, channel_passes,
 };
 use crate::dtype::{DType, Float};
 use crate::error::Result;
+use crate::half::Bf16;
 use crate::op::{Context, Op, Pass, apply};
 #[cfg(feature = "gpu")]
 use crate::ops::batch_norm_gpu;
@@ -61,7 +62,7 @@ enum Then<R> {
     AddRelu(R),
 }
 
-/// 16-bit floats are normalised in float32; autocast leaves the result there.
+/// 16-bit floats are normalised in float32; autocast leaves the result there. bfloat16 is widened as it is read.
 fn normalize(x: &Tensor, options: BatchNormOptions, then: Then<&Tensor>) -> Result<Tensor> {
     let residual = match then {
         Then::AddRelu(residual) => Some(residual),
@@ -80,8 +81,19 @@ fn normalize(x: &Tensor, options: BatchNormOptions, then: Then<&Tensor>) -> Resu
         _ => Then::Relu,
     };
     let options = BatchNormOptions { weight: weight.as_ref(), bias: bias.as_ref(), ..options };
-    let y = normalize_wide(&wide(x)?, options, then)?;
+    let native = x.dtype() == DType::BF16 && x.is_host();
+    let y = normalize_wide(&if native { x.clone() } else { wide(x)? }, options, then)?;
     if autocast::dtype().is_some() { Ok(y) } else { movement::to_dtype(&y, x.dtype()) }
+}
+
+/// The type that numbers of this type are normalised in.
+fn computed(dtype: DType) -> DType {
+    if dtype == DType::BF16 { DType::F32 } else { dtype }
+}
+
+/// The numbers of a dense tensor of type T or bfloat16.
+fn source<T: Float>(x: &Tensor) -> Source<'_, T> {
+    if x.dtype() == DType::BF16 { Source::Narrow(x.slice::<Bf16>()) } else { Source::Wide(x.slice::<T>()) }
 }
 
 fn normalize_wide(x: &Tensor, options: BatchNormOptions, then: Then<&Tensor>) -> Result<Tensor> {
@@ -93,6 +105,8 @@ fn normalize_wide(x: &Tensor, options: BatchNormOptions, then: Then<&Tensor>) ->
         [("weight", weight), ("bias", bias), ("running mean", running_mean), ("running variance", running_var)]
     {
         check_parameter("batchNorm", name, tensor, &[channels], x)?;
+        let wide = tensor.is_none_or(|tensor| tensor.dtype() == computed(x.dtype()));
+        ensure!(wide, Dtype, "batchNorm: {name} in bfloat16; convert it with .to('float32')");
     }
     let count = x.numel().checked_div(channels).unwrap_or(0);
     ensure!(
@@ -110,7 +124,7 @@ fn normalize_wide(x: &Tensor, options: BatchNormOptions, then: Then<&Tensor>) ->
     let residual = match then {
         Then::AddRelu(residual) => {
             ensure!(
-                residual.shape() == x.shape() && residual.dtype() == x.dtype(),
+                residual.shape() == x.shape() && residual.dtype() == computed(x.dtype()),
                 Shape,
                 "batchNorm: the residual is {:?} {}, the input {:?} {}",
                 residual.shape(),
@@ -230,12 +244,13 @@ impl Op for BatchNorm {
         context.mark_constant(2);
         let (shape, _) = channels_of(x);
         let strides = x.layout().dense_strides();
-        dispatch_float!(x.dtype(), self.name(), T => {
+        let dtype = computed(x.dtype());
+        dispatch_float!(dtype, self.name(), T => {
             let (mean, variance) = match &self.statistics {
                 Some((mean, variance)) => (as_f64::<T>(mean)?, as_f64::<T>(variance)?),
                 None if x.numel() == 0 => (vec![0.0; shape.channels], vec![1.0; shape.channels]),
                 None => {
-                    let (mean, squares) = channel_moments(x.slice::<T>(), shape);
+                    let (mean, squares) = channel_moments(source::<T>(x), shape);
                     let count = shape.count() as f64;
                     (mean, squares.into_iter().map(|s| s / count).collect())
                 }
@@ -245,16 +260,16 @@ impl Op for BatchNorm {
             let (scale, shift) = (scales::<T>(&inverse, weight.as_ref()), shifts::<T>(bias.as_ref(), shape));
             let mut y = Buffer::<T>::new(x.numel())?;
             if x.numel() > 0 {
-                let (x, mean) = (x.slice::<T>(), mean.slice::<T>());
+                let (x, mean) = (source::<T>(x), mean.slice::<T>());
                 match self.then {
-                    Then::Nothing => channel_apply(x, shape, mean, &scale, &shift, &mut y),
+                    Then::Nothing => channel_apply(x, shape, mean, &scale, &shift, Sink::Wide(&mut y)),
                     _ => {
                         let residual = residual.as_ref().map(|residual| residual.slice::<T>());
                         channel_apply_relu(x, residual, shape, mean, &scale, &shift, &mut y);
                     }
                 }
             }
-            let y = Tensor::from_buffer_strided(y, x.shape(), strides, x.dtype());
+            let y = Tensor::from_buffer_strided(y, x.shape(), strides, dtype);
             context.save(x)?;
             context.save(&mean.detach()?)?;
             context.save(&inverse)?;
@@ -298,6 +313,11 @@ impl Op for BatchNorm {
         Ok(vec![done.y, done.mean, done.variance])
     }
 
+    /// `normalize` brings all inputs but x, which may be bfloat16, to float32.
+    fn takes_half(&self, _: &[&Tensor]) -> bool {
+        true
+    }
+
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
         let [x, mean, inverse] = [&pass.saved[0], &pass.saved[1], &pass.saved[2]];
         let weight = self.has[0].then(|| &pass.saved[3]);
@@ -319,6 +339,8 @@ impl Op for BatchNorm {
             _ => None,
         };
         let results = if autograd::is_enabled() {
+            let dtype = x.dtype();
+            let x = &movement::to_dtype(x, computed(dtype))?;
             let gradient = &match self.then {
                 Then::Relu => mul(gradient, &self.passes(x, [mean, inverse], weight, shift)?)?,
                 _ => gradient.clone(),
@@ -334,6 +356,7 @@ impl Op for BatchNorm {
             let weight = weight.map(|w| reshape_to(w, &along)).transpose()?;
             let (dx, normalized) = differentiable(x, gradient, weight.as_ref(), statistics, &over, self.epsilon)?;
             let flat = |t: &Tensor| reshape_to(&sum_to(t, &along)?, &x.shape()[1..2]);
+            let dx = movement::to_dtype(&dx, dtype)?;
             [Some(dx), Some(flat(&mul(gradient, &normalized)?)?), Some(flat(gradient)?)]
         } else {
             let gradient = arranged_as(gradient, x)?;
@@ -344,7 +367,7 @@ impl Op for BatchNorm {
                 let found = batch_norm_gpu::gradient(x, &gradient, [mean, inverse], weight.as_ref(), own, needs)?;
                 return Ok(self.listed(found, needs));
             }
-            dispatch_float!(x.dtype(), self.name(), T => {
+            dispatch_float!(computed(x.dtype()), self.name(), T => {
                 let [weight, shift] = [weight, shift].map(|t| t.map(movement::contiguous).transpose());
                 self.kernels::<T>(x, &gradient, [mean, inverse], weight?.as_ref(), shift?.as_ref(), needs)?
             })
@@ -411,11 +434,11 @@ impl BatchNorm {
         needs: [bool; 3],
     ) -> Result<[Option<Tensor>; 3]> {
         if x.numel() == 0 {
-            let zeros = || Tensor::full_on(&x.device()?, &x.shape()[1..2], 0.0, x.dtype()).map(Some);
+            let zeros = || Tensor::full_on(&x.device()?, &x.shape()[1..2], 0.0, computed(x.dtype())).map(Some);
             return Ok([Some(x.zeros_like()?), zeros()?, zeros()?]);
         }
         let (shape, _) = channels_of(x);
-        let (x_values, g_values) = (x.slice::<T>(), gradient.slice::<T>());
+        let (x_values, g_values) = (source::<T>(x), gradient.slice::<T>());
         let mean = mean.slice::<T>();
         let own = self.statistics.is_none();
         let (scale, shift) = (scales::<T>(inverse, weight), shifts::<T>(bias, shape));
@@ -429,27 +452,34 @@ impl BatchNorm {
             (vec![0.0; shape.channels], vec![0.0; shape.channels])
         };
         let inverses = inverse.slice::<T>();
-        let dx = needs[0]
-            .then(|| {
-                let mut out = Buffer::<T>::new(x.numel())?;
-                if own {
-                    let count = shape.count() as f64;
-                    let of = |f: &dyn Fn(usize) -> f64| -> Vec<T> {
-                        (0..shape.channels).map(|c| T::from_f64(f(c))).collect()
-                    };
-                    let slope = of(&|c| -scale[c].to_f64() * inverses[c].to_f64().powi(2) * products[c] / count);
-                    let offset = of(&|c| -scale[c].to_f64() * sums[c] / count);
-                    let constants = [mean, &scale, &slope, &offset];
-                    channel_gradient(x_values, g_values, shape, constants, rectifier.map(|r| r.shift), &mut out);
-                } else if let Some(rectifier) = rectifier {
-                    channel_gradient_passed(x_values, g_values, shape, mean, rectifier, &mut out);
-                } else {
-                    let zero = vec![T::ZERO; shape.channels];
-                    channel_apply(g_values, shape, &zero, &scale, &zero, &mut out);
-                }
-                Ok(Tensor::from_buffer_strided(out, x.shape(), x.layout().dense_strides(), x.dtype()))
-            })
-            .transpose()?;
+        let into = |out: Sink<T>| {
+            if own {
+                let count = shape.count() as f64;
+                let of =
+                    |f: &dyn Fn(usize) -> f64| -> Vec<T> { (0..shape.channels).map(|c| T::from_f64(f(c))).collect() };
+                let slope = of(&|c| -scale[c].to_f64() * inverses[c].to_f64().powi(2) * products[c] / count);
+                let offset = of(&|c| -scale[c].to_f64() * sums[c] / count);
+                let constants = [mean, &scale, &slope, &offset];
+                channel_gradient(x_values, g_values, shape, constants, rectifier.map(|r| r.shift), out);
+            } else if let Some(rectifier) = rectifier {
+                channel_gradient_passed(x_values, g_values, shape, mean, rectifier, out);
+            } else {
+                let zero = vec![T::ZERO; shape.channels];
+                channel_apply(Source::Wide(g_values), shape, &zero, &scale, &zero, out);
+            }
+        };
+        let strides = x.layout().dense_strides();
+        let dx = if !needs[0] {
+            None
+        } else if x.dtype() == DType::BF16 {
+            let mut out = Buffer::<Bf16>::new(x.numel())?;
+            into(Sink::Narrow(&mut out));
+            Some(Tensor::from_buffer_strided(out, x.shape(), strides, DType::BF16))
+        } else {
+            let mut out = Buffer::<T>::new(x.numel())?;
+            into(Sink::Wide(&mut out));
+            Some(Tensor::from_buffer_strided(out, x.shape(), strides, x.dtype()))
+        };
         let dweight = vector::<T>(products.iter().zip(inverses).map(|(p, s)| p * s.to_f64()))?;
         Ok([dx, Some(dweight), Some(vector::<T>(sums)?)])
     }

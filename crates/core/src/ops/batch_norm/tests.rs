@@ -170,3 +170,57 @@ fn a_residual_of_another_shape_is_an_error() {
     assert_eq!(error.code(), "ERR_SHAPE");
     assert!(error.message().contains("[2, 3, 4, 1]") && error.message().contains("[2, 3, 4, 4]"));
 }
+
+#[test]
+fn bfloat16_is_widened_as_it_is_read_and_its_gradient_rounded_as_it_is_written() {
+    let wide = |t: &Tensor| movement::to_dtype(&t.detach().unwrap(), DType::F32).unwrap();
+    let number = |i: usize| ((i * 37 + 11) % 101) as f32 / 16.0 - 3.0;
+    let numbers = |n: usize| (0..n).map(number).collect::<Vec<f32>>();
+    let (weight, bias) =
+        (Tensor::from_slice(&numbers(19), &[19]).unwrap(), Tensor::full(&[19], 0.5, DType::F32).unwrap());
+    let running = (Tensor::full(&[19], 0.25, DType::F32).unwrap(), Tensor::full(&[19], 2.0, DType::F32).unwrap());
+    let shape = [6, 19, 9, 7];
+    let all: Vec<f32> = numbers(6 * 19 * 63);
+    for (channels_last, training, residual, rectified) in [
+        (true, true, false, true),
+        (true, true, true, true),
+        (false, true, false, false),
+        (true, false, false, true),
+        (false, false, false, false),
+    ] {
+        let narrow = movement::to_dtype(&Tensor::from_slice(&all, &shape).unwrap(), DType::BF16).unwrap();
+        let narrow = if channels_last { movement::channels_last(&narrow).unwrap() } else { narrow };
+        let residual = residual.then(|| Tensor::from_slice(&numbers(all.len()), &shape).unwrap());
+        let run = |x: &Tensor| {
+            let (x, weight, bias) = (x.detach().unwrap(), weight.detach().unwrap(), bias.detach().unwrap());
+            [&x, &weight, &bias].iter().for_each(|t| t.set_requires_grad(true).unwrap());
+            let running = (movement::copy(&running.0).unwrap(), movement::copy(&running.1).unwrap());
+            let options = BatchNormOptions {
+                running: Some((&running.0, &running.1)),
+                weight: Some(&weight),
+                bias: Some(&bias),
+                training,
+                momentum: 0.1,
+                epsilon: 1e-5,
+            };
+            let before = autocast::set(Some(DType::BF16)).unwrap();
+            let y = if rectified { batch_norm_relu(&x, residual.as_ref(), options) } else { batch_norm(&x, options) };
+            autocast::set(before).unwrap();
+            let y = y.unwrap();
+            autograd::backward(&y, Some(&mul(&y.detach().unwrap(), &y.detach().unwrap()).unwrap()), Default::default())
+                .unwrap();
+            let [dx, dw, db] = [x, weight, bias].map(|t| t.grad().unwrap());
+            (y.detach().unwrap(), dx, [dw, db, running.0, running.1].map(|t| t.to_vec::<f32>().unwrap()))
+        };
+        let (found, expected) = (run(&narrow), run(&wide(&narrow)));
+        assert_eq!((found.0.dtype(), found.1.dtype()), (DType::F32, DType::BF16));
+        assert_eq!(found.0.to_vec::<f32>().unwrap(), expected.0.to_vec::<f32>().unwrap());
+        let rounded = movement::to_dtype(&expected.1, DType::BF16).unwrap();
+        assert_eq!(wide(&found.1).to_vec::<f32>().unwrap(), wide(&rounded).to_vec::<f32>().unwrap());
+        assert_eq!(found.2, expected.2);
+    }
+    let half = Tensor::full(&[3], 1.0, DType::BF16).unwrap();
+    let x = Tensor::full(&[4, 3], 1.0, DType::BF16).unwrap();
+    let options = BatchNormOptions { weight: None, bias: None, ..options(Some((&half, &half)), true) };
+    assert_eq!(batch_norm(&x, options).unwrap_err().code(), "ERR_DTYPE");
+}
