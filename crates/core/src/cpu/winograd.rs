@@ -106,6 +106,9 @@ impl Winograd {
         target: &mut [P],
     ) {
         assert!(isa.is_available());
+        if self.has_few_tiles() {
+            return self.multiply_few(isa, tile, source, weight, filters, bias, target);
+        }
         let panels = self.columns.div_ceil(tile.columns);
         let panel_len = self.channels * tile.columns;
         let place_stride = odd_lines(panels * panel_len);
@@ -115,21 +118,95 @@ impl Winograd {
             let slices = self.channels / SLICE;
             parallel_for(panels * slices, |task| {
                 let (panel, slice) = (task / slices, task % slices);
-                with_scratch(SLICE * TAPS * tile.columns, |taps: &mut [f32]| {
-                    let columns = panel * tile.columns..((panel + 1) * tile.columns).min(self.columns);
-                    filters.pack(weight, columns, slice * SLICE, tile.columns, taps);
-                    let kernel = FilterTransform {
-                        taps,
-                        backwards: filters.backwards,
-                        width: tile.columns,
-                        place_stride,
-                        to: shared.get().wrapping_add(panel * panel_len + slice * SLICE * tile.columns),
+                let columns = panel * tile.columns..((panel + 1) * tile.columns).min(self.columns);
+                let to = shared.get().wrapping_add(panel * panel_len + slice * SLICE * tile.columns);
+                let taps = (weight, filters, columns, slice * SLICE);
+                // SAFETY: the scratch has room, and the slice is this task's own.
+                unsafe { transform_filters(isa, taps, tile.columns, place_stride, to) };
+            });
+            self.multiply(isa, tile, source, transformed, bias, target);
+        });
+    }
+
+    /// Whether the transformed filters are larger than the caches, the transformed tiles are not, and there are panels for many
+    /// threads.
+    fn has_few_tiles(&self) -> bool {
+        let filters = PLACES * size_of::<f32>() * self.channels * self.columns;
+        self.tiles() <= 64 && filters > 8 << 20 && self.columns >= 256
+    }
+
+    /// All tiles at once with some filters at a time, which are never in memory as they are transformed.
+    fn multiply_few<P: Pixel>(
+        &self,
+        isa: Isa,
+        tile: &'static Tile<f32>,
+        source: &[P],
+        weight: &[f32],
+        filters: Filters,
+        bias: Option<&[f32]>,
+        target: &mut [P],
+    ) {
+        let (tiles, channels, width) = (self.tiles(), self.channels, tile.columns);
+        let input_stride = odd_lines(tiles * channels);
+        // Channels whose filters, a panel wide, take about half of a second cache.
+        let step = ((576 << 10) / (PLACES * 4 * width) / SLICE * SLICE).clamp(SLICE, K_BLOCK);
+        let (filter_stride, output_stride) = (odd_lines(step * width), odd_lines(tiles * width));
+        let shared = SharedPointer::new(target);
+        // The last tile of a product reads whole, beyond the rows.
+        with_scratch(PLACES * input_stride + tile.rows * channels, |input: &mut [f32]| {
+            let to = SharedPointer::new(input);
+            let group = 4;
+            parallel_for(tiles.div_ceil(group), |task| {
+                let range = task * group..tiles.min((task + 1) * group);
+                let to = to.get().wrapping_add(range.start * channels);
+                // SAFETY: these tiles are this task's own.
+                unsafe { self.transform_input(isa, source, range, input_stride, to) };
+            });
+            let input = &*input;
+            parallel_for(self.columns.div_ceil(width), |panel| {
+                let columns = panel * width..((panel + 1) * width).min(self.columns);
+                with_scratch(PLACES * (filter_stride + output_stride), |scratch: &mut [f32]| {
+                    let (transformed, output) = scratch.split_at_mut(PLACES * filter_stride);
+                    for first in (0..channels).step_by(step) {
+                        let depth = step.min(channels - first);
+                        for slice in (0..depth).step_by(SLICE) {
+                            let to = transformed[slice * width..].as_mut_ptr();
+                            let taps = (weight, filters, columns.clone(), first + slice);
+                            // SAFETY: the scratch has room for the slice.
+                            unsafe { transform_filters(isa, taps, width, filter_stride, to) };
+                        }
+                        for place in 0..PLACES {
+                            let b = transformed[place * filter_stride..].as_ptr();
+                            for row in (0..tiles).step_by(tile.rows) {
+                                let a = input[place * input_stride + row * channels + first..].as_ptr();
+                                let out = Output {
+                                    c: output[place * output_stride + row * columns.len()..].as_mut_ptr(),
+                                    stride: columns.len(),
+                                    rows: tile.rows.min(tiles - row),
+                                    columns: columns.len(),
+                                    alpha: 1.0,
+                                    accumulate: first > 0,
+                                    bias: std::ptr::null(),
+                                };
+                                // SAFETY: rows of the input, and some beyond the last, and the panel hold `depth` steps; the
+                                // tile lies in the output.
+                                unsafe { (tile.by_rows)(depth, a, channels, b, width, &out) };
+                            }
+                        }
+                    }
+                    let kernel = OutputTransform {
+                        winograd: self,
+                        image: shared.get(),
+                        columns: columns.clone(),
+                        bias,
+                        tiles: 0..tiles,
+                        place_stride: output_stride,
+                        from: output,
                     };
-                    // SAFETY: the instruction set is available, and the kernel writes its own part only.
+                    // SAFETY: the instruction set is available; the pixels of these columns are this task's own.
                     unsafe { with_vectors(isa, kernel) };
                 });
             });
-            self.multiply(isa, tile, source, transformed, bias, target);
         });
     }
 
@@ -166,19 +243,8 @@ impl Winograd {
             // The last tile of a product reads whole, beyond the rows.
             let slack = tile.rows * self.channels;
             with_scratch(PLACES * input_stride + slack, |input: &mut [f32]| {
-                with_scratch(self.channels, |zeros: &mut [f32]| {
-                    zeros.fill(0.0);
-                    let kernel = InputTransform {
-                        winograd: self,
-                        image: source,
-                        tiles: tiles.clone(),
-                        zeros,
-                        place_stride: input_stride,
-                        to: input.as_mut_ptr(),
-                    };
-                    // SAFETY: the instruction set is available.
-                    unsafe { with_vectors(isa, kernel) };
-                });
+                // SAFETY: the scratch has room for the tiles.
+                unsafe { self.transform_input(isa, source, tiles.clone(), input_stride, input.as_mut_ptr()) };
                 with_scratch(PLACES * output_stride, |output: &mut [f32]| {
                     for place in 0..PLACES {
                         let input = &input[place * input_stride..];
@@ -241,19 +307,9 @@ impl Winograd {
                         };
                         // SAFETY: the instruction set is available; these tiles' lines are this task's own.
                         unsafe { with_vectors(isa, gradient) };
-                        with_scratch(channels, |zeros: &mut [f32]| {
-                            zeros.fill(0.0);
-                            let input = InputTransform {
-                                winograd: self,
-                                image: source,
-                                tiles,
-                                zeros,
-                                place_stride: input_stride,
-                                to: to[0].get().wrapping_add(at * channels),
-                            };
-                            // SAFETY: as above.
-                            unsafe { with_vectors(isa, input) };
-                        });
+                        let to = to[0].get().wrapping_add(at * channels);
+                        // SAFETY: as above.
+                        unsafe { self.transform_input(isa, source, tiles, input_stride, to) };
                     });
                     let [input, gradient] = to.map(|to| to.get().cast_const());
                     TileSums {
@@ -335,6 +391,27 @@ impl Winograd {
         });
     }
 
+    /// Bᵀ·d·B of some tiles, as [`InputTransform`] leaves it.
+    ///
+    /// # Safety
+    /// `to` has room for the tiles at every place, and they are nobody else's.
+    unsafe fn transform_input<P: Pixel>(
+        &self,
+        isa: Isa,
+        image: &[P],
+        tiles: Range<usize>,
+        place_stride: usize,
+        to: *mut f32,
+    ) {
+        assert!(isa.is_available());
+        with_scratch(self.channels, |zeros: &mut [f32]| {
+            zeros.fill(0.0);
+            let kernel = InputTransform { winograd: self, image, tiles, zeros, place_stride, to };
+            // SAFETY: the instruction set is available; the rest is the caller's promise.
+            unsafe { with_vectors(isa, kernel) };
+        });
+    }
+
     /// Tiles along each axis.
     fn grid(&self) -> [usize; 2] {
         self.target.map(|size| size.div_ceil(OUT))
@@ -361,6 +438,27 @@ impl Winograd {
             many => many.min(96),
         }
     }
+}
+
+/// G·g·Gᵀ of [`SLICE`] source channels, as [`FilterTransform`] leaves it: of (weight, filters, target channels, first source
+/// channel).
+///
+/// # Safety
+/// `to` has room for the slice at every place, and it is nobody else's.
+unsafe fn transform_filters(
+    isa: Isa,
+    (weight, filters, columns, channel): (&[f32], Filters, Range<usize>, usize),
+    width: usize,
+    place_stride: usize,
+    to: *mut f32,
+) {
+    assert!(isa.is_available());
+    with_scratch(SLICE * TAPS * width, |taps: &mut [f32]| {
+        filters.pack(weight, columns, channel, width, taps);
+        let kernel = FilterTransform { taps, backwards: filters.backwards, width, place_stride, to };
+        // SAFETY: the instruction set is available; the rest is the caller's promise.
+        unsafe { with_vectors(isa, kernel) };
+    });
 }
 
 /// `out` [rows, width] = `a` [rows, depth] · panels of filters. `a` goes on to a whole number of tiles.
@@ -801,6 +899,8 @@ mod tests {
             Conv2d { batch: 1, in_channels: 320, out_channels: 64, height: 4, width: 4, ..base },
             Conv2d { in_channels: 48, out_channels: 80, height: 5, width: 17, padding: [0, 2], ..base },
             Conv2d { batch: 70, height: 4, width: 6, ..base },
+            // Few tiles, many filters.
+            Conv2d { batch: 1, in_channels: 320, out_channels: 256, height: 4, width: 6, ..base },
             // More tiles than are summed at a time.
             Conv2d { batch: 5, in_channels: 64, out_channels: 16, height: 32, width: 32, ..base },
             Conv2d { batch: 1, height: 3, width: 3, padding: [0, 0], ..base },
