@@ -62,9 +62,10 @@ fn search<T: Real>(tile: &'static Tile<T>, queries: &[T], set: &[T], dim: usize,
         return vec![Vec::new(); count];
     }
     let search = Search { tile, queries, set, dim, k };
-    // Few queries are looked for in several parts of the set at once. However it is cut, the best of all parts are the same.
+    // Few queries are looked for in several parts of the set at once, in no more than there are threads: each part collects
+    // its own k. However the set is cut, the best of all parts are the same.
     let groups = count.div_ceil(QUERIES);
-    let parts = (2 * num_threads()).div_ceil(groups.max(1)).min(others.div_ceil(ROWS));
+    let parts = num_threads().div_ceil(groups.max(1)).min(others.div_ceil(ROWS));
     let mut found: Vec<Vec<Neighbour<T>>> = vec![Vec::new(); count * parts];
     let shared = SharedPointer::new(&mut found);
     parallel_for(groups * parts, |task| {
