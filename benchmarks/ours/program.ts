@@ -7,6 +7,7 @@ import * as sp from 'stable-pretraining'
 import type { Case } from '../harness/cases.js'
 import type { Setting } from '../harness/options.js'
 import { forceInstructionSet } from '../../src/native.js'
+import { GpuMeter } from '../../src/train/gpu-meter.js'
 import { augmentation } from './augment.js'
 import { bareStep } from './bare-step.js'
 import { convolution, product } from './kernels.js'
@@ -85,10 +86,13 @@ function prepare(work: Case, setting: Setting): Work | Promise<Work> {
 
 async function profiled(steps: number): Promise<sp.ProfileReport> {
   let total = 0
+  const meter = setting.device === 'cpu' ? undefined : new GpuMeter(setting.device)
   sp.setProfiling(true)
   for (let step = 0; step < steps; step++) total += await seconds()
   sp.setProfiling(false)
-  return sp.profileReport(sp.takeProfile(), { steps, seconds: total })
+  const gpu = meter?.take()
+  meter?.stop()
+  return sp.profileReport(sp.takeProfile(), { steps, seconds: total, gpu })
 }
 
 function answer(line: Record<string, unknown>): void {

@@ -13,12 +13,12 @@ use crate::dtype::{DType, Float};
 use crate::error::Result;
 use crate::half::Bf16;
 use crate::op::{Context, Op, Pass, apply};
-#[cfg(feature = "gpu")]
-use crate::ops::batch_norm_gpu;
-use crate::ops::elementwise::{add, map_same, mul, relu};
+use crate::ops::elementwise::{map_same, mul};
 use crate::ops::movement::{self, reshape_to};
 use crate::ops::norm::{Statistics, check_parameter, differentiable, vector};
 use crate::ops::reduce::sum_to;
+#[cfg(feature = "gpu")]
+use crate::ops::{batch_norm_gpu, update_gpu};
 use crate::shape::{Dims, Layout};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
@@ -46,11 +46,6 @@ pub fn batch_norm(x: &Tensor, options: BatchNormOptions) -> Result<Tensor> {
 
 /// max([`batch_norm`] + residual, 0), bit for bit; the residual has the shape of x.
 pub fn batch_norm_relu(x: &Tensor, residual: Option<&Tensor>, options: BatchNormOptions) -> Result<Tensor> {
-    if !x.is_host() {
-        // No kernel of its own there.
-        let y = batch_norm(x, options)?;
-        return relu(&residual.map_or(Ok(y.clone()), |residual| add(&y, residual))?);
-    }
     normalize(x, options, residual.map_or(Then::Relu, Then::AddRelu))
 }
 
@@ -153,13 +148,15 @@ fn normalize_wide(x: &Tensor, options: BatchNormOptions, then: Then<&Tensor>) ->
         && x.numel() > 0
     {
         let unbiased = count as f64 / (count - 1) as f64;
-        for (running, batch, factor) in [(mean, &batch_mean, 1.0), (variance, &batch_variance, unbiased)] {
-            #[cfg(feature = "gpu")]
-            if !running.is_host() {
-                let (keep, take) = (1.0 - options.momentum, options.momentum * factor);
-                crate::op::guard("batchNorm", || batch_norm_gpu::update_running(running, batch, keep, take))?;
-                continue;
-            }
+        let pairs = [(mean, &batch_mean, 1.0), (variance, &batch_variance, unbiased)];
+        #[cfg(feature = "gpu")]
+        if !mean.is_host() {
+            let take = options.momentum;
+            let pairs = pairs.map(|(to, of, factor)| (to, of, [(1.0 - take) as f32, (take * factor) as f32]));
+            crate::op::guard("batchNorm", || update_gpu::change(&pairs))?;
+            return Ok(y);
+        }
+        for (running, batch, factor) in pairs {
             dispatch_float!(running.dtype(), "batchNorm", T => running.update(|running: &mut [T]| {
                 let (keep, take) = ((1.0 - options.momentum) as T, (options.momentum * factor) as T);
                 for (running, batch) in running.iter_mut().zip(batch.slice::<T>()) {
@@ -292,7 +289,12 @@ impl Op for BatchNorm {
             return Err(crate::ops::elementwise::not_float("batchNorm", x.dtype()));
         }
         let part = |there: bool, i: usize| there.then(|| movement::contiguous(&inputs[i].detach()?)).transpose();
-        let (weight, bias) = (part(self.has[0], 1)?, part(self.has[1], inputs.len() - 1)?);
+        let at_bias = 1 + usize::from(self.has[0]);
+        let (weight, bias) = (part(self.has[0], 1)?, part(self.has[1], at_bias)?);
+        let behind = batch_norm_gpu::Behind {
+            residual: matches!(self.then, Then::AddRelu(())).then(|| inputs[inputs.len() - 1]),
+            rectified: !matches!(self.then, Then::Nothing),
+        };
         let device = x.device()?;
         let empty = |value: f64| Tensor::full_on(&device, &x.shape()[1..2], value, x.dtype());
         // Statistics of nothing.
@@ -301,7 +303,7 @@ impl Op for BatchNorm {
         if let Some((mean, variance)) = given {
             crate::op::common_device("batchNorm", &[x, mean, variance])?;
         }
-        let done = batch_norm_gpu::forward(x, given, weight.as_ref(), bias.as_ref(), self.epsilon)?;
+        let done = batch_norm_gpu::forward(x, given, weight.as_ref(), bias.as_ref(), self.epsilon, behind)?;
         context.mark_constant(1);
         context.mark_constant(2);
         context.save(x)?;
@@ -309,6 +311,11 @@ impl Op for BatchNorm {
         context.save(&done.inverse)?;
         if self.has[0] {
             context.save(inputs[1])?;
+        }
+        match self.then {
+            Then::Relu if self.has[1] => context.save(inputs[at_bias])?,
+            Then::AddRelu(()) => context.save_result(0, &done.y)?,
+            _ => {}
         }
         Ok(vec![done.y, done.mean, done.variance])
     }
@@ -363,9 +370,16 @@ impl Op for BatchNorm {
             #[cfg(feature = "gpu")]
             if !x.is_host() && x.numel() > 0 {
                 let weight = weight.map(|w| movement::contiguous(&w.detach()?)).transpose()?;
-                let own = self.statistics.is_none();
-                let found = batch_norm_gpu::gradient(x, &gradient, [mean, inverse], weight.as_ref(), own, needs)?;
-                return Ok(self.listed(found, needs));
+                let shift = shift.map(|b| movement::contiguous(&b.detach()?)).transpose()?;
+                let through = batch_norm_gpu::Through {
+                    weight: weight.as_ref(),
+                    rectifier: matches!(self.then, Then::Relu).then_some(shift.as_ref()),
+                    own: self.statistics.is_none(),
+                };
+                let found = batch_norm_gpu::gradient(x, &gradient, [mean, inverse], through, needs)?;
+                let mut gradients = self.listed(found, needs);
+                gradients.extend(has_residual.then(|| before_sum.filter(|_| pass.needs(residual))));
+                return Ok(gradients);
             }
             dispatch_float!(computed(x.dtype()), self.name(), T => {
                 let [weight, shift] = [weight, shift].map(|t| t.map(movement::contiguous).transpose());
@@ -381,6 +395,15 @@ impl Op for BatchNorm {
 /// The gradient in front of a rectifier of result y: where y > 0. In operations that can be differentiated, if they are to be.
 fn passed_where_positive(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let y = y.detach()?;
+    #[cfg(feature = "gpu")]
+    if !y.is_host() {
+        let one = || Tensor::full_on(&y.device()?, &[1], 1.0, y.dtype());
+        return if autograd::is_enabled() {
+            mul(gradient, &batch_norm_gpu::passed_where_positive(&y, &one()?)?)
+        } else {
+            batch_norm_gpu::passed_where_positive(&y, gradient)
+        };
+    }
     if autograd::is_enabled() {
         let positive = dispatch_float!(y.dtype(), "batchNormRelu", T => map_same::<T, 1, true>(&[&y], #[inline(always)] |[y]| {
             if y > 0.0 { 1.0 } else { 0.0 }
@@ -413,6 +436,10 @@ impl BatchNorm {
         let x = x.detach()?;
         let (shape, _) = channels_of(&x);
         let [weight, bias] = [weight, bias].map(|t| t.map(|t| movement::contiguous(&t.detach()?)).transpose());
+        #[cfg(feature = "gpu")]
+        if !x.is_host() {
+            return batch_norm_gpu::passes(&x, [mean, inverse], weight?.as_ref(), bias?.as_ref());
+        }
         dispatch_float!(x.dtype(), "batchNormRelu", T => {
             let (scale, shift) = (scales::<T>(inverse, weight?.as_ref()), shifts::<T>(bias?.as_ref(), shape));
             let mut out = Buffer::<T>::new(x.numel())?;

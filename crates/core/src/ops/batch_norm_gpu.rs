@@ -1,16 +1,23 @@
-//! Batch norm on a GPU: sums over everything but the channel, then one pass over the elements.
+//! Batch norm on a GPU, alone or with the sum and the rectifier behind it: sums of each channel in workgroups, then one pass
+//! over the elements. Two or three launches forward, and as many back.
 
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::gpu::Gpu;
 use crate::ops::elementwise_gpu::{Expression, map};
-use crate::ops::reduce_gpu::{Beside, Fold, SUM, fold, fold_beside};
+use crate::ops::kernel::{self, ENTRY, Kernel, gpu_of};
+use crate::ops::movement::contiguous;
 use crate::shape::{Dims, Layout};
 use crate::tensor::Tensor;
+use std::sync::Arc;
 
-const CENTERED: Fold = Fold { name: "centered squares", value: "(x - v) * (x - v)", identity: "0.0", combine: "a + b" };
-const PRODUCTS: Fold = Fold { name: "centered products", value: "y * (x - v)", identity: "0.0", combine: "a + b" };
+/// Invocations of a workgroup.
+const SIZE: usize = 256;
+/// Elements that a workgroup adds up, at least, and workgroups that are worth starting.
+const PIECE: usize = 4096;
+const ENOUGH: usize = 512;
 
-/// Mean, variance, 1/σ and the normalised x.
+/// Mean, variance, 1/σ and the result.
 pub struct Forward {
     pub mean: Tensor,
     pub variance: Tensor,
@@ -18,8 +25,236 @@ pub struct Forward {
     pub y: Tensor,
 }
 
-fn dims_but_channel(x: &Tensor) -> Vec<usize> {
-    (0..x.ndim()).filter(|&d| d != 1).collect()
+/// What follows the normalisation.
+#[derive(Clone, Copy)]
+pub struct Behind<'a> {
+    pub residual: Option<&'a Tensor>,
+    pub rectified: bool,
+}
+
+/// A part of the batch that one launch adds up, each channel of it in pieces: the numbers of its images and of their elements of a
+/// channel, its pieces, the length of one, and the pieces of the parts before it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Part {
+    images: [usize; 2],
+    elements: usize,
+    pieces: usize,
+    length: usize,
+    before: usize,
+}
+
+/// Sizes of a tensor [outer, channels, inner], and the parts it is added up in: as few as a binding allows.
+struct Sums {
+    gpu: Arc<Gpu>,
+    channels: usize,
+    inner: usize,
+    parts: Vec<Part>,
+}
+
+impl Sums {
+    fn of(x: &Tensor) -> Result<Sums> {
+        let gpu = gpu_of(x)?;
+        let [outer, channels] = [x.shape()[0], x.shape()[1]];
+        let inner: usize = x.shape()[2..].iter().product();
+        let most = (gpu.limits().binding as usize - 512) / size_of::<f32>();
+        let parts = parts_of([outer, channels, inner], most);
+        Ok(Sums { gpu, channels, inner, parts })
+    }
+
+    /// Pieces of a channel.
+    fn pieces(&self) -> usize {
+        self.parts.last().map_or(0, |part| part.before + part.pieces)
+    }
+
+    fn per_channel(&self) -> Result<Tensor> {
+        kernel::output_of(&self.gpu, &[self.channels], DType::F32)
+    }
+
+    /// Launches a kernel on each part. p(0) to p(6): workgroups, pieces, length of one, inner size, elements of an image,
+    /// elements of a channel, pieces before; p(7): channels; p(8) on: the constants, then the places of inputs, vectors and outputs.
+    fn run(
+        &self,
+        key: &str,
+        wgsl: &dyn Fn() -> String,
+        constants: &[f32],
+        inputs: &[&Tensor],
+        vectors: &[&Tensor],
+        outputs: &[&Tensor],
+    ) -> Result<()> {
+        for part in &self.parts {
+            let image = self.channels * self.inner;
+            let mut launch = Kernel::new(&self.gpu);
+            launch.set_sizes(&[self.channels * part.pieces, part.pieces, part.length, self.inner, image]);
+            launch.set_sizes(&[part.elements, part.before, self.channels]);
+            launch.set_floats(constants);
+            for tensor in inputs {
+                let [first, count] = part.images;
+                let window =
+                    Layout { offset: tensor.layout().offset + first * image, ..Layout::contiguous(&[count * image]) };
+                let place = launch.bind(tensor, &window, false)?;
+                launch.set(&[place]);
+            }
+            for vector in vectors {
+                let place = launch.read(vector)?;
+                launch.set(&[place]);
+            }
+            for output in outputs {
+                let place = launch.write(output)?;
+                launch.set(&[place]);
+            }
+            launch.run(key, wgsl, self.gpu.workgroups(self.channels * part.pieces, 1)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn parts_of([outer, channels, inner]: [usize; 3], most: usize) -> Vec<Part> {
+    let together = (most / (channels * inner).max(1)).clamp(1, outer.max(1));
+    let mut before = 0;
+    (0..outer)
+        .step_by(together)
+        .map(|first| {
+            let count = together.min(outer - first);
+            let elements = count * inner;
+            let pieces = elements.div_ceil(PIECE).min(ENOUGH.div_ceil(channels)).max(1);
+            let length = elements.div_ceil(pieces);
+            let part = Part { images: [first, count], elements, pieces: elements.div_ceil(length), length, before };
+            before += part.pieces;
+            part
+        })
+        .collect()
+}
+
+/// A kernel with a workgroup a piece of a channel: `c` is the channel, `first` to `end` its elements, `place(e, c)` where one lies.
+fn piecewise(names: &[&str], written: usize, body: &str) -> String {
+    let bindings = bindings(names, written);
+    format!(
+        "const SIZE = {SIZE}u;
+{}
+{bindings}
+fn place(e: u32, c: u32) -> u32 {{ return (e / p(3u)) * p(4u) + c * p(3u) + e % p(3u); }}
+@compute @workgroup_size({SIZE})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {{
+let number = group.y * groups.x + group.x;
+let inside = number < p(0u);
+let work = min(number, p(0u) - 1u);
+let c = work / p(1u);
+let first = (work % p(1u)) * p(2u);
+let end = min(first + p(2u), p(5u));
+{body}
+}}
+",
+        include_str!("rows.wgsl")
+    )
+}
+
+/// Buffers of floats, the last of them written.
+fn bindings(names: &[&str], written: usize) -> String {
+    let line = |(i, name): (usize, &&str)| {
+        let access = if i + written < names.len() { "read" } else { "read_write" };
+        format!("@group(0) @binding({}) var<storage, {access}> {name}: array<f32>;\n", i + 1)
+    };
+    names.iter().enumerate().map(line).collect()
+}
+
+/// Mean and biased variance of each channel, and 1/√(variance + ε). A piece is centred on its own mean; what pieces found is
+/// put together by Chan, Golub, LeVeque (1979).
+fn moments(x: &Tensor, epsilon: f64) -> Result<[Tensor; 3]> {
+    let sums = Sums::of(x)?;
+    let [mean, variance, inverse] = [sums.per_channel()?, sums.per_channel()?, sums.per_channel()?];
+    let own = "let count = f32(end - first);
+var part = 0.0;
+for (var e = first + local; e < end; e += SIZE) { part += x[p(9u) + place(e, c)]; }
+let mean = sum_of(local, part) / count;
+part = 0.0;
+for (var e = first + local; e < end; e += SIZE) { let d = x[p(9u) + place(e, c)] - mean; part += d * d; }
+let squares = sum_of(local, part);";
+    let finish = "variances[to_variance + c] = squares / count;
+inverses[to_inverse + c] = 1.0 / sqrt(squares / count + pf(8u));";
+    if sums.pieces() == 1 {
+        let text = || {
+            let names = ["x", "means", "variances", "inverses"];
+            let body = format!(
+                "{own}
+if (inside && local == 0u) {{
+let to_variance = p(11u);
+let to_inverse = p(12u);
+means[p(10u) + c] = mean;
+{finish}
+}}"
+            );
+            piecewise(&names, 3, &body)
+        };
+        sums.run("moments of channels", &text, &[epsilon as f32], &[x], &[], &[&mean, &variance, &inverse])?;
+        return Ok([mean, variance, inverse]);
+    }
+    let pieces = sums.pieces();
+    let found = kernel::output_of(&sums.gpu, &[pieces, sums.channels, 3], DType::F32)?;
+    let text = || {
+        let body = format!(
+            "{own}
+if (inside && local == 0u) {{
+let to = p(10u) + ((p(6u) + work % p(1u)) * p(7u) + c) * 3u;
+found[to] = count;
+found[to + 1u] = mean;
+found[to + 2u] = squares;
+}}"
+        );
+        piecewise(&["x", "found"], 1, &body)
+    };
+    sums.run("moments of pieces", &text, &[0.0], &[x], &[], &[&found])?;
+    let text = || {
+        format!(
+            "{}{ENTRY}
+if (i >= p(0u)) {{ return; }}
+let c = i;
+let to_variance = p(11u);
+let to_inverse = p(12u);
+var count = 0.0;
+var mean = 0.0;
+var squares = 0.0;
+for (var piece = 0u; piece < p(1u); piece += 1u) {{
+    let at = p(9u) + (piece * p(0u) + c) * 3u;
+    let more = found[at];
+    let d = found[at + 1u] - mean;
+    let all = count + more;
+    mean += d * (more / all);
+    squares += found[at + 2u] + d * d * (count * (more / all));
+    count = all;
+}}
+means[p(10u) + c] = mean;
+{finish}
+}}
+",
+            bindings(&["found", "means", "variances", "inverses"], 3)
+        )
+    };
+    finish_channels(&sums, "moments of all pieces", &text, epsilon, &[&found], &[&mean, &variance, &inverse])?;
+    Ok([mean, variance, inverse])
+}
+
+/// An invocation a channel. p(0): channels, p(1): pieces, p(8): ε; p(9) on: places.
+fn finish_channels(
+    sums: &Sums,
+    key: &str,
+    wgsl: &dyn Fn() -> String,
+    epsilon: f64,
+    inputs: &[&Tensor],
+    outputs: &[&Tensor],
+) -> Result<()> {
+    let mut launch = Kernel::new(&sums.gpu);
+    launch.set_sizes(&[sums.channels, sums.pieces(), 0, 0, 0, 0, 0, 0]);
+    launch.set_floats(&[epsilon as f32]);
+    for tensor in inputs {
+        let place = launch.read(tensor)?;
+        launch.set(&[place]);
+    }
+    for tensor in outputs {
+        let place = launch.write(tensor)?;
+        launch.set(&[place]);
+    }
+    launch.run_each(key, wgsl, sums.channels)
 }
 
 /// A vector [C] as it broadcasts over the channels of x.
@@ -31,12 +266,40 @@ fn along(vector: &Tensor, x: &Tensor) -> Result<Tensor> {
     vector.alias(Layout { shape, strides, offset: vector.layout().offset })
 }
 
-fn flat(x: &Tensor) -> Result<Tensor> {
-    x.alias(Layout { offset: x.layout().offset, ..Layout::contiguous(&[x.numel()]) })
+/// Inputs of an expression under their names; vectors along the channels of the first.
+struct Inputs {
+    names: Vec<&'static str>,
+    tensors: Vec<Tensor>,
 }
 
-fn of_one(name: &str, text: &str, constants: &[&str], values: &[f32], x: &Tensor) -> Result<Tensor> {
-    map(&Expression { name, inputs: &["x"], constants, text }, values, &[x], DType::F32)
+impl Inputs {
+    fn new(name: &'static str, x: &Tensor) -> Inputs {
+        Inputs { names: vec![name], tensors: vec![x.clone()] }
+    }
+
+    fn with(mut self, name: &'static str, tensor: &Tensor) -> Inputs {
+        self.names.push(name);
+        self.tensors.push(tensor.clone());
+        self
+    }
+
+    /// A vector over the channels, if there is one.
+    fn along(self, name: &'static str, vector: Option<&Tensor>) -> Result<Inputs> {
+        let Some(vector) = vector else { return Ok(self) };
+        let vector = along(vector, &self.tensors[0])?;
+        Ok(self.with(name, &vector))
+    }
+
+    fn map(&self, name: &str, constants: &[&str], values: &[f32], text: &str) -> Result<Tensor> {
+        let inputs: Vec<&Tensor> = self.tensors.iter().collect();
+        let name = format!("{name} {}", self.names.join(" "));
+        map(&Expression { name: &name, inputs: &self.names, constants, text }, values, &inputs, DType::F32)
+    }
+}
+
+/// The normalised element, in the names x, m, i, and w and b where they are there.
+fn normalized(weight: bool, bias: bool) -> String {
+    format!("(x - m) * {}{}", if weight { "(i * w)" } else { "i" }, if bias { " + b" } else { "" })
 }
 
 /// `given`: mean and variance to use instead of the batch's own.
@@ -46,94 +309,272 @@ pub fn forward(
     weight: Option<&Tensor>,
     bias: Option<&Tensor>,
     epsilon: f64,
+    behind: Behind,
 ) -> Result<Forward> {
-    let (mean, variance) = match given {
+    let [mean, variance, inverse] = match given {
         Some((mean, variance)) => {
-            (crate::ops::movement::contiguous(mean)?, crate::ops::movement::contiguous(variance)?)
+            let variance = contiguous(variance)?;
+            let inverse =
+                Inputs::new("x", &variance).map("inverse deviation", &["e"], &[epsilon as f32], "1.0 / sqrt(x + e)")?;
+            [contiguous(mean)?, variance, inverse]
         }
-        None => {
-            let dims = dims_but_channel(x);
-            let share = 1.0 / (x.numel() / x.shape()[1]) as f32;
-            let scaled = |sum: &Tensor| of_one("scaled", "x * c", &["c"], &[share], &flat(sum)?);
-            let mean = scaled(&fold(&SUM, x, &dims)?)?;
-            let squares = fold_beside(&CENTERED, x, Beside { other: None, vector: Some(&mean) }, &dims)?;
-            (mean, scaled(&squares)?)
-        }
+        None => moments(&contiguous(x)?, epsilon)?,
     };
-    let inverse = of_one("inverse deviation", "1.0 / sqrt(x + e)", &["e"], &[epsilon as f32], &variance)?;
-    let (m, i) = (along(&mean, x)?, along(&inverse, x)?);
-    let w = weight.map(|w| along(w, x)).transpose()?;
-    let b = bias.map(|b| along(b, x)).transpose()?;
-    let (names, text): (&[&str], &str) = match (&w, &b) {
-        (Some(_), Some(_)) => (&["x", "m", "i", "w", "b"], "(x - m) * (i * w) + b"),
-        (Some(_), None) => (&["x", "m", "i", "w"], "(x - m) * (i * w)"),
-        (None, Some(_)) => (&["x", "m", "i", "b"], "(x - m) * i + b"),
-        (None, None) => (&["x", "m", "i"], "(x - m) * i"),
-    };
-    let inputs: Vec<&Tensor> = [x, &m, &i].into_iter().chain(&w).chain(&b).collect();
-    let name = format!("normalised {}{}", w.is_some(), b.is_some());
-    let y = map(&Expression { name: &name, inputs: names, constants: &[], text }, &[], &inputs, DType::F32)?;
+    let mut inputs = Inputs::new("x", x)
+        .along("m", Some(&mean))?
+        .along("i", Some(&inverse))?
+        .along("w", weight)?
+        .along("b", bias)?;
+    let mut text = normalized(weight.is_some(), bias.is_some());
+    if let Some(residual) = behind.residual {
+        inputs = inputs.with("r", residual);
+        text += " + r";
+    }
+    if behind.rectified {
+        // A NaN stays one.
+        text = format!("select({text}, 0.0, ({text}) < 0.0)");
+    }
+    let name = if behind.rectified { "normalised and rectified" } else { "normalised" };
+    let y = inputs.map(name, &[], &[], &text)?;
     Ok(Forward { mean, variance, inverse, y })
 }
 
-/// Gradients of x, weight and bias. `own`: the batch's own statistics normalised, which the gradient goes through.
+/// Where the rectifier behind the normalised x (without residual) passes a gradient: 1, else 0.
+pub fn passes(
+    x: &Tensor,
+    [mean, inverse]: [&Tensor; 2],
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
+    let inputs =
+        Inputs::new("x", x).along("m", Some(mean))?.along("i", Some(inverse))?.along("w", weight)?.along("b", bias)?;
+    let text = format!("select(0.0, 1.0, {} > 0.0)", normalized(weight.is_some(), bias.is_some()));
+    inputs.map("passed", &[], &[], &text)
+}
+
+/// The gradient where y is above 0, else 0.
+pub fn passed_where_positive(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    Inputs::new("y", y).with("g", gradient).map("passed where positive", &[], &[], "select(0.0, g, y > 0.0)")
+}
+
+/// What the gradient goes through on its way to the inputs.
+#[derive(Clone, Copy)]
+pub struct Through<'a> {
+    pub weight: Option<&'a Tensor>,
+    /// The rectifier's bias, if there is a rectifier (without residual) and it has one.
+    pub rectifier: Option<Option<&'a Tensor>>,
+    /// The batch's own statistics normalised, which the gradient goes through.
+    pub own: bool,
+}
+
+/// Gradients of x, weight and bias.
 pub fn gradient(
     x: &Tensor,
     gradient: &Tensor,
     [mean, inverse]: [&Tensor; 2],
-    weight: Option<&Tensor>,
-    own: bool,
+    through: Through,
     needs: [bool; 3],
 ) -> Result<[Option<Tensor>; 3]> {
-    let dims = dims_but_channel(x);
-    let sums = if own || needs[2] { Some(flat(&fold(&SUM, gradient, &dims)?)?) } else { None };
-    let products = if own || needs[1] {
-        let beside = Beside { other: Some(gradient), vector: Some(mean) };
-        Some(flat(&fold_beside(&PRODUCTS, x, beside, &dims)?)?)
-    } else {
-        None
+    let Through { weight, rectifier, own } = through;
+    let bias = rectifier.flatten();
+    // Without a rectifier the bias does not matter here.
+    let passed = match rectifier {
+        Some(_) => format!("select(0.0, g, {} > 0.0)", normalized(weight.is_some(), bias.is_some())),
+        None => "g".to_string(),
     };
-    let dx = match (needs[0], &sums, &products) {
-        (false, ..) => None,
-        (true, Some(sums), Some(products)) if own => {
-            let share = 1.0 / (x.numel() / x.shape()[1]) as f32;
-            let (m, i, s, q) = (along(mean, x)?, along(inverse, x)?, along(sums, x)?, along(products, x)?);
-            let w = weight.map(|w| along(w, x)).transpose()?;
-            let inputs: Vec<&Tensor> = [gradient, x, &m, &i, &s, &q].into_iter().chain(&w).collect();
-            let (names, text): (&[&str], &str) = if w.is_some() {
-                (&["g", "x", "m", "i", "s", "q", "w"], "(g - n * s - (x - m) * i * i * n * q) * (i * w)")
-            } else {
-                (&["g", "x", "m", "i", "s", "q"], "(g - n * s - (x - m) * i * i * n * q) * i")
-            };
-            let name = format!("gradient of normalised {}", w.is_some());
-            Some(map(
-                &Expression { name: &name, inputs: names, constants: &["n"], text },
-                &[share],
-                &inputs,
-                DType::F32,
-            )?)
-        }
+    let [x, gradient] = [contiguous(x)?, contiguous(gradient)?];
+    let channel = Channel { mean, inverse, weight, bias, passed: &passed };
+    let sums = if own || needs[1] || needs[2] { Some(gradient_sums(&x, &gradient, &channel)?) } else { None };
+    let dx = match &sums {
+        _ if !needs[0] => None,
+        Some(sums) if own => Some(input_gradient(&x, &gradient, &channel, sums)?),
         _ => {
-            let i = along(inverse, x)?;
-            let w = weight.map(|w| along(w, x)).transpose()?;
-            let inputs: Vec<&Tensor> = [gradient, &i].into_iter().chain(&w).collect();
-            let (names, text): (&[&str], &str) =
-                if w.is_some() { (&["g", "i", "w"], "g * (i * w)") } else { (&["g", "i"], "g * i") };
-            let name = format!("scaled by channel {}", w.is_some());
-            Some(map(&Expression { name: &name, inputs: names, constants: &[], text }, &[], &inputs, DType::F32)?)
+            let mut inputs = Inputs::new("g", &gradient);
+            if rectifier.is_some() {
+                inputs = inputs.with("x", &x).along("m", Some(mean))?;
+            }
+            inputs = inputs.along("i", Some(inverse))?.along("w", weight)?.along("b", bias)?;
+            let scale = if weight.is_some() { "(i * w)" } else { "i" };
+            Some(inputs.map("gradient of given", &[], &[], &format!("{passed} * {scale}"))?)
         }
     };
-    let dweight = match products {
-        Some(products) if needs[1] => {
-            let product = Expression { name: "mul", inputs: &["a", "b"], constants: &[], text: "a * b" };
-            Some(map(&product, &[], &[&products, inverse], DType::F32)?)
-        }
-        _ => None,
+    let row = |k: usize| match &sums {
+        Some(sums) => sums.alias(Layout { offset: k * x.shape()[1], ..Layout::contiguous(&x.shape()[1..2]) }).map(Some),
+        None => Ok(None),
     };
-    Ok([dx, dweight, sums.filter(|_| needs[2])])
+    Ok([dx, row(2)?.filter(|_| needs[1]), row(0)?.filter(|_| needs[2])])
 }
 
-/// running ← (1 − momentum)·running + take·batch
-pub fn update_running(running: &Tensor, batch: &Tensor, keep: f64, take: f64) -> Result<()> {
-    crate::ops::update_gpu::change(running, batch, &[keep as f32, take as f32])
+/// What is the same for all elements of a channel, [C] each, and the gradient that passes: an expression in x, g, m, i, w, b.
+struct Channel<'a> {
+    mean: &'a Tensor,
+    inverse: &'a Tensor,
+    weight: Option<&'a Tensor>,
+    bias: Option<&'a Tensor>,
+    passed: &'a str,
+}
+
+impl Channel<'_> {
+    /// The vectors that are there, with the names of their bindings and in expressions.
+    fn vectors(&self) -> Vec<(&Tensor, &'static str, &'static str)> {
+        let all = [Some(self.mean), Some(self.inverse), self.weight, self.bias];
+        let names = [("means", "m"), ("inverses", "i"), ("weights", "w"), ("biases", "b")];
+        all.into_iter().zip(names).filter_map(|(vector, (binding, name))| Some((vector?, binding, name))).collect()
+    }
+
+    /// Reads them for channel c; the place of the first is p(`first`).
+    fn read(&self, first: usize) -> String {
+        let vectors = self.vectors();
+        let line =
+            |(k, (_, binding, name)): (usize, &(_, _, _))| format!("let {name} = {binding}[p({}u) + c];\n", first + k);
+        vectors.iter().enumerate().map(line).collect()
+    }
+}
+
+/// [3, C]: sums of the passed gradient, of its products with x − m, and the latter over σ.
+fn gradient_sums(x: &Tensor, gradient: &Tensor, channel: &Channel) -> Result<Tensor> {
+    let sums = Sums::of(x)?;
+    let out = kernel::output_of(&sums.gpu, &[3, sums.channels], DType::F32)?;
+    let single = sums.pieces() == 1;
+    let found = if single {
+        out.clone()
+    } else {
+        kernel::output_of(&sums.gpu, &[sums.pieces(), sums.channels, 2], DType::F32)?
+    };
+    let vectors = channel.vectors();
+    let names = ["xs", "gs"].into_iter().chain(vectors.iter().map(|(_, name, _)| *name)).chain(["found"]);
+    let names: Vec<&str> = names.collect();
+    let text = || {
+        let to = 7 + names.len();
+        let store = if single {
+            format!(
+                "let to = p({to}u) + c;\nfound[to] = sum;\nfound[to + p(7u)] = product;\nfound[to + 2u * p(7u)] = product * i;"
+            )
+        } else {
+            format!(
+                "let to = p({to}u) + ((p(6u) + work % p(1u)) * p(7u) + c) * 2u;\nfound[to] = sum;\nfound[to + 1u] = product;"
+            )
+        };
+        let body = format!(
+            "{}var sums = 0.0;
+var products = 0.0;
+for (var e = first + local; e < end; e += SIZE) {{
+    let at = place(e, c);
+    let x = xs[p(8u) + at];
+    let g = gs[p(9u) + at];
+    let through = {};
+    sums += through;
+    products += through * (x - m);
+}}
+let sum = sum_of(local, sums);
+let product = sum_of(local, products);
+if (inside && local == 0u) {{
+{store}
+}}",
+            channel.read(10),
+            channel.passed
+        );
+        piecewise(&names, 1, &body)
+    };
+    let key = format!("gradient sums of channels {single} {}", channel.passed);
+    let given: Vec<&Tensor> = vectors.iter().map(|(vector, ..)| *vector).collect();
+    sums.run(&key, &text, &[], &[x, gradient], &given, &[&found])?;
+    if !single {
+        let text = || {
+            format!(
+                "{}{ENTRY}
+if (i >= p(0u)) {{ return; }}
+var sum = 0.0;
+var product = 0.0;
+for (var piece = 0u; piece < p(1u); piece += 1u) {{
+    let at = p(9u) + (piece * p(0u) + i) * 2u;
+    sum += found[at];
+    product += found[at + 1u];
+}}
+out[p(11u) + i] = sum;
+out[p(11u) + p(0u) + i] = product;
+out[p(11u) + 2u * p(0u) + i] = product * inverses[p(10u) + i];
+}}
+",
+                bindings(&["found", "inverses", "out"], 1)
+            )
+        };
+        finish_channels(&sums, "gradient sums of all pieces", &text, 0.0, &[&found, channel.inverse], &[&out])?;
+    }
+    Ok(out)
+}
+
+/// The gradient that goes through the batch's own statistics (Ioffe & Szegedy 2015, section 3), from [`gradient_sums`].
+fn input_gradient(x: &Tensor, gradient: &Tensor, channel: &Channel, sums: &Tensor) -> Result<Tensor> {
+    let Sums { gpu, channels, inner, parts } = Sums::of(x)?;
+    let out = kernel::output_of(&gpu, x.shape(), DType::F32)?;
+    let vectors = channel.vectors();
+    let names = ["xs", "gs", "sums"].into_iter().chain(vectors.iter().map(|(_, name, _)| *name)).chain(["out"]);
+    let names: Vec<&str> = names.collect();
+    let text = || {
+        format!(
+            "{}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {{
+    let e = invocation(group, groups, local, 256u);
+    if (e >= p(0u)) {{ return; }}
+    let c = (e / p(1u)) % p(2u);
+    {}let x = xs[p(4u) + e];
+    let g = gs[p(5u) + e];
+    let s = sums[p(6u) + c];
+    let q = sums[p(6u) + p(2u) + c];
+    out[p({}u) + e] = ({} - pf(3u) * s - (x - m) * i * i * pf(3u) * q) * {};
+}}
+",
+            bindings(&names, 1),
+            channel.read(7),
+            3 + names.len(),
+            channel.passed,
+            if channel.weight.is_some() { "(i * w)" } else { "i" }
+        )
+    };
+    let key = format!("gradient of normalised {} {}", channel.weight.is_some(), channel.passed);
+    for Part { images: [first, count], .. } in parts {
+        let image = channels * inner;
+        let window =
+            |t: &Tensor| Layout { offset: t.layout().offset + first * image, ..Layout::contiguous(&[count * image]) };
+        let mut launch = Kernel::new(&gpu);
+        launch.set_sizes(&[count * image, inner, channels]);
+        launch.set_floats(&[1.0 / (x.numel() / channels) as f32]);
+        let mut places = vec![launch.bind(x, &window(x), false)?, launch.bind(gradient, &window(gradient), false)?];
+        places.push(launch.read(sums)?);
+        for (vector, ..) in &vectors {
+            places.push(launch.read(vector)?);
+        }
+        places.push(launch.bind(&out, &window(&out), true)?);
+        launch.set(&places);
+        launch.run_each(&key, &text, count * image)?;
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_the_batch_and_their_pieces_each_channel() {
+        for sizes @ [outer, channels, inner] in [[64, 64, 1024], [3, 5, 7], [1, 1, 2], [256, 512, 16], [9, 3, 100_000]]
+        {
+            for most in [channels * inner, 3 * channels * inner, usize::MAX / 2] {
+                let parts = parts_of(sizes, most);
+                let (mut images, mut pieces) = (0, 0);
+                for part in &parts {
+                    assert_eq!((part.images[0], part.before), (images, pieces));
+                    assert!(part.images[1] * channels * inner <= most && part.elements == part.images[1] * inner);
+                    assert!(
+                        (part.pieces - 1) * part.length < part.elements && part.elements <= part.pieces * part.length
+                    );
+                    (images, pieces) = (images + part.images[1], pieces + part.pieces);
+                }
+                assert_eq!(images, outer);
+            }
+        }
+    }
 }

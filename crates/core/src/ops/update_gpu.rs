@@ -92,12 +92,11 @@ fn partial_squares(tensors: &[Tensor]) -> Result<(Tensor, Vec<usize>)> {
     Ok((out, counts))
 }
 
-/// target <- factors[0]*target + factors[1]*source, of one order in memory.
-pub fn change(target: &Tensor, source: &Tensor, factors: &[f32; 2]) -> Result<()> {
-    if target.numel() == 0 {
-        return Ok(());
-    }
-    many_gpu::run(&MIX, &[Row { tensors: vec![target, source], constants: factors.to_vec() }], None)
+/// target <- factors[0]*target + factors[1]*source for each, of one order in memory.
+pub fn change(pairs: &[(&Tensor, &Tensor, [f32; 2])]) -> Result<()> {
+    let some = pairs.iter().filter(|(target, ..)| target.numel() > 0);
+    let rows = some.map(|(target, source, factors)| Row { tensors: vec![target, source], constants: factors.to_vec() });
+    many_gpu::run(&MIX, &rows.collect::<Vec<_>>(), None)
 }
 
 /// LARS' (scale, decay) of the gradient of each parameter [n, 2]: the trust ratio and its share of the weight decay, (1, 0)

@@ -163,6 +163,7 @@ fn large() -> Vec<Case> {
     use super::input::{between, distinct, index, mask, nonzero, normal};
     use crate::cpu::attention::Dropout;
     use crate::ops::attention::{AttentionOptions, scaled_dot_product_attention};
+    use crate::ops::batch_norm::{BatchNormOptions, batch_norm, batch_norm_relu};
     use crate::ops::{distance, index as indexing, norm, scan, scatter, sort};
     let attention = |t: &[Tensor], causal: bool, dropout: bool| {
         let dropout = dropout.then_some(Dropout { p: 0.3, seed: 7 << 40, stream: 1 << 33, position: (1 << 34) - 100 });
@@ -171,6 +172,11 @@ fn large() -> Vec<Case> {
     };
     let heads = || vec![normal(&[2, 3, 70, 40]), normal(&[2, 3, 45, 40]), normal(&[2, 3, 45, 40])];
     let masked = || heads().into_iter().chain([mask(&[2, 1, 70, 45])]).collect::<Vec<_>>();
+    let channels = || vec![normal(&[3, 4, 70, 70]), normal(&[4]), normal(&[4]), normal(&[3, 4, 70, 70])];
+    fn own(t: &[Tensor]) -> BatchNormOptions<'_> {
+        let [weight, bias] = [t.get(1), t.get(2)];
+        BatchNormOptions { running: None, weight, bias, training: true, momentum: 0.1, epsilon: 1e-5 }
+    }
     let op = "scaledDotProductAttention";
     vec![
         case(op, "blocks", heads(), move |t| attention(t, false, false)),
@@ -199,6 +205,8 @@ fn large() -> Vec<Case> {
         case("layerNorm", "many rows", [normal(&[70, 300]), normal(&[300]), normal(&[300])], |t| {
             norm::layer_norm(&t[0], &[300], t.get(1), t.get(2), 1e-5)
         }),
+        case("batchNorm", "pieces", channels(), |t| batch_norm(&t[0], own(t))),
+        case("batchNormRelu", "pieces", channels(), |t| batch_norm_relu(&t[0], t.get(3), own(t))),
         case("cdist", "tiles", [normal(&[2, 40, 33]), normal(&[35, 33])], |t| distance::cdist(&t[0], &t[1], 2.0)),
     ]
 }
