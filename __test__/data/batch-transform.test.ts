@@ -193,8 +193,8 @@ describe('solarize after an addition', () => {
       expect(gpu.soft).toEqual((host.soft as number[]).map((value) => expect.closeTo(value, 6)))
       const flip = sp.batchTransform(await build('transform', 'random-horizontal-flip', {}))
       expect((await run([add, flip], 'gpu')).moved).toEqual(['before'])
-      const blur = sp.batchTransform(await build('transform', 'pil-gaussian-blur', {}))
-      expect((await run([add, blur], 'gpu')).moved).toEqual(['after'])
+      const mine: sp.BatchTransform = { applyBatch: (made) => made }
+      expect((await run([add, mine], 'gpu')).moved).toEqual(['after'])
     },
   )
 })

@@ -25,8 +25,6 @@ export interface BatchTransform {
   readonly views?: number
   /** Whether it takes tensors of any device: it is done on the trainer's, unless one that cannot comes after it. */
   readonly anyDevice?: boolean
-  /** What of it GPUs have no kernel for, by the name users know; for messages. */
-  readonly withoutKernel?: string
   /** The batch that takes its place; entries it does not change may be shared. */
   applyBatch(batch: Batch, context: BatchContext): Batch | Promise<Batch>
 }
@@ -111,15 +109,11 @@ function tensorsIn(value: unknown, found = new Set<Tensor>()): Set<Tensor> {
  * whole batch; the random numbers are those of the CPU.
  */
 class AugmentBatch implements BatchTransform {
-  readonly anyDevice: boolean
-  readonly withoutKernel?: string
+  readonly anyDevice = true
   readonly #built: BuiltPipeline
 
   constructor(steps: readonly ImageStep[]) {
     this.#built = buildPipeline(ofFloats(steps), { floats: true, fromFloats: true })
-    const lacking = this.#built.pipeline.withoutKernel()
-    this.anyDevice = lacking === null
-    if (lacking !== null) this.withoutKernel = lacking
   }
 
   applyBatch(batch: Batch, { generator }: BatchContext): Promise<Batch> {
@@ -141,7 +135,6 @@ export async function overImages(batch: Batch, change: (image: Tensor) => Promis
 export class ComposeBatch implements BatchTransform {
   readonly views?: number
   readonly anyDevice: boolean
-  readonly withoutKernel?: string
   readonly #parts: readonly BatchTransform[]
 
   constructor(transforms: readonly (Transform | MultiView | BatchTransform)[]) {
@@ -149,8 +142,6 @@ export class ComposeBatch implements BatchTransform {
     const views = this.#parts.find((part) => part.views !== undefined)?.views
     if (views !== undefined) this.views = views
     this.anyDevice = this.#parts.every(({ anyDevice }) => anyDevice === true)
-    const lacking = firstWithoutKernel(this.#parts)
-    if (lacking !== undefined) this.withoutKernel = lacking
   }
 
   async applyBatch(batch: Batch, context: BatchContext): Promise<Batch> {
@@ -169,7 +160,6 @@ export class ComposeBatch implements BatchTransform {
 export class StackedMultiView implements BatchTransform {
   readonly views: number
   readonly anyDevice: boolean
-  readonly withoutKernel?: string
   readonly #parts: readonly BatchTransform[]
 
   /** A transform for each view. */
@@ -177,8 +167,6 @@ export class StackedMultiView implements BatchTransform {
     this.views = views.length
     this.#parts = views.map(batchTransform)
     this.anyDevice = this.#parts.every(({ anyDevice }) => anyDevice === true)
-    const lacking = firstWithoutKernel(this.#parts)
-    if (lacking !== undefined) this.withoutKernel = lacking
   }
 
   async applyBatch({ image, ...batch }: Batch, context: BatchContext): Promise<Batch> {
@@ -192,12 +180,6 @@ export class StackedMultiView implements BatchTransform {
     }
     return { ...batch, views } as Batch
   }
-}
-
-/** The first of some transforms that is not done on a GPU. */
-export function firstWithoutKernel(transforms: readonly BatchTransform[]): string | undefined {
-  const lacking = transforms.find(({ anyDevice }) => anyDevice !== true)
-  return lacking && (lacking.withoutKernel ?? lacking.constructor.name)
 }
 
 /** Steps for images that are floats from the start: a threshold above 1, which these do not reach, is a grey level of 0..255. */

@@ -29,7 +29,6 @@ export {
   StackedMultiView,
   applyBatchTransforms,
   batchTransform,
-  firstWithoutKernel,
   isBatchTransform,
   type BatchContext,
   type BatchTransform,

@@ -1,5 +1,5 @@
 /** Where a run computes: which device a name means, and how its networks and batches get there. */
-import { type Batch, type BatchSource, firstWithoutKernel } from '../data/index.js'
+import { type Batch, type BatchSource } from '../data/index.js'
 import { type DeviceName, gpuAdapters, setDefaultDevice, Tensor } from '../tensor/index.js'
 
 /**
@@ -24,9 +24,9 @@ export function tellDevice(
 ): void {
   if (device === 'cpu') return
   print(`device: ${describeDevice(device)}`)
-  const lacking = sources.map((source) => firstWithoutKernel(source?.batchTransform ?? []))
-  for (const name of new Set(lacking.filter((name) => name !== undefined)))
-    print(`batch_transform: ${name} has no kernel for GPUs; it and what stands before it are done on the CPU`)
+  const transforms = sources.flatMap((source) => source?.batchTransform ?? [])
+  for (const { constructor } of transforms.filter(({ anyDevice }) => anyDevice !== true))
+    print(`batch_transform: ${constructor.name} works on the CPU; it and what stands before it are done there`)
 }
 
 /** What a device is, with the reason to look twice where that is a GPU in name only. */

@@ -153,18 +153,18 @@ fn weighted_sum<T>(
 /// Pillow's `GaussianBlur`: three box blurs along rows, then three along columns, in 24-bit fixed point, with edges repeated.
 /// Floats are blurred through bytes, as an image goes through Pillow.
 pub fn box_blur<T: Sample>(image: &mut Planes<T>, sigma: f64) {
-    let radius = box_radius(sigma as f32);
+    let weights = box_weights(sigma);
     let (width, height) = (image.width, image.height);
     let mut lines: Vec<u8> = image.data.iter().map(|sample| as_byte(*sample)).collect();
     let mut line = vec![0u8; width.max(height)];
     for channel in lines.chunks_exact_mut(width * height) {
         for row in channel.chunks_exact_mut(width) {
-            (0..BOXES).for_each(|_| box_line(row, radius, &mut line));
+            (0..BOXES).for_each(|_| box_line(row, weights, &mut line));
         }
         let mut column = vec![0u8; height];
         for x in 0..width {
             (0..height).for_each(|y| column[y] = channel[y * width + x]);
-            (0..BOXES).for_each(|_| box_line(&mut column, radius, &mut line));
+            (0..BOXES).for_each(|_| box_line(&mut column, weights, &mut line));
             (0..height).for_each(|y| channel[y * width + x] = column[y]);
         }
     }
@@ -189,14 +189,21 @@ fn box_radius(sigma: f32) -> f32 {
     whole + above / (6.0 * (variance - (whole + 1.0) * (whole + 1.0)))
 }
 
-/// One box blur of a line: whole pixels inside the radius, a fraction of the two beyond.
-fn box_line(line: &mut [u8], radius: f32, before: &mut [u8]) {
-    let (count, whole) = (line.len(), radius as usize);
-    let before = &mut before[..count];
-    before.copy_from_slice(line);
+/// Of the box for a deviation: whole pixels of its radius, weight of those inside and of the two beyond, in 2^-24.
+pub fn box_weights(sigma: f64) -> [u32; 3] {
+    let radius = box_radius(sigma as f32);
+    let whole = radius as u32;
     // Pillow divides in float32.
     let inner = ((1u32 << 24) as f32 / (radius * 2.0 + 1.0)) as u32;
-    let outer = ((1u32 << 24) - (whole as u32 * 2 + 1) * inner) / 2;
+    [whole, inner, ((1u32 << 24) - (whole * 2 + 1) * inner) / 2]
+}
+
+/// One box blur of a line: whole pixels inside the radius, a fraction of the two beyond.
+fn box_line(line: &mut [u8], weights: [u32; 3], before: &mut [u8]) {
+    let count = line.len();
+    let before = &mut before[..count];
+    before.copy_from_slice(line);
+    let [whole, inner, outer] = weights;
     let at = |place: usize, shift: isize| {
         let place = place as isize + shift;
         u32::from(before[place.clamp(0, count as isize - 1) as usize])

@@ -18,6 +18,11 @@ impl Key {
         Self { seed: random.next_u64(), stream: random.next_u64() }
     }
 
+    /// Seed and stream, low words first.
+    pub fn words(self) -> [u32; 4] {
+        [self.seed as u32, (self.seed >> 32) as u32, self.stream as u32, (self.stream >> 32) as u32]
+    }
+
     fn sequence(self) -> Philox {
         Philox::new(self.seed, self.stream)
     }

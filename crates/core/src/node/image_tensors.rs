@@ -3,7 +3,7 @@
 use super::Result;
 use super::image::JsPipeline;
 use super::image_batch::{RecordedStep, recorded};
-use crate::ops::augment::{augment, without_kernel};
+use crate::ops::augment::augment;
 use crate::tensor::Tensor;
 use napi::bindgen_prelude::Float64Array;
 use napi_derive::napi;
@@ -23,7 +23,7 @@ pub struct AugmentedBatch {
 impl JsPipeline {
     /// Images float32 [batch, channel, height, width] of 1 or 3 channels, where they lie: on the CPU by all threads, on a GPU in a
     /// number of dispatches that does not grow with the batch, without reading anything back. What is drawn for image i is a function of
-    /// (seed, epoch, samples[i]) alone. ERR_UNSUPPORTED for a step that GPUs have no kernel for.
+    /// (seed, epoch, samples[i]) alone.
     #[napi]
     pub fn augment(&self, images: &Tensor, seed: f64, epoch: u32, samples: Vec<f64>) -> Result<AugmentedBatch> {
         let steps = self.steps.borrow();
@@ -31,11 +31,5 @@ impl JsPipeline {
         let made = augment(images, &steps, seed as u64, epoch, &samples)?;
         let recorded = recorded(&steps, &made.records);
         Ok(AugmentedBatch { images: made.images, record: Float64Array::new(made.record), recorded })
-    }
-
-    /// The name of the first step that GPUs have no kernel for; null where they have one for each.
-    #[napi]
-    pub fn without_kernel(&self) -> Option<String> {
-        without_kernel(&self.steps.borrow()).map(String::from)
     }
 }

@@ -5,16 +5,19 @@ use super::augment::Drawn;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::image::blur::{check_blur, gaussian_kernel};
+use crate::image::blur::{box_weights, check_blur, gaussian_kernel};
 use crate::image::color::PixelOp;
 use crate::image::geometry::{Padding, places};
+use crate::image::noise::visible_patches;
 use crate::image::operation::Operation;
 use crate::image::record::Extent;
 use crate::image::resample::{Interpolation, Window};
 use crate::image::step::Step;
 use crate::image::warp::{Map, Warp, inverse_affine};
+use crate::ops::elementwise_gpu::MATH;
 use crate::ops::kernel::{self, ENTRY, Kernel, gpu_of};
 use crate::ops::movement;
+use crate::ops::random_gpu::PHILOX;
 use crate::shape::{Dims, Layout, channels_last_strides};
 use crate::tensor::Tensor;
 use crate::{bail, ensure};
@@ -134,6 +137,9 @@ impl Canvas {
                         self.cut(&own)
                     }
                     Operation::Warp(_) | Operation::RotateQuarters(_) => self.warp(&own),
+                    Operation::BoxBlur(_) => self.box_blur(&own),
+                    Operation::Noise { .. } | Operation::EraseWithNoise { .. } => self.noise(&own),
+                    Operation::HidePatches { side, value, .. } => self.hide(&own, side, value),
                     _ => unsupported(step),
                 }
             }
@@ -387,6 +393,81 @@ impl Canvas {
         Ok(())
     }
 
+    fn noise(&mut self, own: &[Option<Operation>]) -> Result<()> {
+        let extent = self.extent();
+        let mut table = Vec::new();
+        for one in own {
+            table.extend(match *one {
+                None => [0; 9],
+                Some(Operation::Noise { mean, sigma, clip, key: own }) => {
+                    let [a, b, c, d] = own.words();
+                    [1, a, b, c, d, mean.to_bits(), sigma.to_bits(), u32::from(clip), 0]
+                }
+                Some(Operation::EraseWithNoise { window: Window { top, left, height, width }, key: own }) => {
+                    let [a, b, c, d] = own.words();
+                    // What of it lies in the image.
+                    let [height, width] = [
+                        (top + height).min(extent.height).saturating_sub(top),
+                        (left + width).min(extent.width).saturating_sub(left),
+                    ];
+                    [2, a, b, c, d, top as u32, left as u32, height as u32, width as u32]
+                }
+                Some(other) => bail!(Internal, "augment: {other:?} among noise"),
+            });
+        }
+        let stage = Stage { table: &kernel::table(&self.gpu, &table)?, leaves: extent, more: &[] };
+        self.images = stage.run(&self.gpu, &self.images, None, "noise", &|| {
+            format!("{MATH}{PHILOX}{NOISE}{ENTRY}{PLACE}put(i, noisy(image, row, column));\n}}\n")
+        })?;
+        Ok(())
+    }
+
+    /// Table: whether each patch of each image is hidden.
+    fn hide(&mut self, own: &[Option<Operation>], side: usize, value: f32) -> Result<()> {
+        let extent = self.extent();
+        let (rows, columns) = (extent.height / side, extent.width / side);
+        let mut table = Vec::new();
+        for one in own {
+            match *one {
+                None => table.extend(std::iter::repeat_n(0, rows * columns)),
+                Some(Operation::HidePatches { hidden, key, .. }) => {
+                    table.extend(visible_patches(rows * columns, hidden, key).into_iter().map(|kept| u32::from(!kept)));
+                }
+                Some(other) => bail!(Internal, "augment: {other:?} among patches"),
+            }
+        }
+        let more = [side, rows, columns, value.to_bits() as usize];
+        let stage = Stage { table: &kernel::table(&self.gpu, &table)?, leaves: extent, more: &more };
+        self.images = stage.run(&self.gpu, &self.images, None, "hide", &|| {
+            format!("{HIDE}{ENTRY}{PLACE}put(i, hidden(image, row, column));\n}}\n")
+        })?;
+        Ok(())
+    }
+
+    /// Three boxes along rows, then three along columns.
+    fn box_blur(&mut self, own: &[Option<Operation>]) -> Result<()> {
+        let mut table = Vec::new();
+        for one in own {
+            table.extend(match *one {
+                None => [0; 4],
+                Some(Operation::BoxBlur(sigma)) => {
+                    let [whole, inner, outer] = box_weights(sigma);
+                    [1, whole, inner, outer]
+                }
+                Some(other) => bail!(Internal, "augment: {other:?} among box blurs"),
+            });
+        }
+        let table = kernel::table(&self.gpu, &table)?;
+        for pass in 0..6 {
+            let more = [usize::from(pass >= 3), usize::from(pass == 0), usize::from(pass == 5)];
+            let stage = Stage { table: &table, leaves: self.extent(), more: &more };
+            self.images = stage.run(&self.gpu, &self.images, None, "box", &|| {
+                format!("{BOX}{ENTRY}{PLACE}put(i, boxed(image, row, column));\n}}\n")
+            })?;
+        }
+        Ok(())
+    }
+
     fn warp(&mut self, own: &[Option<Operation>]) -> Result<()> {
         let extent = self.extent();
         let Some(Warp { bilinear, fill, .. }) = own.iter().find_map(|one| match one {
@@ -525,6 +606,8 @@ const CUT: &str = include_str!("augment_cut.wgsl");
 const BLUR: &str = include_str!("augment_blur.wgsl");
 const WARP: &str = include_str!("augment_warp.wgsl");
 const SUMS: &str = include_str!("augment_sums.wgsl");
+const NOISE: &str = include_str!("augment_noise.wgsl");
+const BOX: &str = include_str!("augment_box.wgsl");
 const RANGE: &str = include_str!("augment_range.wgsl");
 const HISTOGRAM: &str = include_str!("augment_histogram.wgsl");
 
@@ -591,5 +674,16 @@ const KEYS: &str = "fn weigh(distance: f32) -> f32 {
     if (d < 1.0) { return ((KEY + 2.0) * d - (KEY + 3.0)) * d * d + 1.0; }
     if (d < 2.0) { return ((KEY * d - 5.0 * KEY) * d + 8.0 * KEY) * d - 4.0 * KEY; }
     return 0.0;
+}
+";
+
+/// Parameters: 15 side of a patch, 16, 17 rows and columns of patches, 18 what hidden ones show.
+const HIDE: &str = "fn hidden(image: u32, row: u32, column: u32) -> vec3<f32> {
+    let y = row / p(15u);
+    let x = column / p(15u);
+    if (y < p(16u) && x < p(17u)) {
+        if (t(((p(4u) + image) * p(16u) + y) * p(17u) + x) == 1u) { return vec3<f32>(pf(18u)); }
+    }
+    return pixel(image, row, column);
 }
 ";

@@ -9,6 +9,9 @@ use crate::shape::{Dims, Layout};
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
+/// Philox and the numbers it becomes; needs [`MATH`].
+pub const PHILOX: &str = include_str!("philox.wgsl");
+
 /// Four words an invocation.
 const UNIFORM: &str = "
 @compute @workgroup_size(256)
@@ -41,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
 fn wgsl(normal: bool) -> String {
     let main = if normal { NORMAL } else { UNIFORM };
-    [MATH, include_str!("random.wgsl"), main].concat()
+    [MATH, PHILOX, include_str!("random.wgsl"), main].concat()
 }
 
 /// Uniform (a word an element) or normal (two words) float32 numbers from word `position` of a sequence on.
