@@ -1,7 +1,9 @@
 //! Augmentation of a batch on a GPU: what was drawn for its images goes there as small tables, and each step, or several that
-//! look at single pixels, is one or two dispatches for all images, whatever their number. Nothing is read back.
+//! look at single pixels, is a few dispatches for all images, whatever their number. Nothing is read back.
 
 use super::augment::Drawn;
+use super::augment_launch_gpu::{HEAD, PLACE, Stage, parts, window};
+use super::augment_wgsl::*;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -18,7 +20,6 @@ use crate::ops::elementwise_gpu::MATH;
 use crate::ops::kernel::{self, ENTRY, Kernel, gpu_of};
 use crate::ops::movement;
 use crate::ops::random_gpu::PHILOX;
-use crate::shape::{Dims, Layout, channels_last_strides};
 use crate::tensor::Tensor;
 use crate::{bail, ensure};
 use std::sync::Arc;
@@ -521,169 +522,3 @@ fn left(extent: Extent, own: &[Option<Operation>]) -> Result<Extent> {
     ensure!(same, Shape, "augment: images of one batch would become of different sizes; set expand to false");
     Ok(first)
 }
-
-/// One kernel with an invocation for each pixel of the result.
-struct Stage<'a> {
-    table: &'a Tensor,
-    leaves: Extent,
-    /// Parameters from number 15 on.
-    more: &'a [usize],
-}
-
-impl Stage<'_> {
-    fn run(
-        &self,
-        gpu: &Arc<Gpu>,
-        images: &Tensor,
-        sums: Option<&Tensor>,
-        key: &str,
-        text: &dyn Fn() -> String,
-    ) -> Result<Tensor> {
-        let Extent { height, width, channels } = self.leaves;
-        let shape = [images.shape()[0], channels, height, width];
-        let layout = Layout { shape: Dims::from_slice(&shape), strides: channels_last_strides(&shape), offset: 0 };
-        let out = kernel::output(gpu, layout, DType::F32)?;
-        for (first, count) in parts(gpu, images, channels * height * width) {
-            let mut launch = Kernel::new(gpu);
-            let from = launch.bind(images, &window(images, first, count), false)?;
-            let at = launch.read(self.table)?;
-            let to = launch.bind(&out, &window(&out, first, count), true)?;
-            if let Some(sums) = sums {
-                launch.read(sums)?;
-            }
-            let pixels = count * height * width;
-            launch.set(&[pixels as u32, from, at, to]);
-            launch.set_sizes(&[first, images.shape()[2], images.shape()[3], images.shape()[1], height, width]);
-            launch.set_sizes(images.strides());
-            launch.set_sizes(&[channels]);
-            launch.set_sizes(self.more);
-            launch.run_each(&format!("augment {key}"), &|| format!("{HEAD}{}", text()), pixels)?;
-        }
-        Ok(out)
-    }
-}
-
-/// As many images at a time as a binding holds: the first of each part, and how many it has. `made` are elements of an image made.
-fn parts(gpu: &Arc<Gpu>, images: &Tensor, made: usize) -> Vec<(usize, usize)> {
-    let batch = images.shape()[0];
-    let most = (gpu.limits().binding as usize - 512) / size_of::<f32>();
-    let each = (most / images.strides()[0].max(made).max(1)).max(1);
-    (0..batch).step_by(each).map(|first| (first, each.min(batch - first))).collect()
-}
-
-/// Some images of a batch, as a layout of its storage.
-fn window(images: &Tensor, first: usize, count: usize) -> Layout {
-    let mut layout = images.layout().clone();
-    layout.offset += first * layout.strides[0];
-    layout.shape[0] = count;
-    layout
-}
-
-/// What all kernels have. Parameters: 0 invocations; 1, 2, 3 places of images, table and result; 4 the first image; 5, 6, 7 height,
-/// width and channels of the images; 8, 9 height and width of the result; 10 to 13 strides of the images; 14 channels of the result.
-const HEAD: &str = "@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> table: array<u32>;
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
-fn t(i: u32) -> u32 { return table[p(2u) + i]; }
-fn tf(i: u32) -> f32 { return bitcast<f32>(t(i)); }
-fn pixel(image: u32, row: u32, column: u32) -> vec3<f32> {
-    let at = p(1u) + image * p(10u) + row * p(12u) + column * p(13u);
-    if (p(7u) == 1u) { return vec3<f32>(x[at]); }
-    return vec3<f32>(x[at], x[at + p(11u)], x[at + 2u * p(11u)]);
-}
-fn put(i: u32, v: vec3<f32>) {
-    let at = p(3u) + i * p(14u);
-    out[at] = v.x;
-    if (p(14u) == 3u) {
-        out[at + 1u] = v.y;
-        out[at + 2u] = v.z;
-    }
-}
-";
-
-const FILTER: &str = include_str!("augment_resize.wgsl");
-const CUT: &str = include_str!("augment_cut.wgsl");
-const BLUR: &str = include_str!("augment_blur.wgsl");
-const WARP: &str = include_str!("augment_warp.wgsl");
-const SUMS: &str = include_str!("augment_sums.wgsl");
-const NOISE: &str = include_str!("augment_noise.wgsl");
-const BOX: &str = include_str!("augment_box.wgsl");
-const RANGE: &str = include_str!("augment_range.wgsl");
-const HISTOGRAM: &str = include_str!("augment_histogram.wgsl");
-
-/// By the range of its channels.
-const STRETCH: &str = "fn changed(image: u32, v: vec3<f32>) -> vec3<f32> {
-    let low = vec3<f32>(sums[6u * image], sums[6u * image + 1u], sums[6u * image + 2u]);
-    let range = vec3<f32>(sums[6u * image + 3u], sums[6u * image + 4u], sums[6u * image + 5u]);
-    return clamp((v - low) / range, vec3<f32>(0.0), vec3<f32>(1.0));
-}
-";
-
-/// By what becomes of each level.
-const SPREAD: &str = "fn level(image: u32, channel: u32, v: f32) -> f32 {
-    return sums[(image * p(7u) + channel) * 256u + u32(clamp(v * 255.999, 0.0, 255.0))];
-}
-fn changed(image: u32, v: vec3<f32>) -> vec3<f32> {
-    if (p(7u) == 1u) { return vec3<f32>(level(image, 0u, v.x)); }
-    return vec3<f32>(level(image, 0u, v.x), level(image, 1u, v.y), level(image, 2u, v.z));
-}
-";
-
-/// Away from or towards a mean of the pixel (weight 5) and its neighbours; the edge stays.
-const SHARPEN: &str = "fn sharpened(image: u32, row: u32, column: u32) -> vec3<f32> {
-    let v = pixel(image, row, column);
-    let at = 2u * (p(4u) + image);
-    let edge = row == 0u || column == 0u || row + 1u >= p(5u) || column + 1u >= p(6u);
-    if (t(at) == 0u || edge) { return v; }
-    var sum = 4.0 * v;
-    for (var y = row - 1u; y <= row + 1u; y += 1u) {
-        for (var x = column - 1u; x <= column + 1u; x += 1u) { sum += pixel(image, y, x); }
-    }
-    return clamp(fma(sum / 13.0 - v, vec3<f32>(tf(at + 1u)), v), vec3<f32>(0.0), vec3<f32>(1.0));
-}
-";
-
-/// The pixel of the result that an invocation makes.
-const PLACE: &str = "if (i >= p(0u)) { return; }
-let image = i / (p(8u) * p(9u));
-let row = i / p(9u) % p(8u);
-let column = i % p(9u);
-";
-
-/// The mean of an image out of its sums: 16 pixels of each, 17 how many.
-const MEAN: &str = "var mean = 0.0;
-for (var piece = 0u; piece < p(17u); piece += 1u) { mean += sums[(p(4u) + image) * p(17u) + piece]; }
-mean = mean / f32(p(5u) * p(6u));
-";
-
-/// Table: top, left, height, width, old pixels a new one down and across.
-const NEAREST: &str = "fn resized(image: u32, row: u32, column: u32) -> vec3<f32> {
-    let at = 6u * (p(4u) + image);
-    let y = min(u32((f32(row) + SHIFT) * tf(at + 4u)), t(at + 2u) - 1u);
-    let x = min(u32((f32(column) + SHIFT) * tf(at + 5u)), t(at + 3u) - 1u);
-    return pixel(image, t(at) + y, t(at + 1u) + x);
-}
-";
-
-const TRIANGLE: &str = "fn weigh(distance: f32) -> f32 { return max(1.0 - abs(distance), 0.0); }
-";
-
-/// Keys 1981.
-const KEYS: &str = "fn weigh(distance: f32) -> f32 {
-    let d = abs(distance);
-    if (d < 1.0) { return ((KEY + 2.0) * d - (KEY + 3.0)) * d * d + 1.0; }
-    if (d < 2.0) { return ((KEY * d - 5.0 * KEY) * d + 8.0 * KEY) * d - 4.0 * KEY; }
-    return 0.0;
-}
-";
-
-/// Parameters: 15 side of a patch, 16, 17 rows and columns of patches, 18 what hidden ones show.
-const HIDE: &str = "fn hidden(image: u32, row: u32, column: u32) -> vec3<f32> {
-    let y = row / p(15u);
-    let x = column / p(15u);
-    if (y < p(16u) && x < p(17u)) {
-        if (t(((p(4u) + image) * p(16u) + y) * p(17u) + x) == 1u) { return vec3<f32>(pf(18u)); }
-    }
-    return pixel(image, row, column);
-}
-";

@@ -8,6 +8,10 @@ pub mod augment;
 #[cfg(feature = "gpu")]
 pub(crate) mod augment_gpu;
 #[cfg(feature = "gpu")]
+pub(crate) mod augment_launch_gpu;
+#[cfg(feature = "gpu")]
+pub(crate) mod augment_wgsl;
+#[cfg(feature = "gpu")]
 pub(crate) mod axes_gpu;
 pub mod batch_norm;
 #[cfg(feature = "gpu")]
