@@ -50,6 +50,15 @@ test('show makes the views that whole batches are made into, and of clips a fram
   expect(clips).toMatchObject({ status: 0, output: `${file}: 2 images in rows, 1 view of each\n` })
 })
 
+test('fewer images than a batch', { timeout: 60_000 }, async () => {
+  const clips = `data.train.dataset={type: parquet, files: ${fixtures}/data/containers/clips.parquet}`
+  const { status, output } = await spt(['data', 'show', tiny, '--output', join(folder, 'none.png'), clips])
+  expect({ status, output }).toEqual({
+    status: 1,
+    output: expect.stringMatching(/no whole batch in train.*There are 2 images: lower data\.train\.batch_size/s),
+  })
+})
+
 test('a part that is not there', { timeout: 60_000 }, async () => {
   const { status, output } = await spt(['data', 'stats', tiny, '--part', 'test'])
   expect({ status, output }).toEqual({ status: 1, output: expect.stringContaining('no test data') })

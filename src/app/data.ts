@@ -55,7 +55,16 @@ export function drawConfiguration(
       if (rows.length >= images) break
     }
     const views = rows[0]?.length ?? 0
-    if (views === 0) throw new SptError('ERR_DATA', `the data of this configuration hold no image in ${part}`)
+    if (views === 0) {
+      const few = loader.length === 0 && loader.dataset.length > 0
+      throw new SptError(
+        'ERR_DATA',
+        `the data of this configuration hold no ${few ? 'whole batch' : 'image'} in ${part}`,
+        {
+          hint: few ? `There are ${loader.dataset.length} images: lower data.${part}.batch_size.` : undefined,
+        },
+      )
+    }
     return { png: grid(rows), images: rows.length, views }
   })
 }
