@@ -90,11 +90,24 @@ test('lists of as many numbers are a tensor of the batch, others arrays', async 
 
 test('a list of images in a row is a clip', async () => {
   const dataset = await ParquetDataset.open({ files: [container('clips.parquet')] })
-  expect(dataset.columns).toMatchObject({ clip: true, label: 'label' })
+  expect(dataset.columns).toMatchObject({ kind: 'clip', label: 'label' })
   const [first, second] = [(await dataset.get(0)).image, (await dataset.get(1)).image] as { encoded: Uint8Array }[][]
   expect(first!.map(({ encoded }) => encoded)).toEqual(second!.map(({ encoded }) => encoded).reverse())
   const loader = new DataLoader({ dataset, batchSize: 2, transform })
   for await (const { image } of loader) expect(image!.shape).toEqual([2, 2, 3, 16, 16])
+})
+
+test('pixels in lists are images: grey, channels behind or in front', async () => {
+  const open = (image: string) => ParquetDataset.open({ files: [container('pixels.parquet')], image })
+  const behind = await open('behind')
+  expect(behind.columns.kind).toBe('pixels')
+  const grey = (await (await open('grey')).get(1)).image
+  expect(grey).toEqual({ pixels: Uint8Array.from({ length: 20 }, (_, i) => 20 + i), offset: 0, height: 4, width: 5, channels: 1 }) // prettier-ignore
+  const color = (await behind.get(1)).image
+  expect(color).toEqual({ pixels: Uint8Array.from({ length: 60 }, (_, i) => 60 + i), offset: 0, height: 4, width: 5, channels: 3 }) // prettier-ignore
+  expect((await (await open('front')).get(1)).image).toEqual(color)
+  const [found] = [await ParquetDataset.open({ files: [container('lists.parquet')], image: 'grid' })]
+  await expect(found.get(1)).rejects.toMatchObject({ code: 'ERR_DATA', message: expect.stringContaining('levels 0..255, found lists of 3 x 2') }) // prettier-ignore
 })
 
 describe('levels', () => {

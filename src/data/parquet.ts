@@ -1,6 +1,6 @@
 /**
  * Images in Parquet files as the Hugging Face Hub keeps them: bytes of image files, or `{bytes, path}` structures, and labels;
- * where a row holds a list of images, they are a clip.
+ * where a row holds a list of images, they are a clip. Pixels in lists (Array2D, Array3D) are images too.
  * Pages are read when a row of theirs is needed and held within a limit; no file is in memory whole.
  */
 import { basename } from 'node:path'
@@ -13,7 +13,7 @@ import { ParquetFile } from './parquet-file.js'
 import { leavesOf, type NestedValue } from './parquet-nested.js'
 import { blockPermutation } from './random-order.js'
 import { RecentlyUsed } from './recently-used.js'
-import type { Dataset, EncodedImage, Sample } from './sample.js'
+import type { Dataset, EncodedImage, RawImage, Sample } from './sample.js'
 
 export interface ParquetOptions {
   /** Files of equal columns, in this order: paths, patterns such as `train-*.parquet`, folders of them, or bytes at hand. */
@@ -34,8 +34,8 @@ export interface ParquetOptions {
 interface Columns {
   /** Path of the leaf with the bytes. */
   readonly image: readonly string[]
-  /** Whether a row holds a list of images. */
-  readonly clip: boolean
+  /** What a row holds: the bytes of a file, a list of such, or numbers in rows and columns (and channels). */
+  readonly kind: 'file' | 'clip' | 'pixels'
   readonly label: string | null
   readonly keep: readonly string[]
 }
@@ -113,16 +113,16 @@ export class ParquetDataset implements Dataset {
     const [number, group] = this.#places[low] as readonly [number, number]
     const file = this.#files[number] as ParquetFile
     const row = index - (this.#starts[low] as number)
-    const { image, clip, label, keep } = this.columns
+    const { image, kind, label, keep } = this.columns
     const where = `${file.source.path}, row ${index}`
     const [encoded, classNumber, ...rest] = await Promise.all([
-      clip ? file.column(image[0] as string, group, row) : file.value(image, group, row),
+      kind === 'file' ? file.value(image, group, row) : file.column(image[0] as string, group, row),
       label === null ? undefined : file.column(label, group, row),
       ...keep.map((name) => file.column(name, group, row)),
     ])
     return {
       ...Object.fromEntries(keep.map((name, i) => [name, rest[i]])),
-      image: clip ? framesOf(encoded, image, where) : imageOf(encoded, image, where),
+      image: { file: imageOf, clip: framesOf, pixels: pixelsOf }[kind](encoded, image, where),
       ...(label !== null && { label: labelOf(classNumber, this.classes, where) }),
       index,
     }
@@ -142,6 +142,36 @@ function framesOf(list: NestedValue, column: readonly string[], path: string): E
     const structure = typeof item === 'object' && item !== null && 'bytes' in item && !(item instanceof Uint8Array)
     return imageOf(structure ? (item['bytes'] ?? null) : item, column, `${path}, frame ${frame}`)
   })
+}
+
+/** Levels 0..255 in lists [height][width], [height][width][channels] or [channels][height][width], of 1 or 3 channels. */
+function pixelsOf(lists: NestedValue, column: readonly string[], path: string): RawImage {
+  const sizes: number[] = []
+  let level = [lists]
+  for (let first = level[0]; Array.isArray(first); first = level[0]) {
+    const { length } = first
+    if (!level.every((list) => Array.isArray(list) && list.length === length)) break
+    sizes.push(length)
+    level = level.flat()
+  }
+  const [a = 0, b = 0, c = 1] = sizes
+  const planar = sizes.length === 3 && c !== 1 && c !== 3
+  const [height, width, channels] = planar ? [b, c, a] : [a, b, c]
+  const pixels = Uint8Array.from(level, Number)
+  const whole = level.every((value, i) => Number(value) === pixels[i] && value !== null)
+  if (
+    !whole ||
+    (sizes.length !== 2 && sizes.length !== 3) ||
+    (channels !== 1 && channels !== 3) ||
+    pixels.length === 0
+  ) {
+    const found = `lists of ${sizes.join(' x ')} values`
+    throw dataCorrupt(path, `column ${column[0]}: expected rows and columns of 1 or 3 levels 0..255, found ${found}`)
+  }
+  if (!planar) return { pixels, offset: 0, height, width, channels }
+  const area = height * width
+  const interleaved = pixels.map((_, i) => pixels[(i % channels) * area + Math.floor(i / channels)] as number)
+  return { pixels: interleaved, offset: 0, height, width, channels }
 }
 
 interface Feature {
@@ -169,13 +199,32 @@ function columnsOf(
     image ??
     names.find((name) => features[name]?._type === 'Image') ??
     ['image', 'img', ...names].find((name) => bytesIn(file, name)?.levels.repetition === 0) ??
-    names.find((name) => bytesIn(file, name) !== undefined)
-  if (found === undefined || !file.columns.has(found)) throw noColumn(file, found ?? 'image')
-  const leaf = bytesIn(file, found)
-  if (leaf === undefined) throw dataCorrupt(file.source.path, `column "${found}" holds no bytes of images`)
+    names.find((name) => bytesIn(file, name) !== undefined) ??
+    ['image', 'img'].find((name) => pixelsIn(file, name) !== undefined)
+  if (image !== undefined && !file.columns.has(image)) throw noColumn(file, image)
+  const leaf = found === undefined ? undefined : (bytesIn(file, found) ?? pixelsIn(file, found))
+  if (leaf === undefined) {
+    const what = found === undefined ? 'no column' : `column "${found}"`
+    const hint = `Name one with image: bytes of files, lists of them, or lists of pixels. It has ${names.slice(0, 20).join(', ')}.`
+    throw new SptError(
+      'ERR_DATA',
+      `${file.source.path}: ${what} holds ${found === undefined ? 'images' : 'no bytes of images'}`,
+      { hint },
+    )
+  }
   const noted = names.find((name) => features[name]?._type === 'ClassLabel')
   const labels = label === undefined ? (noted ?? (file.columns.has('label') ? 'label' : null)) : label
-  return { image: leaf.node.path, clip: leaf.levels.repetition > 0, label: labels, keep }
+  const kind = leaf.node.element.type !== 'BYTE_ARRAY' ? 'pixels' : leaf.levels.repetition > 0 ? 'clip' : 'file'
+  return { image: leaf.node.path, kind, label: labels, keep }
+}
+
+/** The leaf of a column that holds pixels: whole numbers in two or three lists. */
+function pixelsIn(file: ParquetFile, name: string): ReturnType<typeof leavesOf>[number] | undefined {
+  const column = file.columns.get(name)
+  const [leaf, ...others] = column === undefined ? [] : leavesOf(column)
+  const { repetition = 0 } = leaf?.levels ?? {}
+  const whole = leaf?.node.element.type === 'INT32' || leaf?.node.element.type === 'INT64'
+  return whole && others.length === 0 && (repetition === 2 || repetition === 3) ? leaf : undefined
 }
 
 /** The leaf of a column that holds bytes of files: the column, or `bytes` of a structure, or of a list of either. */
