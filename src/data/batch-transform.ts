@@ -106,7 +106,8 @@ function tensorsIn(value: unknown, found = new Set<Tensor>()): Set<Tensor> {
 
 /**
  * Native steps on tensors of floats, sample by sample, where the tensors lie. On a GPU each step is a dispatch or two for the
- * whole batch; the random numbers are those of the CPU.
+ * whole batch; the random numbers are those of the CPU. Floats are not rounded between steps, whereas under `transform` bytes lose
+ * their fraction after each: a single step differs by a grey level at most, a whole list of changes of colour by one or two.
  */
 class AugmentBatch implements BatchTransform {
   readonly anyDevice = true
