@@ -187,7 +187,7 @@ fn innermost_channels(x: &Tensor) -> Layout {
 }
 
 /// How the channels of a tensor in known order lie, and whether they are innermost.
-fn channels_of(x: &Tensor) -> (Channels, bool) {
+pub(super) fn channels_of(x: &Tensor) -> (Channels, bool) {
     let [batch, channels] = [x.shape()[0], x.shape()[1]];
     let inner: usize = x.shape()[2..].iter().product();
     if inner > 1 && (channels == 1 || !innermost_channels(x).is_contiguous()) {

@@ -1,9 +1,11 @@
 //! Batch norm on a GPU, alone or with the sum and the rectifier behind it: sums of each channel in workgroups, then one pass
 //! over the elements. Two or three launches forward, and as many back.
 
+use crate::cpu::norm::Channels;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::Gpu;
+use crate::ops::batch_norm::channels_of;
 use crate::ops::elementwise_gpu::{Expression, map};
 use crate::ops::kernel::{self, ENTRY, Kernel, gpu_of};
 use crate::ops::movement::contiguous;
@@ -11,8 +13,9 @@ use crate::shape::{Dims, Layout};
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// Invocations of a workgroup.
+/// Invocations of a workgroup, and the channels beside each other in it where they lie so in memory.
 const SIZE: usize = 256;
+const TILE: usize = 32;
 /// Elements that a workgroup adds up, at least, and workgroups that are worth starting.
 const PIECE: usize = 4096;
 const ENOUGH: usize = 512;
@@ -43,7 +46,7 @@ struct Part {
     before: usize,
 }
 
-/// Sizes of a tensor [outer, channels, inner], and the parts it is added up in: as few as a binding allows.
+/// Sizes of a tensor that lies in memory as [outer, channels, inner], and the parts it is added up in: as few as a binding allows.
 struct Sums {
     gpu: Arc<Gpu>,
     channels: usize,
@@ -52,13 +55,18 @@ struct Sums {
 }
 
 impl Sums {
+    /// Of a dense tensor, row-major or with channels innermost.
     fn of(x: &Tensor) -> Result<Sums> {
         let gpu = gpu_of(x)?;
-        let [outer, channels] = [x.shape()[0], x.shape()[1]];
-        let inner: usize = x.shape()[2..].iter().product();
+        let (Channels { outer, channels, inner }, _) = channels_of(x);
         let most = (gpu.limits().binding as usize - 512) / size_of::<f32>();
         let parts = parts_of([outer, channels, inner], most);
         Ok(Sums { gpu, channels, inner, parts })
+    }
+
+    /// Groups of channels that a workgroup takes together.
+    fn tiles(&self) -> usize {
+        self.channels.div_ceil(tile_of(self.inner))
     }
 
     /// Pieces of a channel.
@@ -84,7 +92,7 @@ impl Sums {
         for part in &self.parts {
             let image = self.channels * self.inner;
             let mut launch = Kernel::new(&self.gpu);
-            launch.set_sizes(&[self.channels * part.pieces, part.pieces, part.length, self.inner, image]);
+            launch.set_sizes(&[self.tiles() * part.pieces, part.pieces, part.length, self.inner, image]);
             launch.set_sizes(&[part.elements, part.before, self.channels]);
             launch.set_floats(constants);
             for tensor in inputs {
@@ -102,10 +110,15 @@ impl Sums {
                 let place = launch.write(output)?;
                 launch.set(&[place]);
             }
-            launch.run(key, wgsl, self.gpu.workgroups(self.channels * part.pieces, 1)?)?;
+            launch.run(key, wgsl, self.gpu.workgroups(self.tiles() * part.pieces, 1)?)?;
         }
         Ok(())
     }
+}
+
+/// Channels beside each other in a workgroup.
+fn tile_of(inner: usize) -> usize {
+    if inner == 1 { TILE } else { 1 }
 }
 
 fn parts_of([outer, channels, inner]: [usize; 3], most: usize) -> Vec<Part> {
@@ -116,7 +129,8 @@ fn parts_of([outer, channels, inner]: [usize; 3], most: usize) -> Vec<Part> {
         .map(|first| {
             let count = together.min(outer - first);
             let elements = count * inner;
-            let pieces = elements.div_ceil(PIECE).min(ENOUGH.div_ceil(channels)).max(1);
+            let tile = tile_of(inner);
+            let pieces = elements.div_ceil(PIECE / tile).min(ENOUGH.div_ceil(channels.div_ceil(tile))).max(1);
             let length = elements.div_ceil(pieces);
             let part = Part { images: [first, count], elements, pieces: elements.div_ceil(length), length, before };
             before += part.pieces;
@@ -125,12 +139,28 @@ fn parts_of([outer, channels, inner]: [usize; 3], most: usize) -> Vec<Part> {
         .collect()
 }
 
-/// A kernel with a workgroup a piece of a channel: `c` is the channel, `first` to `end` its elements, `place(e, c)` where one lies.
-fn piecewise(names: &[&str], written: usize, body: &str) -> String {
+/// A kernel with a workgroup a piece of a channel, or of TILE channels where they lie side by side: `c` is the channel of an
+/// invocation, first + lane, … + STEP … its elements below `end`, `place(e, c)` where one lies, `sum_of` a sum over the invocations
+/// of a channel; what is found is stored by those that are `told`.
+fn piecewise(inner: usize, names: &[&str], written: usize, body: &str) -> String {
     let bindings = bindings(names, written);
+    let (sums, lanes) = if tile_of(inner) == 1 {
+        (include_str!("rows.wgsl"), "let c = work / p(1u);\nlet lane = local;\nlet told = inside && local == 0u;")
+    } else {
+        (
+            SIDE_BY_SIDE,
+            "let channel = (work / p(1u)) * TILE + local % TILE;
+let c = min(channel, p(7u) - 1u);
+let lane = local / TILE;
+let told = inside && lane == 0u && channel < p(7u);",
+        )
+    };
+    let step = SIZE / tile_of(inner);
     format!(
         "const SIZE = {SIZE}u;
-{}
+const TILE = {TILE}u;
+const STEP = {step}u;
+{sums}
 {bindings}
 fn place(e: u32, c: u32) -> u32 {{ return (e / p(3u)) * p(4u) + c * p(3u) + e % p(3u); }}
 @compute @workgroup_size({SIZE})
@@ -139,15 +169,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 let number = group.y * groups.x + group.x;
 let inside = number < p(0u);
 let work = min(number, p(0u) - 1u);
-let c = work / p(1u);
 let first = (work % p(1u)) * p(2u);
 let end = min(first + p(2u), p(5u));
+{lanes}
 {body}
 }}
-",
-        include_str!("rows.wgsl")
+"
     )
 }
+
+const SIDE_BY_SIDE: &str = "var<workgroup> lanes: array<f32, SIZE>;
+fn sum_of(local: u32, value: f32) -> f32 {
+    lanes[local] = value;
+    for (var half = SIZE / 2u; half >= TILE; half = half / 2u) {
+        workgroupBarrier();
+        if (local < half) { lanes[local] = lanes[local] + lanes[local + half]; }
+    }
+    workgroupBarrier();
+    let total = lanes[local % TILE];
+    workgroupBarrier();
+    return total;
+}
+";
 
 /// Buffers of floats, the last of them written.
 fn bindings(names: &[&str], written: usize) -> String {
@@ -165,10 +208,10 @@ fn moments(x: &Tensor, epsilon: f64) -> Result<[Tensor; 3]> {
     let [mean, variance, inverse] = [sums.per_channel()?, sums.per_channel()?, sums.per_channel()?];
     let own = "let count = f32(end - first);
 var part = 0.0;
-for (var e = first + local; e < end; e += SIZE) { part += x[p(9u) + place(e, c)]; }
+for (var e = first + lane; e < end; e += STEP) { part += x[p(9u) + place(e, c)]; }
 let mean = sum_of(local, part) / count;
 part = 0.0;
-for (var e = first + local; e < end; e += SIZE) { let d = x[p(9u) + place(e, c)] - mean; part += d * d; }
+for (var e = first + lane; e < end; e += STEP) { let d = x[p(9u) + place(e, c)] - mean; part += d * d; }
 let squares = sum_of(local, part);";
     let finish = "variances[to_variance + c] = squares / count;
 inverses[to_inverse + c] = 1.0 / sqrt(squares / count + pf(8u));";
@@ -177,16 +220,23 @@ inverses[to_inverse + c] = 1.0 / sqrt(squares / count + pf(8u));";
             let names = ["x", "means", "variances", "inverses"];
             let body = format!(
                 "{own}
-if (inside && local == 0u) {{
+if (told) {{
 let to_variance = p(11u);
 let to_inverse = p(12u);
 means[p(10u) + c] = mean;
 {finish}
 }}"
             );
-            piecewise(&names, 3, &body)
+            piecewise(sums.inner, &names, 3, &body)
         };
-        sums.run("moments of channels", &text, &[epsilon as f32], &[x], &[], &[&mean, &variance, &inverse])?;
+        sums.run(
+            &format!("moments of channels {}", tile_of(sums.inner)),
+            &text,
+            &[epsilon as f32],
+            &[x],
+            &[],
+            &[&mean, &variance, &inverse],
+        )?;
         return Ok([mean, variance, inverse]);
     }
     let pieces = sums.pieces();
@@ -194,16 +244,16 @@ means[p(10u) + c] = mean;
     let text = || {
         let body = format!(
             "{own}
-if (inside && local == 0u) {{
+if (told) {{
 let to = p(10u) + ((p(6u) + work % p(1u)) * p(7u) + c) * 3u;
 found[to] = count;
 found[to + 1u] = mean;
 found[to + 2u] = squares;
 }}"
         );
-        piecewise(&["x", "found"], 1, &body)
+        piecewise(sums.inner, &["x", "found"], 1, &body)
     };
-    sums.run("moments of pieces", &text, &[0.0], &[x], &[], &[&found])?;
+    sums.run(&format!("moments of pieces {}", tile_of(sums.inner)), &text, &[0.0], &[x], &[], &[&found])?;
     let text = || {
         format!(
             "{}{ENTRY}
@@ -318,7 +368,7 @@ pub fn forward(
                 Inputs::new("x", &variance).map("inverse deviation", &["e"], &[epsilon as f32], "1.0 / sqrt(x + e)")?;
             [contiguous(mean)?, variance, inverse]
         }
-        None => moments(&contiguous(x)?, epsilon)?,
+        None => moments(x, epsilon)?,
     };
     let mut inputs = Inputs::new("x", x)
         .along("m", Some(&mean))?
@@ -367,7 +417,7 @@ pub struct Through<'a> {
     pub own: bool,
 }
 
-/// Gradients of x, weight and bias.
+/// Gradients of x, weight and bias. The gradient lies in memory as x does: dense, row-major or with channels innermost.
 pub fn gradient(
     x: &Tensor,
     gradient: &Tensor,
@@ -382,16 +432,15 @@ pub fn gradient(
         Some(_) => format!("select(0.0, g, {} > 0.0)", normalized(weight.is_some(), bias.is_some())),
         None => "g".to_string(),
     };
-    let [x, gradient] = [contiguous(x)?, contiguous(gradient)?];
     let channel = Channel { mean, inverse, weight, bias, passed: &passed };
-    let sums = if own || needs[1] || needs[2] { Some(gradient_sums(&x, &gradient, &channel)?) } else { None };
+    let sums = if own || needs[1] || needs[2] { Some(gradient_sums(x, gradient, &channel)?) } else { None };
     let dx = match &sums {
         _ if !needs[0] => None,
-        Some(sums) if own => Some(input_gradient(&x, &gradient, &channel, sums)?),
+        Some(sums) if own => Some(input_gradient(x, gradient, &channel, sums)?),
         _ => {
-            let mut inputs = Inputs::new("g", &gradient);
+            let mut inputs = Inputs::new("g", gradient);
             if rectifier.is_some() {
-                inputs = inputs.with("x", &x).along("m", Some(mean))?;
+                inputs = inputs.with("x", x).along("m", Some(mean))?;
             }
             inputs = inputs.along("i", Some(inverse))?.along("w", weight)?.along("b", bias)?;
             let scale = if weight.is_some() { "(i * w)" } else { "i" };
@@ -458,7 +507,7 @@ fn gradient_sums(x: &Tensor, gradient: &Tensor, channel: &Channel) -> Result<Ten
         let body = format!(
             "{}var sums = 0.0;
 var products = 0.0;
-for (var e = first + local; e < end; e += SIZE) {{
+for (var e = first + lane; e < end; e += STEP) {{
     let at = place(e, c);
     let x = xs[p(8u) + at];
     let g = gs[p(9u) + at];
@@ -468,15 +517,15 @@ for (var e = first + local; e < end; e += SIZE) {{
 }}
 let sum = sum_of(local, sums);
 let product = sum_of(local, products);
-if (inside && local == 0u) {{
+if (told) {{
 {store}
 }}",
             channel.read(10),
             channel.passed
         );
-        piecewise(&names, 1, &body)
+        piecewise(sums.inner, &names, 1, &body)
     };
-    let key = format!("gradient sums of channels {single} {}", channel.passed);
+    let key = format!("gradient sums of channels {single} {} {}", tile_of(sums.inner), channel.passed);
     let given: Vec<&Tensor> = vectors.iter().map(|(vector, ..)| *vector).collect();
     sums.run(&key, &text, &[], &[x, gradient], &given, &[&found])?;
     if !single {
@@ -507,7 +556,8 @@ out[p(11u) + 2u * p(0u) + i] = product * inverses[p(10u) + i];
 /// The gradient that goes through the batch's own statistics (Ioffe & Szegedy 2015, section 3), from [`gradient_sums`].
 fn input_gradient(x: &Tensor, gradient: &Tensor, channel: &Channel, sums: &Tensor) -> Result<Tensor> {
     let Sums { gpu, channels, inner, parts } = Sums::of(x)?;
-    let out = kernel::output_of(&gpu, x.shape(), DType::F32)?;
+    let layout = Layout { shape: x.layout().shape.clone(), strides: x.layout().dense_strides(), offset: 0 };
+    let out = kernel::output(&gpu, layout, DType::F32)?;
     let vectors = channel.vectors();
     let names = ["xs", "gs", "sums"].into_iter().chain(vectors.iter().map(|(_, name, _)| *name)).chain(["out"]);
     let names: Vec<&str> = names.collect();

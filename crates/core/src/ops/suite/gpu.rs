@@ -207,6 +207,13 @@ fn large() -> Vec<Case> {
         }),
         case("batchNorm", "pieces", channels(), |t| batch_norm(&t[0], own(t))),
         case("batchNormRelu", "pieces", channels(), |t| batch_norm_relu(&t[0], t.get(3), own(t))),
+        case("batchNormRelu", "pieces side by side", channels(), |t| {
+            let last = |t: &Tensor| crate::ops::movement::channels_last(t);
+            batch_norm_relu(&last(&t[0])?, Some(&last(&t[3])?), own(t))
+        }),
+        case("batchNorm", "pieces of rows", [normal(&[5000, 70]), normal(&[70])], |t| {
+            batch_norm(&t[0], BatchNormOptions { bias: None, ..own(t) })
+        }),
         case("cdist", "tiles", [normal(&[2, 40, 33]), normal(&[35, 33])], |t| distance::cdist(&t[0], &t[1], 2.0)),
     ]
 }
