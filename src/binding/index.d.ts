@@ -143,11 +143,9 @@ export declare class Pipeline {
   /**
    * Images float32 [batch, channel, height, width] of 1 or 3 channels, where they lie: on the CPU by all threads, on a GPU in a
    * number of dispatches that does not grow with the batch, without reading anything back. What is drawn for image i is a function of
-   * (seed, epoch, samples[i]) alone. ERR_UNSUPPORTED for a step that GPUs have no kernel for.
+   * (seed, epoch, samples[i]) alone.
    */
   augment(images: Tensor, seed: number, epoch: number, samples: Array<number>): AugmentedBatch
-  /** The name of the first step that GPUs have no kernel for; null where they have one for each. */
-  withoutKernel(): string | null
 }
 export type JsPipeline = Pipeline
 

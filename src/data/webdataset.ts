@@ -3,7 +3,7 @@
  * Opening reads the members' headers only; a sample is one reading of the disk. A random order visits the shards one after
  * the other and mixes within a buffer, as streaming does, but each sample has a place, so that a run finds back to its own.
  */
-import { SptError, dataCorrupt, dataMissing, reason } from '../errors.js'
+import { type SptError, dataCorrupt, dataMissing, reason } from '../errors.js'
 import { filesOf } from './file-patterns.js'
 import { fileSource, memorySource, readDataFile, withOpenSource, type ByteSource } from './file.js'
 import { imageExtensions } from './image-folder.js'
