@@ -6,7 +6,8 @@ import { join, resolve } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { casesOf, groups, operationsOf } from '../../benchmarks/harness/cases.js'
 import { readOptions } from '../../benchmarks/harness/options.js'
-import { page, record, type Origin } from '../../benchmarks/harness/results-page.js'
+import { learntOf } from '../../benchmarks/harness/learning.js'
+import { pageOf, record, recordLearning, type Origin } from '../../benchmarks/harness/results-page.js'
 import { besidePeak, compared, medianOf, type Result } from '../../benchmarks/harness/results.js'
 import { takeTurns } from '../../benchmarks/harness/turns.js'
 
@@ -252,10 +253,47 @@ describe('results', () => {
   })
 
   test('the page of this repository is that of its lines', () => {
-    const lines = readFileSync(join(root, 'benchmarks', 'results.jsonl'), 'utf8')
-      .trim()
-      .split('\n')
-    const results = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Parameters<typeof page>[0][0])
-    expect(readFileSync(join(root, 'benchmarks', 'RESULTS.md'), 'utf8')).toBe(page(results))
+    expect(readFileSync(join(root, 'benchmarks', 'RESULTS.md'), 'utf8')).toBe(pageOf(join(root, 'benchmarks')))
+  })
+})
+
+describe('what methods learnt', () => {
+  const origin = { date: '2026-01-31', commit: 'aaaa', machine: 'a processor' }
+  const metrics = {
+    'untrained/knn_top1': 0.3,
+    'trained/knn_top1': 0.45,
+    'untrained/linear_probe_top1': 0.25,
+    'trained/linear_probe_top1': 0.4321,
+    rankme: 83.4,
+  }
+
+  test('is a table beside what the peers did, of the rows that were trained to their end', async () => {
+    const place = mkdtempSync(join(folder, 'learning-'))
+    writeFileSync(join(place, 'metrics.csv'), 'epoch,eval/knn_top1\n0,\n1,0.34\n2,0.41\n')
+    const suite = [
+      { name: 'simclr', run: place, status: 'completed', epochs: 10, metrics },
+      { name: 'byol', status: 'interrupted', epochs: 1, metrics },
+    ]
+    const peer = (state: 'untrained' | 'trained', knn: number) => ({
+      method: 'simclr',
+      state,
+      knn_top1: knn,
+      linear_probe_top1: knn + 0.01,
+    })
+    const learnt = learntOf(suite, [peer('untrained', 0.31), peer('trained', 0.1), peer('trained', 0.46)], origin)
+    await recordLearning(place, learnt)
+    // Measured again without its peer, it keeps the peer's numbers.
+    const again = [
+      { ...suite[0]!, epochs: 12 },
+      { ...suite[1]!, status: 'completed' },
+    ]
+    await recordLearning(place, learntOf(again, [], origin))
+    const text = readFileSync(join(place, 'RESULTS.md'), 'utf8')
+    const simclr =
+      '| simclr | 12 | 30.0 → **45.0** | 31.0 → **46.0** | 25.0 → **43.2** | 32.0 → **47.0** | 83 | 34 41 |'
+    expect(text).toContain(simclr)
+    expect(text).toContain('| byol | 1 | 30.0 → **45.0** |  | 25.0 → **43.2** |  | 83 |  |')
+    expect(text.match(/^\| simclr/gm)).toHaveLength(1)
+    expect(text).toContain('a processor; commit aaaa, 2026-01-31')
   })
 })

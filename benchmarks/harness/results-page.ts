@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { cpuInfo } from '../../src/native.js'
 import { packageVersion } from '../../src/runs/package-version.js'
 import { writeFileAtomically } from '../../src/runs/atomic-file.js'
+import { learningSection, merged, type Learnt } from './learning.js'
 import { ofPeak, secondsText, type Result } from './results.js'
 
 /** Where and from what results came. */
@@ -33,7 +34,8 @@ export function originOf(args: readonly string[]): Origin {
   try {
     // The results themselves may have changed since.
     const changed = git('status', '--porcelain', '--untracked-files=no').split('\n')
-    const others = changed.filter((line) => line !== '' && !/benchmarks\/(RESULTS\.md|results\.jsonl)$/.test(line))
+    const own = /benchmarks\/(RESULTS\.md|results\.jsonl|learning\.jsonl)$/
+    const others = changed.filter((line) => line !== '' && !own.test(line))
     commit = `${git('rev-parse', '--short=10', 'HEAD')}${others.length === 0 ? '' : '+'}`
   } catch {
     // A copy without its history has none to name.
@@ -49,34 +51,50 @@ export function originOf(args: readonly string[]): Origin {
 
 /** Puts results into the folder's `results.jsonl`, in place of those of the same case and setting, and writes the page. */
 export async function record(folder: string, results: readonly Result[], origin: Origin): Promise<void> {
-  const file = join(folder, 'results.jsonl')
-  const before = existsSync(file) ? readLines(readFileSync(file, 'utf8')) : []
+  const before = linesOf<Recorded>(folder, 'results.jsonl')
   const replaced = new Set(results.map(keyOf))
   const kept = before.filter((result) => !replaced.has(keyOf(result)))
   const all = [...kept, ...results.map((result) => ({ ...result, origin }))]
-  await writeFileAtomically(file, all.map((result) => `${JSON.stringify(result)}\n`).join(''))
-  await writeFileAtomically(join(folder, 'RESULTS.md'), page(all))
+  await writeLines(folder, 'results.jsonl', all)
+  await writePage(folder)
 }
 
-const readLines = (text: string): Recorded[] =>
-  text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Recorded)
+/** Puts what methods learnt into the folder's `learning.jsonl`, in place of rows of the same name, and writes the page. */
+export async function recordLearning(folder: string, rows: readonly Learnt[]): Promise<void> {
+  await writeLines(folder, 'learning.jsonl', merged(linesOf<Learnt>(folder, 'learning.jsonl'), rows))
+  await writePage(folder)
+}
+
+const writePage = (folder: string): Promise<void> => writeFileAtomically(join(folder, 'RESULTS.md'), pageOf(folder))
+
+/** The page that the lines in a folder make. */
+export const pageOf = (folder: string): string =>
+  page(linesOf<Recorded>(folder, 'results.jsonl'), linesOf<Learnt>(folder, 'learning.jsonl'))
+
+const writeLines = (folder: string, name: string, lines: readonly object[]): Promise<void> =>
+  writeFileAtomically(join(folder, name), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+
+function linesOf<T>(folder: string, name: string): T[] {
+  const file = join(folder, name)
+  if (!existsSync(file)) return []
+  const lines = readFileSync(file, 'utf8').split('\n')
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as T)
+}
 
 /** A case under a setting, on a machine, with or without peers beside it: what is shown once. */
 const keyOf = ({ case: name, device, precision, threads, instruction_set: set, ratio }: Result): string =>
   [name, device, precision, threads, set, ratio !== undefined].join(' ')
 
-/** The page: a section for each run of the bench, a table in it, a row a case. */
-export function page(results: readonly Recorded[]): string {
+/** The page: what methods learnt, then a section for each run of the bench, a table in it, a row a case. */
+function page(results: readonly Recorded[], learnt: readonly Learnt[]): string {
   const sections = new Map<string, Recorded[]>()
   for (const result of results) {
     const { date, commit, machine, command } = result.origin
     const key = JSON.stringify([date, commit, machine, command])
     sections.set(key, [...(sections.get(key) ?? []), result])
   }
-  return `${[head, ...[...sections.values()].map(section)].join('\n\n')}\n`
+  const parts = [head, learningSection(learnt), ...[...sections.values()].map(section)]
+  return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
 
 const head = `# Results

@@ -1,0 +1,25 @@
+/**
+ * Puts what a suite of methods learnt, and what its PyTorch peers did, into `learning.jsonl` and `RESULTS.md`.
+ *
+ * Usage: npm run bench:learning -- <folder of the suite's tables> [lines of peers/methods.py]
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { learntOf, type PeerLine, type SuiteLine } from './harness/learning.js'
+import { originOf, recordLearning } from './harness/results-page.js'
+
+const [output, peers] = process.argv.slice(2)
+if (output === undefined || output.startsWith('-')) {
+  console.error('Usage: npm run bench:learning -- <folder of the suite’s tables> [lines of peers/methods.py]')
+  process.exit(2)
+}
+const { rows } = JSON.parse(readFileSync(join(output, 'results.json'), 'utf8')) as { rows: SuiteLine[] }
+const lines = peers === undefined ? [] : readFileSync(peers, 'utf8').trim().split('\n')
+const { date, commit, machine } = originOf([])
+const learnt = learntOf(
+  rows,
+  lines.map((line) => JSON.parse(line) as PeerLine),
+  { date, commit, machine },
+)
+await recordLearning(import.meta.dirname, learnt)
+console.error(`${learnt.length} of ${rows.length} rows are trained to their end; written to RESULTS.md`)
