@@ -2,9 +2,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { AdamW, LARS } from '../../src/optim/index.js'
 import {
@@ -15,6 +12,7 @@ import {
   limitGradNorm,
   randn,
 } from '../../src/tensor/index.js'
+import { collectGarbage } from '../../src/testing/garbage.js'
 import type { Callback } from '../../src/train/callback.js'
 import { loadCheckpoint } from '../../src/train/checkpoint.js'
 import { Trainer } from '../../src/train/trainer.js'
@@ -58,16 +56,6 @@ async function values(tree: unknown): Promise<unknown> {
   return Object.fromEntries(
     await Promise.all(Object.entries(tree).map(async ([key, value]) => [key, await values(value)] as const)),
   )
-}
-
-/** Frees what the tests before left behind, which otherwise goes at any moment of this one. */
-async function collectGarbage(): Promise<void> {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  for (let round = 0; round < 3; round++) {
-    collect()
-    await setImmediate()
-  }
 }
 
 const after = (step: number, then: (trainer: Trainer) => void): Callback => ({
@@ -182,6 +170,7 @@ describe.skipIf(!there)('on a GPU', () => {
   })
 
   test('a step submits once and reads back one number; 300 steps leave buffers and bytes where they were', async () => {
+    // What the tests before left behind otherwise goes at any moment of this one.
     await collectGarbage()
     const seen: GpuStatistics[] = []
     const watch = (step: number) => ({ ...after(step, () => seen.push(gpuStatistics('gpu'))), name: `at ${step}` })

@@ -60,7 +60,6 @@ export function callbackRules(build: Builder, { classes = 4, transformer }: Conf
       'later epochs keep no more than earlier ones',
       use(async (make, runDirectory) => {
         const alive = await trainBriefly({ callbacks: [await make()], classes, runDirectory, transformer, epochs: 6 })
-        // Garbage of before may be collected meanwhile, so fewer is no fault.
         require(alive[5]! <= alive[2]!, () => `${alive[2]} live buffers after 3 epochs, ${alive[5]} after 6`)
       }),
     ),

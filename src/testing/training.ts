@@ -3,6 +3,7 @@ import { DataModule, type Batch, type BatchSource } from '../data/index.js'
 import * as nn from '../nn/index.js'
 import { manualSeed, memory } from '../tensor/index.js'
 import { Module, Trainer, type Callback } from '../train/index.js'
+import { collectGarbage } from './garbage.js'
 import { smallBackbone, smallTransformer, syntheticBatch } from './synthetic.js'
 
 export interface BriefTraining {
@@ -17,7 +18,7 @@ export interface BriefTraining {
 
 /**
  * Trains a small classifier whose outputs hold `embedding`, `label` and `loss`.
- * Returns how many buffers were alive at the end of each epoch.
+ * Returns how many buffers were held at the end of each epoch.
  */
 export async function trainBriefly(options: BriefTraining): Promise<number[]> {
   const { callbacks, classes, epochs = 2, runDirectory, transformer = false } = options
@@ -36,7 +37,13 @@ export async function trainBriefly(options: BriefTraining): Promise<number[]> {
     optim: { optimizer: { type: 'AdamW', lr: 1e-3 }, scheduler: null },
   })
   const alive: number[] = []
-  const watch: Callback = { name: 'watch', onTrainEpochEnd: () => void alive.push(memory().liveBuffers) }
+  const watch: Callback = {
+    name: 'watch',
+    async onTrainEpochEnd() {
+      await collectGarbage()
+      alive.push(memory().liveBuffers)
+    },
+  }
   const trainer = new Trainer({
     maxEpochs: epochs,
     numSanityValSteps: 1,
