@@ -4,9 +4,9 @@
  * Usage: npm run bench:learning -- <folder of the suite's tables> [lines of peers/methods.py]
  */
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { learntOf, type PeerLine, type SuiteLine } from './harness/learning.js'
-import { originOf, recordLearning } from './harness/results-page.js'
+import { linesOf, originOf, recordLearning } from './harness/results-page.js'
 
 const [output, peers] = process.argv.slice(2)
 if (output === undefined || output.startsWith('-')) {
@@ -14,12 +14,8 @@ if (output === undefined || output.startsWith('-')) {
   process.exit(2)
 }
 const { rows } = JSON.parse(readFileSync(join(output, 'results.json'), 'utf8')) as { rows: SuiteLine[] }
-const lines = peers === undefined ? [] : readFileSync(peers, 'utf8').trim().split('\n')
 const { date, commit, machine } = originOf([])
-const learnt = learntOf(
-  rows,
-  lines.map((line) => JSON.parse(line) as PeerLine),
-  { date, commit, machine },
-)
+const lines = peers === undefined ? [] : linesOf<PeerLine>(dirname(peers), basename(peers))
+const learnt = learntOf(rows, lines, { date, commit, machine })
 await recordLearning(import.meta.dirname, learnt)
 console.error(`${learnt.length} of ${rows.length} rows are trained to their end; written to RESULTS.md`)

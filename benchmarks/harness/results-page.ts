@@ -74,7 +74,8 @@ export const pageOf = (folder: string): string =>
 const writeLines = (folder: string, name: string, lines: readonly object[]): Promise<void> =>
   writeFileAtomically(join(folder, name), lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
 
-function linesOf<T>(folder: string, name: string): T[] {
+/** The objects of a file with one a line; none where there is no file. */
+export function linesOf<T>(folder: string, name: string): T[] {
   const file = join(folder, name)
   if (!existsSync(file)) return []
   const lines = readFileSync(file, 'utf8').split('\n')
