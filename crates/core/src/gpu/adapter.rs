@@ -62,6 +62,8 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterDescription {
         ("timestamps", wgpu::Features::TIMESTAMP_QUERY),
     ];
     let features = adapter.features();
+    let equal = info.subgroup_min_size == info.subgroup_max_size;
+    let subgroup = if equal && features.contains(wgpu::Features::SUBGROUP) { info.subgroup_min_size } else { 0 };
     let kind = ["discrete", "integrated", "virtual", "other", "software"][rank(info.device_type)];
     AdapterDescription {
         index,
@@ -70,7 +72,7 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterDescription {
         kind: kind.to_string(),
         driver: [&info.driver[..], &info.driver_info[..]].join(" ").trim().to_string(),
         software: info.device_type == wgpu::DeviceType::Cpu,
-        limits: GpuLimits::of(&adapter.limits()),
+        limits: GpuLimits::of(&adapter.limits(), subgroup),
         features: known.iter().filter(|(_, flag)| features.contains(*flag)).map(|(name, _)| *name).collect(),
     }
 }
@@ -155,7 +157,7 @@ mod choice {
     fn adapter(index: usize, name: &str, software: bool) -> AdapterDescription {
         let kind = if software { "software" } else { "discrete" }.to_string();
         let [name, backend, driver] = [name, "vulkan", ""].map(String::from);
-        let limits = GpuLimits::of(&wgpu::Limits::default());
+        let limits = GpuLimits::of(&wgpu::Limits::default(), 0);
         AdapterDescription { index, name, backend, kind, driver, software, limits, features: Vec::new() }
     }
 

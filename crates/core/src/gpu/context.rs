@@ -10,6 +10,9 @@ use crate::error::Result;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+/// Features that are asked for where an adapter has them.
+const USED: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SUBGROUP);
+
 /// An opened GPU. One an adapter and process.
 pub struct Gpu {
     pub description: AdapterDescription,
@@ -40,10 +43,12 @@ pub struct GpuLimits {
     pub workgroup_memory: u32,
     /// Invocations a workgroup.
     pub invocations: u32,
+    /// Invocations a subgroup, if all subgroups have as many; 0 where not, or without subgroups.
+    pub subgroup: u32,
 }
 
 impl GpuLimits {
-    pub(super) fn of(limits: &wgpu::Limits) -> GpuLimits {
+    pub(super) fn of(limits: &wgpu::Limits, subgroup: u32) -> GpuLimits {
         GpuLimits {
             buffer: limits.max_buffer_size,
             binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
@@ -52,6 +57,7 @@ impl GpuLimits {
             workgroups: limits.max_compute_workgroups_per_dimension,
             workgroup_memory: limits.max_compute_workgroup_storage_size,
             invocations: limits.max_compute_invocations_per_workgroup,
+            subgroup,
         }
     }
 }
@@ -115,11 +121,10 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Gpu {
     pub(super) fn new(adapter: &wgpu::Adapter, description: AdapterDescription) -> Result<Gpu> {
         // All that the adapter has; kernels ask `limits` and do with what WebGPU guarantees where they can.
-        let limits = adapter.limits();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("stable-pretraining"),
-            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
-            required_limits: limits.clone(),
+            required_features: adapter.features() & USED,
+            required_limits: adapter.limits(),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         };
@@ -137,7 +142,7 @@ impl Gpu {
             heard.lost.store(true, Relaxed);
             heard.add(format!("the device was lost ({reason:?}): {text}"));
         });
-        let limits = GpuLimits::of(&limits);
+        let limits = description.limits;
         Ok(Gpu {
             recorder: Mutex::new(Recorder::new(&device)),
             pool: Mutex::new(Pool::default()),
@@ -159,6 +164,13 @@ impl Gpu {
 
     pub fn limits(&self) -> &GpuLimits {
         &self.limits
+    }
+
+    /// Invocations a subgroup of an adapter that runs on the CPU, if all subgroups have as many: there a subgroup is one SIMD
+    /// register, and kernels take another form (see `product_gpu`).
+    pub fn lanes(&self) -> Option<usize> {
+        let size = self.limits.subgroup as usize;
+        (self.description.software && size >= 4 && size.is_multiple_of(4)).then_some(size)
     }
 
     pub fn is_lost(&self) -> bool {

@@ -52,27 +52,43 @@ impl Sizes {
             ("DILATION_X", dilation[1]),
             ("IN", self.kernel[1]),
             ("OUT", self.out_of_group()),
+            ("IMAGE_Y", self.image[2]),
+            ("IMAGE_X", self.image[3]),
+            ("RESULT_Y", self.result[2]),
+            ("RESULT_X", self.result[3]),
         ];
         let key = numbers.iter().map(|(_, n)| n.to_string()).collect::<Vec<_>>().join(" ");
         (key, numbers.iter().map(|(name, n)| format!("const {name} = {n}u;\n")).collect())
     }
 
-    /// Records a product for every group. `places`: where a, b, out and the bias begin.
-    fn run(&self, name: &str, plan: &Plan, along: Along, tensors: &[&Tensor], out: &Tensor, own: &str) -> Result<()> {
+    /// Channels of a group of the image, and of the result, are whole groups of four: they are read four at a time.
+    fn quads(&self) -> [bool; 2] {
+        [self.kernel[1] % 4 == 0, self.out_of_group() % 4 == 0]
+    }
+
+    /// Records a product for every group.
+    fn run(
+        &self,
+        name: &str,
+        plan: &Plan,
+        mut along: [Along; 2],
+        tensors: &[&Tensor],
+        out: &Tensor,
+        own: &str,
+    ) -> Result<()> {
         let gpu = gpu_of(out)?;
         let (key, constants) = self.constants();
         for first in (0..self.filter.groups).step_by(plan.most_batches(&gpu)) {
             let some = (self.filter.groups - first).min(plan.most_batches(&gpu));
             let mut launch = Kernel::new(&gpu);
             let [a, b] = [launch.read(tensors[0])?, launch.read(tensors[1])?];
+            along[0].quads &= a % 4 == 0;
+            along[1].quads &= b % 4 == 0;
             let to = launch.write(out)?;
             let bias = tensors.get(2).map_or(Ok(0), |bias| launch.read(bias))?;
             launch.set_sizes(&[plan.rows, plan.columns, plan.inner]);
             launch.set(&[a, b, to, bias]);
-            let [_, channels, height, width] = self.image;
-            launch.set_sizes(&[height, width, channels]);
-            let [_, channels, height, width] = self.result;
-            launch.set_sizes(&[height, width, channels]);
+            launch.set_sizes(&[self.image[1], self.result[1]]);
             launch.set_sizes(&[plan.parts, plan.part, first, self.kernel.iter().product()]);
             let with_bias = tensors.len() > 2;
             let factors = || {
@@ -107,29 +123,29 @@ fn channels_last(shape: [usize; 4]) -> Layout {
 const FORWARD: &str = "
 // Of the result's pixel: (first element of its image, first row and column of the image that the filter sees, inside).
 fn row_a(m: u32) -> vec4<i32> {
-    let at = pixel(m, p(10u), p(11u));
-    return vec4<i32>(i32(p(3u) + at.x * p(7u) * p(8u) * p(9u) + group_number * IN), i32(at.y * STRIDE_Y) - i32(PAD_Y),
+    let at = pixel(m, RESULT_Y, RESULT_X);
+    return vec4<i32>(i32(p(3u) + at.x * IMAGE_Y * IMAGE_X * p(7u) + group_number * IN), i32(at.y * STRIDE_Y) - i32(PAD_Y),
         i32(at.z * STRIDE_X) - i32(PAD_X), select(0, 1, m < p(0u)));
 }
 fn inner_a(k: u32) -> vec4<i32> { return vec4<i32>(tap(k, IN), select(0, 1, k < end_inner)); }
-fn value_a(r: vec4<i32>, k: vec4<i32>) -> f32 {
+fn value_a(r: vec4<i32>, k: vec4<i32>) -> A {
     let y = r.y + k.x;
     let x = r.z + k.y;
-    if ((r.w & k.w) == 0 || y < 0 || y >= i32(p(7u)) || x < 0 || x >= i32(p(8u))) { return 0.0; }
-    return a[u32(r.x) + (u32(y) * p(8u) + u32(x)) * p(9u) + u32(k.z)];
+    if ((r.w & k.w) == 0 || y < 0 || y >= i32(IMAGE_Y) || x < 0 || x >= i32(IMAGE_X)) { return A(); }
+    return at_a(u32(r.x) + (u32(y) * IMAGE_X + u32(x)) * p(7u) + u32(k.z));
 }
 fn column_b(n: u32) -> vec2<u32> {
     return vec2<u32>(p(4u) + (group_number * OUT + n) * p(2u), select(0u, 1u, n < p(1u)));
 }
 fn inner_b(k: u32) -> vec2<u32> { return vec2<u32>(k, select(0u, 1u, k < end_inner)); }
-fn value_b(c: vec2<u32>, k: vec2<u32>) -> f32 {
-    if ((c.y & k.y) == 0u) { return 0.0; }
-    return b[c.x + k.x];
+fn value_b(c: vec2<u32>, k: vec2<u32>) -> B {
+    if ((c.y & k.y) == 0u) { return B(); }
+    return at_b(c.x + k.x);
 }
 fn store(m: u32, n: u32, sum: f32) {
     if (m < p(0u) && n < p(1u)) {
         let channel = group_number * OUT + n;
-        out[p(5u) + m * p(12u) + channel] = sum + bias_of(channel);
+        out[p(5u) + m * p(8u) + channel] = sum + bias_of(channel);
     }
 }
 ";
@@ -137,7 +153,8 @@ fn store(m: u32, n: u32, sum: f32) {
 /// The cross-correlation of an image (channels last) with a filter, plus a bias; channels last.
 pub fn forward(filter: Filter, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let sizes = Sizes::new(filter, x.shape(), weight.shape());
-    let out = kernel::output(&gpu_of(x)?, channels_last(sizes.result), x.dtype())?;
+    let gpu = gpu_of(x)?;
+    let out = kernel::output(&gpu, channels_last(sizes.result), x.dtype())?;
     if out.numel() == 0 {
         return Ok(out);
     }
@@ -152,42 +169,44 @@ pub fn forward(filter: Filter, x: &Tensor, weight: &Tensor, bias: Option<&Tensor
     let weight = arranged(weight, [0, 2, 3, 1])?;
     let [batch, _, height, width] = sizes.result;
     let product = [batch * height * width, sizes.out_of_group(), sizes.taps() * sizes.kernel[1]];
-    let plan = Plan::new(product, filter.groups, false);
+    let plan = Plan::new(gpu.lanes(), product, filter.groups, false);
     let bias = bias.map(|bias| movement::contiguous(&bias.detach()?)).transpose()?;
     let tensors: Vec<&Tensor> = [x, &weight].into_iter().chain(&bias).collect();
-    sizes.run("conv", &plan, Along { a_inner: true, b_inner: true }, &tensors, &out, FORWARD)?;
+    let [quads, _] = sizes.quads();
+    let along = [Along { inner: true, quads }; 2];
+    sizes.run("conv", &plan, along, &tensors, &out, FORWARD)?;
     Ok(out)
 }
 
 const IMAGE_GRADIENT: &str = "
 // Of the image's pixel: (first element of its result, its row and column with the padding, inside).
 fn row_a(m: u32) -> vec4<i32> {
-    let at = pixel(m, p(7u), p(8u));
-    return vec4<i32>(i32(p(3u) + at.x * p(10u) * p(11u) * p(12u) + group_number * OUT), i32(at.y + PAD_Y), i32(at.z + PAD_X),
+    let at = pixel(m, IMAGE_Y, IMAGE_X);
+    return vec4<i32>(i32(p(3u) + at.x * RESULT_Y * RESULT_X * p(8u) + group_number * OUT), i32(at.y + PAD_Y), i32(at.z + PAD_X),
         select(0, 1, m < p(0u)));
 }
 fn inner_a(k: u32) -> vec4<i32> { return vec4<i32>(tap(k, OUT), select(0, 1, k < end_inner)); }
-fn value_a(r: vec4<i32>, k: vec4<i32>) -> f32 {
+fn value_a(r: vec4<i32>, k: vec4<i32>) -> A {
     let down = r.y - k.x;
     let right = r.z - k.y;
-    if ((r.w & k.w) == 0 || down < 0 || right < 0) { return 0.0; }
+    if ((r.w & k.w) == 0 || down < 0 || right < 0) { return A(); }
     let y = u32(down) / STRIDE_Y;
     let x = u32(right) / STRIDE_X;
     let hit = y * STRIDE_Y == u32(down) && x * STRIDE_X == u32(right);
-    if (!hit || y >= p(10u) || x >= p(11u)) { return 0.0; }
-    return a[u32(r.x) + (y * p(11u) + x) * p(12u) + u32(k.z)];
+    if (!hit || y >= RESULT_Y || x >= RESULT_X) { return A(); }
+    return at_a(u32(r.x) + (y * RESULT_X + x) * p(8u) + u32(k.z));
 }
 fn column_b(n: u32) -> vec2<u32> { return vec2<u32>(p(4u) + n, select(0u, 1u, n < p(1u))); }
 // b is [tap, out, in of a group]; the inner dimension counts taps and the outs of this group.
 fn inner_b(k: u32) -> vec2<u32> {
-    return vec2<u32>(((k / OUT) * p(12u) + group_number * OUT + k % OUT) * IN, select(0u, 1u, k < end_inner));
+    return vec2<u32>(((k / OUT) * p(8u) + group_number * OUT + k % OUT) * IN, select(0u, 1u, k < end_inner));
 }
-fn value_b(c: vec2<u32>, k: vec2<u32>) -> f32 {
-    if ((c.y & k.y) == 0u) { return 0.0; }
-    return b[c.x + k.x];
+fn value_b(c: vec2<u32>, k: vec2<u32>) -> B {
+    if ((c.y & k.y) == 0u) { return B(); }
+    return at_b(c.x + k.x);
 }
 fn store(m: u32, n: u32, sum: f32) {
-    if (m < p(0u) && n < p(1u)) { out[p(5u) + m * p(9u) + group_number * IN + n] = sum; }
+    if (m < p(0u) && n < p(1u)) { out[p(5u) + m * p(7u) + group_number * IN + n] = sum; }
 }
 ";
 
@@ -196,7 +215,8 @@ pub fn image_gradient(filter: Filter, dy: &Tensor, weight: &Tensor, size: [usize
     let shape = [dy.shape()[0], weight.shape()[1] * filter.groups, size[0], size[1]];
     let mut sizes = Sizes::new(filter, &shape, weight.shape());
     sizes.result = [dy.shape()[0], dy.shape()[1], dy.shape()[2], dy.shape()[3]];
-    let out = kernel::output(&gpu_of(dy)?, channels_last(shape), dy.dtype())?;
+    let gpu = gpu_of(dy)?;
+    let out = kernel::output(&gpu, channels_last(shape), dy.dtype())?;
     if out.numel() == 0 {
         return Ok(out);
     }
@@ -205,17 +225,19 @@ pub fn image_gradient(filter: Filter, dy: &Tensor, weight: &Tensor, size: [usize
     }
     let weight = arranged(weight, [2, 3, 0, 1])?;
     let product = [shape[0] * shape[2] * shape[3], sizes.kernel[1], sizes.taps() * sizes.out_of_group()];
-    let plan = Plan::new(product, filter.groups, false);
-    sizes.run("conv image", &plan, Along { a_inner: true, b_inner: false }, &[dy, &weight], &out, IMAGE_GRADIENT)?;
+    let plan = Plan::new(gpu.lanes(), product, filter.groups, false);
+    let [of_image, of_result] = sizes.quads();
+    let along = [Along { inner: true, quads: of_result }, Along { inner: false, quads: of_image }];
+    sizes.run("conv image", &plan, along, &[dy, &weight], &out, IMAGE_GRADIENT)?;
     Ok(out)
 }
 
 const FILTER_GRADIENT: &str = "
 fn row_a(m: u32) -> vec2<u32> { return vec2<u32>(p(3u) + group_number * OUT + m, select(0u, 1u, m < p(0u))); }
-fn inner_a(k: u32) -> vec2<u32> { return vec2<u32>(k * p(12u), select(0u, 1u, k < end_inner)); }
-fn value_a(r: vec2<u32>, k: vec2<u32>) -> f32 {
-    if ((r.y & k.y) == 0u) { return 0.0; }
-    return a[r.x + k.x];
+fn inner_a(k: u32) -> vec2<u32> { return vec2<u32>(k * p(8u), select(0u, 1u, k < end_inner)); }
+fn value_a(r: vec2<u32>, k: vec2<u32>) -> A {
+    if ((r.y & k.y) == 0u) { return A(); }
+    return at_a(r.x + k.x);
 }
 // (down, right, channel) of the tap, less the padding.
 fn column_b(n: u32) -> vec4<i32> {
@@ -223,21 +245,21 @@ fn column_b(n: u32) -> vec4<i32> {
 }
 // Of the result's pixel: (first element of the image, row and column where the filter begins, inside).
 fn inner_b(k: u32) -> vec4<i32> {
-    let at = pixel(k, p(10u), p(11u));
-    return vec4<i32>(i32(p(4u) + at.x * p(7u) * p(8u) * p(9u) + group_number * IN), i32(at.y * STRIDE_Y),
+    let at = pixel(k, RESULT_Y, RESULT_X);
+    return vec4<i32>(i32(p(4u) + at.x * IMAGE_Y * IMAGE_X * p(7u) + group_number * IN), i32(at.y * STRIDE_Y),
         i32(at.z * STRIDE_X), select(0, 1, k < end_inner));
 }
-fn value_b(c: vec4<i32>, k: vec4<i32>) -> f32 {
+fn value_b(c: vec4<i32>, k: vec4<i32>) -> B {
     let y = k.y + c.x;
     let x = k.z + c.y;
-    if ((c.w & k.w) == 0 || y < 0 || y >= i32(p(7u)) || x < 0 || x >= i32(p(8u))) { return 0.0; }
-    return b[u32(k.x) + (u32(y) * p(8u) + u32(x)) * p(9u) + u32(c.z)];
+    if ((c.w & k.w) == 0 || y < 0 || y >= i32(IMAGE_Y) || x < 0 || x >= i32(IMAGE_X)) { return B(); }
+    return at_b(u32(k.x) + (u32(y) * IMAGE_X + u32(x)) * p(7u) + u32(c.z));
 }
 // In the order of the filter: [out, in of a group, tap].
 fn store(m: u32, n: u32, sum: f32) {
     if (m < p(0u) && n < p(1u)) {
         let taps = p(1u) / IN;
-        out[p(5u) + part_number * p(16u) + ((group_number * OUT + m) * IN + n % IN) * taps + n / IN] = sum;
+        out[p(5u) + part_number * p(12u) + ((group_number * OUT + m) * IN + n % IN) * taps + n / IN] = sum;
     }
 }
 ";
@@ -253,10 +275,12 @@ pub fn filter_gradient(filter: Filter, x: &Tensor, dy: &Tensor, shape: [usize; 4
     }
     let [batch, _, height, width] = sizes.result;
     let product = [sizes.out_of_group(), sizes.taps() * sizes.kernel[1], batch * height * width];
-    let plan = Plan::new(product, filter.groups, true);
+    let plan = Plan::new(gpu.lanes(), product, filter.groups, true);
     let whole = [&[plan.parts][..], &shape].concat();
     let out = kernel::output_of(&gpu, if plan.parts == 1 { &shape } else { &whole }, x.dtype())?;
-    sizes.run("conv filter", &plan, Along { a_inner: false, b_inner: false }, &[dy, x], &out, FILTER_GRADIENT)?;
+    let [of_image, of_result] = sizes.quads();
+    let along = [of_result, of_image].map(|quads| Along { inner: false, quads });
+    sizes.run("conv filter", &plan, along, &[dy, x], &out, FILTER_GRADIENT)?;
     if plan.parts == 1 {
         return Ok(out);
     }

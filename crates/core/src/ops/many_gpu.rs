@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// Elements a workgroup.
 const CHUNK: usize = 4 * GROUP as usize;
+/// Elements from which on a row is worth a dispatch of its own, where cases cost.
+const ALONE: usize = 1 << 14;
 
 /// What a kernel does to the tensors of a row, element by element, in WGSL.
 pub struct Work<'a> {
@@ -21,7 +23,8 @@ pub struct Work<'a> {
     pub written: &'a [bool],
     /// Functions that `body` uses; `constant(k)` is the k-th of the row.
     pub functions: &'a str,
-    /// What happens to element `i`; with `sum` an expression, whose total a workgroup puts into the tensor beside.
+    /// What happens to element `i` (of whichever four an invocation has at hand); with `sum` an expression, whose total a
+    /// workgroup puts into the tensor beside.
     pub body: &'a str,
     pub sum: bool,
 }
@@ -30,6 +33,16 @@ pub struct Work<'a> {
 pub struct Row<'a> {
     pub tensors: Vec<&'a Tensor>,
     pub constants: Vec<f32>,
+}
+
+/// What a kernel's text depends on besides its work.
+pub struct Cut {
+    pub rows: usize,
+    /// Numbers a row.
+    pub constants: usize,
+    pub beside: bool,
+    /// All tensors consist of four elements side by side: an invocation reads and writes them as one.
+    pub quads: bool,
 }
 
 /// Workgroups that a tensor takes: the partial sums it leaves.
@@ -42,9 +55,15 @@ pub fn groups(tensor: &Tensor) -> usize {
 pub fn run(work: &Work, rows: &[Row], beside: Option<&Tensor>) -> Result<()> {
     let Some(first) = rows.first() else { return Ok(()) };
     let gpu = gpu_of(first.tensors[0])?;
-    let mut before = 0;
-    for rows in rows.chunks(rows_a_dispatch(&gpu, work.written.len(), beside.is_some())) {
-        before += dispatch(&gpu, work, rows, beside, before)?;
+    let most = rows_a_dispatch(&gpu, work.written.len(), beside.is_some());
+    let (mut before, mut rest) = (0, rows);
+    while !rest.is_empty() {
+        // A driver on the CPU goes through the cases of every row for every element.
+        let alone = |row: &Row| gpu.lanes().is_some() && row.tensors[0].numel() >= ALONE;
+        let together = rest.iter().take(most).take_while(|row| !alone(row)).count().max(1);
+        let (now, later) = rest.split_at(together);
+        before += dispatch(&gpu, work, now, beside, before)?;
+        rest = later;
     }
     Ok(())
 }
@@ -60,6 +79,7 @@ fn dispatch(gpu: &Arc<Gpu>, work: &Work, rows: &[Row], beside: Option<&Tensor>, 
     let mut launch = Kernel::new(gpu);
     let mut table = Vec::new();
     let mut total = 0;
+    let mut quads = work.element == "f32";
     for row in rows {
         table.push(total as u32);
         table.push(row.tensors[0].numel() as u32);
@@ -81,7 +101,9 @@ fn dispatch(gpu: &Arc<Gpu>, work: &Work, rows: &[Row], beside: Option<&Tensor>, 
             if *written {
                 tensor.storage()?.raise_version();
             }
-            table.push(launch.bind(tensor, tensor.layout(), *written)?);
+            let place = launch.bind(tensor, tensor.layout(), *written)?;
+            quads &= place % 4 == 0 && tensor.numel() % 4 == 0;
+            table.push(place);
         }
         table.extend(row.constants.iter().map(|value| value.to_bits()));
         total += groups(row.tensors[0]);
@@ -98,25 +120,25 @@ fn dispatch(gpu: &Arc<Gpu>, work: &Work, rows: &[Row], beside: Option<&Tensor>, 
     };
     launch.set_sizes(&[rows.len(), words, total, before]);
     launch.set(&[place]);
-    let (columns, count, has) = (work.written.len(), rows.len(), beside.is_some());
-    let key = format!("{} of {count} rows of {columns}{}", work.key, if has { " and one" } else { "" });
-    launch.run(&key, &|| wgsl(work, count, has), gpu.workgroups(total, 1)?)?;
+    let cut = Cut { rows: rows.len(), constants: rows[0].constants.len(), beside: beside.is_some(), quads };
+    let key = format!("{} {} {} {} {quads}", work.key, cut.rows, cut.constants, cut.beside);
+    launch.run(&key, &|| wgsl(work, &cut), gpu.workgroups(total, 1)?)?;
     Ok(total)
 }
 
-/// The kernel for `rows` rows.
-pub fn wgsl(work: &Work, rows: usize, beside: bool) -> String {
+/// The kernel. An invocation has four elements.
+pub fn wgsl(work: &Work, cut: &Cut) -> String {
+    let Cut { rows, constants, beside, quads } = *cut;
     let Work { element, written, functions, body, sum, .. } = work;
     let columns = written.len();
+    let kind = if quads { format!("vec4<{element}>") } else { element.to_string() };
     let mut text = String::new();
     let mut line = |args: std::fmt::Arguments| writeln!(text, "{args}").expect("text");
     for row in 0..rows {
         for (column, written) in written.iter().enumerate() {
             let access = if *written { "read_write" } else { "read" };
             let binding = row * columns + column + 1;
-            line(format_args!(
-                "@group(0) @binding({binding}) var<storage, {access}> t{row}_{column}: array<{element}>;"
-            ));
+            line(format_args!("@group(0) @binding({binding}) var<storage, {access}> t{row}_{column}: array<{kind}>;"));
         }
     }
     let next = rows * columns + 1;
@@ -128,22 +150,42 @@ pub fn wgsl(work: &Work, rows: usize, beside: bool) -> String {
     line(format_args!(
         "var<private> own: u32;
 fn entry(k: u32) -> u32 {{ return table[own * p(1u) + k]; }}
-fn constant(k: u32) -> f32 {{ return bitcast<f32>(entry({}u + k)); }}",
-        2 + columns
+var<private> constants: array<f32, {}>;
+fn constant(k: u32) -> f32 {{ return constants[k]; }}",
+        constants.max(1)
     ));
+    // load and store: what lies at `place` of a buffer; get and put: element i of the tensor, or of the four at hand.
     for (column, written) in written.iter().enumerate() {
-        let place = format!("entry({}u) + i", 2 + column);
-        line(format_args!("fn get{column}(i: u32) -> {element} {{ switch (own) {{"));
+        line(format_args!("fn load{column}(place: u32) -> {kind} {{ switch (own) {{"));
         for row in 1..rows {
-            line(format_args!("case {row}u: {{ return t{row}_{column}[{place}]; }}"));
+            line(format_args!("case {row}u: {{ return t{row}_{column}[place]; }}"));
         }
-        line(format_args!("default: {{ return t0_{column}[{place}]; }} }} }}"));
+        line(format_args!("default: {{ return t0_{column}[place]; }} }} }}"));
         if *written {
-            line(format_args!("fn put{column}(i: u32, value: {element}) {{ switch (own) {{"));
+            line(format_args!("fn store{column}(place: u32, value: {kind}) {{ switch (own) {{"));
             for row in 1..rows {
-                line(format_args!("case {row}u: {{ t{row}_{column}[{place}] = value; }}"));
+                line(format_args!("case {row}u: {{ t{row}_{column}[place] = value; }}"));
             }
-            line(format_args!("default: {{ t0_{column}[{place}] = value; }} }} }}"));
+            line(format_args!("default: {{ t0_{column}[place] = value; }} }} }}"));
+        }
+        match quads {
+            true => line(format_args!(
+                "var<private> four{column}: {kind};
+fn get{column}(i: u32) -> {element} {{ return four{column}[i]; }}
+fn put{column}(i: u32, value: {element}) {{ four{column}[i] = value; }}"
+            )),
+            false => {
+                line(format_args!(
+                    "fn get{column}(i: u32) -> {element} {{ return load{column}(entry({}u) + i); }}",
+                    2 + column
+                ));
+                if *written {
+                    line(format_args!(
+                        "fn put{column}(i: u32, value: {element}) {{ store{column}(entry({}u) + i, value); }}",
+                        2 + column
+                    ));
+                }
+            }
         }
     }
     line(format_args!("{functions}"));
@@ -160,6 +202,27 @@ fn constant(k: u32) -> f32 {{ return bitcast<f32>(entry({}u + k)); }}",
     } else {
         ""
     };
+    let held: String =
+        (0..constants).map(|k| format!("constants[{k}] = bitcast<f32>(entry({}u));\n", 2 + columns + k)).collect();
+    let chunk = if quads {
+        let move_all = |what: &dyn Fn(usize) -> String| (0..columns).map(what).collect::<String>();
+        let loads = move_all(&|c| format!("four{c} = load{c}(entry({}u) / 4u + first);\n", 2 + c));
+        let stores = move_all(&|c| match written[c] {
+            true => format!("store{c}(entry({}u) / 4u + first, four{c});\n", 2 + c),
+            false => String::new(),
+        });
+        let bodies: String = (0..4).map(|i| format!("{{ const i = {i}u; {each} }}\n")).collect();
+        format!(
+            "let first = (group - entry(0u)) * 256u + local;\nif (there && first < entry(1u) / 4u) {{\n{loads}{bodies}{stores}}}"
+        )
+    } else {
+        format!(
+            "for (var k = 0u; k < 4u; k += 1u) {{
+        let i = (group - entry(0u)) * 1024u + k * 256u + local;
+        if (there && i < entry(1u)) {{ {each} }}
+    }}"
+        )
+    };
     line(format_args!(
         "{workgroup}@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -169,11 +232,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     // The last row that begins at or before this workgroup and has elements: rows without any begin where the next does.
     own = 0u;
     for (var k = 1u; k < p(0u); k += 1u) {{ if (table[k * p(1u)] <= group) {{ own = k; }} }}
-    var total = 0.0;
-    for (var k = 0u; k < 4u; k += 1u) {{
-        let i = (group - entry(0u)) * 1024u + k * 256u + local;
-        if (there && i < entry(1u)) {{ {each} }}
-    }}
+    {held}var total = 0.0;
+    {chunk}
     {end}
 }}"
     ));

@@ -4,10 +4,6 @@
 // 9 offset of out, 10 offset of bias, 11 first batch, 12 parts, 13 length of a part, 14 batches in all, 15 batch axes, then for
 // each: size, stride of a, stride of b.
 
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
-
 var<private> from_a: u32;
 var<private> from_b: u32;
 var<private> to: u32;
@@ -32,15 +28,15 @@ fn begin(z: u32) {
 // (place, whether it is inside)
 fn row_a(m: u32) -> vec2<u32> { return vec2<u32>(from_a + m * p(4u), select(0u, 1u, m < p(0u))); }
 fn inner_a(k: u32) -> vec2<u32> { return vec2<u32>(k * p(5u), select(0u, 1u, k < end_inner)); }
-fn value_a(r: vec2<u32>, k: vec2<u32>) -> f32 {
-    if ((r.y & k.y) == 0u) { return 0.0; }
-    return a[r.x + k.x];
+fn value_a(r: vec2<u32>, k: vec2<u32>) -> A {
+    if ((r.y & k.y) == 0u) { return A(); }
+    return at_a(r.x + k.x);
 }
 fn column_b(n: u32) -> vec2<u32> { return vec2<u32>(from_b + n * p(8u), select(0u, 1u, n < p(1u))); }
 fn inner_b(k: u32) -> vec2<u32> { return vec2<u32>(k * p(7u), select(0u, 1u, k < end_inner)); }
-fn value_b(c: vec2<u32>, k: vec2<u32>) -> f32 {
-    if ((c.y & k.y) == 0u) { return 0.0; }
-    return b[c.x + k.x];
+fn value_b(c: vec2<u32>, k: vec2<u32>) -> B {
+    if ((c.y & k.y) == 0u) { return B(); }
+    return at_b(c.x + k.x);
 }
 fn store(m: u32, n: u32, sum: f32) {
     if (m < p(0u) && n < p(1u)) { out[to + m * p(1u) + n] = sum + bias_of(n); }

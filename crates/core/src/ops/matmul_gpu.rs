@@ -25,19 +25,24 @@ pub fn matmul(a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         return kernel::output_of(&gpu, &shape, a.dtype());
     }
     // A bias would be added to every part.
-    let plan = Plan::new([m, n, k], count, bias.is_none());
+    let plan = Plan::new(gpu.lanes(), [m, n, k], count, bias.is_none());
     let whole = [&[plan.parts][..], &shape].concat();
     let out = kernel::output_of(&gpu, if plan.parts == 1 { &shape } else { &whole }, a.dtype())?;
     let bias = bias.map(|bias| movement::contiguous(&bias.detach()?)).transpose()?;
     let strides = |t: &Tensor| *t.strides().last_chunk::<2>().expect("two dimensions");
     let ([a_row, a_column], [b_row, b_column]) = (strides(a), strides(b));
-    let along = Along { a_inner: a_column <= a_row, b_inner: b_row < b_column };
+    let mut along = [
+        along(a_column, a_row, [k, m], &batch[0].strides, true),
+        along(b_row, b_column, [k, n], &batch[1].strides, false),
+    ];
     for first in (0..count).step_by(plan.most_batches(&gpu)) {
         let some = (count - first).min(plan.most_batches(&gpu));
         let mut launch = Kernel::new(&gpu);
         let places = [launch.read(a)?, launch.read(b)?, launch.write(&out)?].map(|place| place as usize);
         let at_bias = bias.as_ref().map_or(Ok(0), |bias| launch.read(bias))? as usize;
         let [at_a, at_b, to] = places;
+        along[0].quads &= at_a % 4 == 0;
+        along[1].quads &= at_b % 4 == 0;
         launch.set_sizes(&[m, n, k, at_a, a_row, a_column, at_b, b_row, b_column, to, at_bias, first]);
         launch.set_sizes(&[plan.parts, plan.part, count, batch[0].ndim()]);
         for axis in 0..batch[0].ndim() {
@@ -57,4 +62,12 @@ fn bias_of(n: u32) -> f32 { return bias[p(10u) + n]; }\n"
         return Ok(out);
     }
     reduce_gpu::fold(&reduce_gpu::SUM, &out, &[0])?.alias(Layout::contiguous(&shape))
+}
+
+/// How a factor with these strides along the inner and the other dimension lies; if both are equal, `inner` says so.
+fn along(inner: usize, other: usize, [k, n]: [usize; 2], batches: &[usize], prefers_inner: bool) -> Along {
+    let is_inner = inner < other || (inner == other && prefers_inner);
+    let (step, far, length) = if is_inner { (inner, other, k) } else { (other, inner, n) };
+    let whole = far % 4 == 0 && length % 4 == 0 && batches.iter().all(|stride| stride % 4 == 0);
+    Along { inner: is_inner, quads: step == 1 && whole }
 }

@@ -1,5 +1,5 @@
-//! The engine of products on a GPU: what `product.wgsl` describes, put together for a tile's size and for factors given
-//! by their WGSL functions. Matrix products, and convolutions as implicit ones, are made of it.
+//! The engine of products on a GPU: what `product.wgsl` describes, put together for a form and for factors given by their
+//! WGSL functions. Matrix products, and convolutions as implicit ones, are made of it.
 
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -10,6 +10,29 @@ use std::fmt::Write;
 const ENOUGH: usize = 128;
 /// Length of a part of the inner dimension, at least.
 const PART: usize = 256;
+/// Steps of the inner dimension that lie in workgroup memory at a time.
+const DEPTH: usize = 16;
+
+/// How a workgroup makes its tile of the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// For hardware: a square, 4 × 4 of its sums an invocation, both factors by way of workgroup memory.
+    Square(usize),
+    /// For drivers that run on the CPU, where a subgroup is one SIMD register, and memory, workgroup memory too, is read one
+    /// invocation after the other: a workgroup is one subgroup of `size`, every invocation holds the sums of four columns in
+    /// all rows, and the left factor's values, which lie spread over the invocations, are broadcast from register to register.
+    Lanes { size: usize, rows: usize },
+}
+
+impl Form {
+    /// Rows and columns of a tile.
+    fn tile(self) -> [usize; 2] {
+        match self {
+            Form::Square(side) => [side, side],
+            Form::Lanes { size, rows } => [rows, 4 * size],
+        }
+    }
+}
 
 /// How a product of [rows, inner] and [inner, columns], `batches` times, is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,34 +41,35 @@ pub struct Plan {
     pub columns: usize,
     pub inner: usize,
     pub batches: usize,
-    /// Side of a workgroup's square.
-    pub tile: usize,
+    form: Form,
     /// Parts of the inner dimension, each a result of its own, to be added up; and the length of one.
     pub parts: usize,
     pub part: usize,
 }
 
 impl Plan {
-    /// `divisible`: the result may be made of parts.
-    pub fn new([rows, columns, inner]: [usize; 3], batches: usize, divisible: bool) -> Plan {
-        let tiles = |tile: usize| batches * rows.div_ceil(tile) * columns.div_ceil(tile);
-        let short = rows.min(columns);
-        let tile = if short <= 16 {
-            16
-        } else if short <= 32 || tiles(64) < ENOUGH / 2 {
-            32
-        } else {
-            64
+    /// `lanes`: see [`Gpu::lanes`]. `divisible`: the result may be made of parts.
+    pub fn new(lanes: Option<usize>, [rows, columns, inner]: [usize; 3], batches: usize, divisible: bool) -> Plan {
+        let tiles = |form: Form| {
+            let [down, across] = form.tile();
+            batches * rows.div_ceil(down) * columns.div_ceil(across)
         };
-        let parts = if divisible { (ENOUGH / tiles(tile).max(1)).min(inner / PART).max(1) } else { 1 };
-        let part = inner.div_ceil(parts).next_multiple_of(16).max(16);
-        Plan { rows, columns, inner, batches, tile, parts: inner.div_ceil(part).max(1), part }
+        let short = rows.min(columns);
+        let form = match lanes {
+            Some(size) => Form::Lanes { size, rows: rows.next_multiple_of(size).min(32) },
+            None if short <= 16 => Form::Square(16),
+            None if short <= 32 || tiles(Form::Square(64)) < ENOUGH / 2 => Form::Square(32),
+            None => Form::Square(64),
+        };
+        let parts = if divisible { (ENOUGH / tiles(form).max(1)).min(inner / PART).max(1) } else { 1 };
+        let part = inner.div_ceil(parts).next_multiple_of(DEPTH).max(DEPTH);
+        Plan { rows, columns, inner, batches, form, parts: inner.div_ceil(part).max(1), part }
     }
 
     /// Workgroups for `some` of the batches; their third dimension counts batches and, fastest, parts.
     fn workgroups(&self, gpu: &Gpu, some: usize) -> Result<[u32; 3]> {
-        let tiles = self.rows.div_ceil(self.tile) * self.columns.div_ceil(self.tile);
-        let [x, y, _] = gpu.workgroups(tiles, 1)?;
+        let [down, across] = self.form.tile();
+        let [x, y, _] = gpu.workgroups(self.rows.div_ceil(down) * self.columns.div_ceil(across), 1)?;
         Ok([x, y, (some * self.parts) as u32])
     }
 
@@ -55,51 +79,69 @@ impl Plan {
     }
 }
 
-/// Which way factors run in memory: the invocations that load them follow.
+/// Which way a factor runs in memory: the invocations that load it follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Along {
-    /// The left factor is contiguous along the inner dimension, not along its rows.
-    pub a_inner: bool,
-    /// The right factor is contiguous along the inner dimension, not along its columns.
-    pub b_inner: bool,
+    /// It is contiguous along the inner dimension, not along its rows or columns.
+    pub inner: bool,
+    /// Along the dimension in which it is contiguous, and in the buffer, four by four lie side by side from the first element on.
+    pub quads: bool,
 }
 
-/// Records a product of `some` batches. `factors`: the functions that `product.wgsl` names; p(0) and p(1) are rows and columns.
+/// Records a product of `some` batches of the factors along `a` and `b`. `own`: the functions that `product.wgsl` names and
+/// the buffers behind the first three; p(0) and p(1) are rows and columns.
 pub fn run(
     launch: Kernel,
     gpu: &Gpu,
     key: &str,
     plan: &Plan,
     some: usize,
-    along: Along,
-    factors: &dyn Fn() -> String,
+    along: [Along; 2],
+    own: &dyn Fn() -> String,
 ) -> Result<()> {
-    let key = format!("{key} {} {} {}", plan.tile, along.a_inner, along.b_inner);
-    let tile = plan.tile;
-    launch.run(&key, &|| wgsl(tile, along, &factors()), plan.workgroups(gpu, some)?)
+    let form = plan.form;
+    let key = format!("{key} {form:?} {along:?}");
+    launch.run(&key, &|| wgsl(form, along, &own()), plan.workgroups(gpu, some)?)
 }
 
-fn wgsl(tile: usize, along: Along, factors: &str) -> String {
-    let (depth, side) = (16, tile / 4);
+fn wgsl(form: Form, along: [Along; 2], own: &str) -> String {
+    let [a, b] = along.map(|factor| factor.quads && matches!(form, Form::Lanes { .. }));
+    let factor = |name: &str, capital: &str, binding: usize, quads: bool| {
+        let (kind, index) = if quads { ("vec4<f32>", "i / 4u") } else { ("f32", "i") };
+        format!(
+            "@group(0) @binding({binding}) var<storage, read> {name}: array<{kind}>;
+alias {capital} = {kind};
+fn at_{name}(i: u32) -> {kind} {{ return {name}[{index}]; }}\n"
+        )
+    };
+    let [left, right] = [factor("a", "A", 1, a), factor("b", "B", 2, b)];
+    let out = "@group(0) @binding(3) var<storage, read_write> out: array<f32>;";
+    let loops = match form {
+        Form::Square(side) => square(side, along),
+        Form::Lanes { size, rows } => lanes(size, rows, along),
+    };
+    format!("{left}{right}{out}\n{}\n{own}\n{loops}", include_str!("product.wgsl"))
+}
+
+fn square(tile: usize, [a, b]: [Along; 2]) -> String {
+    let side = tile / 4;
     let threads = side * side;
-    let loads = (depth * side).div_ceil(threads);
-    let mut text = format!("const TILE = {tile}u;\n{}\n{factors}\n", include_str!("product.wgsl"));
-    write!(
-        text,
-        "@compute @workgroup_size({threads})
+    let loads = (DEPTH * side).div_ceil(threads);
+    let mut text = format!(
+        "const DEPTH = {DEPTH}u;
+const SIDE = {side}u;
+var<workgroup> tile_a: array<vec4<f32>, DEPTH * SIDE>;
+var<workgroup> tile_b: array<vec4<f32>, DEPTH * SIDE>;
+@compute @workgroup_size({threads})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {{
 begin(group.z);
-let columns = (p(1u) + TILE - 1u) / TILE;
-let number = group.y * groups.x + group.x;
-let row = (number / columns) * TILE;
-let column = (number % columns) * TILE;
+let at = corner(group, groups, {tile}u, {tile}u);
 "
-    )
-    .expect("text");
+    );
     // Where each invocation loads: a place of the inner dimension, and four rows or columns.
     for load in 0..loads {
-        for (name, inner) in [("a", along.a_inner), ("b", along.b_inner)] {
+        for (name, inner) in [("a", a.inner), ("b", b.inner)] {
             let index = format!("(local + {}u)", load * threads);
             let (k, q) = if inner {
                 (format!("{index} % DEPTH"), format!("{index} / DEPTH"))
@@ -107,7 +149,7 @@ let column = (number % columns) * TILE;
                 (format!("{index} / SIDE"), format!("{index} % SIDE"))
             };
             writeln!(text, "let k{name}{load} = {k};\nlet q{name}{load} = {q};").expect("text");
-            let (start, function) = if name == "a" { ("row", "row_a") } else { ("column", "column_b") };
+            let (start, function) = if name == "a" { ("at.x", "row_a") } else { ("at.y", "column_b") };
             for i in 0..4 {
                 writeln!(text, "let r{name}{load}{i} = {function}({start} + q{name}{load} * 4u + {i}u);")
                     .expect("text");
@@ -121,7 +163,7 @@ let column = (number % columns) * TILE;
     text += "for (var k0 = first_inner; k0 < end_inner; k0 += DEPTH) {\n";
     for load in 0..loads {
         for name in ["a", "b"] {
-            let guard = if depth * side % threads == 0 { "" } else { &format!("if (k{name}{load} < DEPTH) ") };
+            let guard = if DEPTH * side % threads == 0 { "" } else { &format!("if (k{name}{load} < DEPTH) ") };
             writeln!(text, "let i{name}{load} = inner_{name}(k0 + k{name}{load});").expect("text");
             let values: Vec<String> =
                 (0..4).map(|i| format!("value_{name}(r{name}{load}{i}, i{name}{load})")).collect();
@@ -141,7 +183,79 @@ sum0 += a.x * b;\nsum1 += a.y * b;\nsum2 += a.z * b;\nsum3 += a.w * b;
 workgroupBarrier();\n}\n";
     for r in 0..4 {
         for (c, lane) in ["x", "y", "z", "w"].iter().enumerate() {
-            writeln!(text, "store(row + ty * 4u + {r}u, column + tx * 4u + {c}u, sum{r}.{lane});").expect("text");
+            writeln!(text, "store(at.x + ty * 4u + {r}u, at.y + tx * 4u + {c}u, sum{r}.{lane});").expect("text");
+        }
+    }
+    text + "}\n"
+}
+
+/// Four steps of the inner dimension at a time. `size` is a multiple of 4, `rows` one of `size`.
+fn lanes(size: usize, rows: usize, [a, b]: [Along; 2]) -> String {
+    let mut text = format!(
+        "@compute @workgroup_size({size})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(subgroup_invocation_id) lane: u32) {{
+begin(group.z);
+let at = corner(group, groups, {rows}u, {}u);
+",
+        4 * size
+    );
+    // A load of the left factor is `size` rows in four steps: along the inner dimension an invocation has a row, along the
+    // rows it has one step and four of the rows. Of the right factor each invocation has its four columns.
+    let quarter = ["at.x + lane", "at.x + lane / 4u * 4u"][usize::from(!a.inner)];
+    let four = |f: &dyn Fn(usize) -> String| format!("vec4<f32>({})", [0, 1, 2, 3].map(f).join(", "));
+    // Which rows and columns an invocation loads.
+    for q in 0..rows / size {
+        for i in 0..if a.inner || a.quads { 1 } else { 4 } {
+            text += &format!("let ra{q}{i} = row_a({quarter} + {}u);\n", q * size + i);
+        }
+    }
+    for i in 0..if b.quads && !b.inner { 1 } else { 4 } {
+        text += &format!("let cb{i} = column_b(at.y + lane * 4u + {i}u);\n");
+    }
+    for r in 0..rows {
+        text += &format!("var sum{r} = vec4<f32>();\n");
+    }
+    text += "for (var k = first_inner; k < end_inner; k += 4u) {\n";
+    for (name, own, own_step) in [("a", a, !a.inner), ("b", b, false)] {
+        let steps = if own_step || (own.quads && own.inner) { 1 } else { 4 };
+        for step in 0..steps {
+            let offset = if own_step { "lane % 4u".to_string() } else { format!("{step}u") };
+            text += &format!("let i{name}{step} = inner_{name}(k + {offset});\n");
+        }
+    }
+    for q in 0..rows / size {
+        let value = match (a.quads, a.inner) {
+            (true, _) => format!("value_a(ra{q}0, ia0)"),
+            (false, true) => four(&|step| format!("value_a(ra{q}0, ia{step})")),
+            (false, false) => four(&|i| format!("value_a(ra{q}{i}, ia0)")),
+        };
+        text += &format!("let a{q} = {value};\n");
+    }
+    if b.quads && b.inner {
+        for i in 0..4 {
+            text += &format!("let c{i} = value_b(cb{i}, ib0);\n");
+        }
+    }
+    for step in 0..4 {
+        let value = match (b.quads, b.inner) {
+            (true, true) => four(&|i| format!("c{i}[{step}]")),
+            (true, false) => format!("value_b(cb0, ib{step})"),
+            (false, _) => four(&|i| format!("value_b(cb{i}, ib{step})")),
+        };
+        text += &format!("let b{step} = {value};\n");
+    }
+    for step in 0..4 {
+        for r in 0..rows {
+            let (load, row) = (r / size, r % size);
+            let (part, from) = if a.inner { (step, row) } else { (row % 4, row / 4 * 4 + step) };
+            text += &format!("sum{r} += subgroupBroadcast(a{load}[{part}], {from}u) * b{step};\n");
+        }
+    }
+    text += "}\n";
+    for r in 0..rows {
+        for i in 0..4 {
+            text += &format!("store(at.x + {r}u, at.y + lane * 4u + {i}u, sum{r}[{i}]);\n");
         }
     }
     text + "}\n"
@@ -152,25 +266,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_tile_is_valid_without_a_driver_and_within_webgpus_limits() {
-        let factors = format!("fn bias_of(n: u32) -> f32 {{ return 0.0; }}\n{}", include_str!("matmul.wgsl"));
-        for tile in [16, 32, 64] {
-            for a_inner in [true, false] {
-                for b_inner in [true, false] {
-                    let text = wgsl(tile, Along { a_inner, b_inner }, &factors);
-                    crate::ops::kernel::validation::check("product", &text);
+    fn every_form_is_valid_without_a_driver_and_within_webgpus_limits() {
+        let own = format!("fn bias_of(n: u32) -> f32 {{ return 0.0; }}\n{}", include_str!("matmul.wgsl"));
+        let squares = [16, 32, 64].map(Form::Square);
+        let lanes = [(4, 4), (8, 32), (16, 16), (16, 32)].map(|(size, rows)| Form::Lanes { size, rows });
+        for form in squares.into_iter().chain(lanes) {
+            let each = [false, true].map(|inner| [false, true].map(|quads| Along { inner, quads })).concat();
+            for a in &each {
+                for b in &each {
+                    crate::ops::kernel::validation::check("product", &wgsl(form, [*a, *b], &own));
                 }
             }
-            assert!(2 * 16 * (tile / 4) * 16 <= 16384 && (tile / 4).pow(2) <= 256);
+            if let Form::Square(side) = form {
+                assert!(2 * DEPTH * (side / 4) * 16 <= 16384 && (side / 4).pow(2) <= 256);
+            }
         }
     }
 
     #[test]
     fn long_sums_are_cut_into_parts_that_cover_them() {
         for sizes in [[64, 576, 65536], [1, 1, 1], [10, 10, 1000], [512, 4608, 256], [2000, 2000, 2000]] {
-            let plan = Plan::new(sizes, 1, true);
-            assert!(plan.parts * plan.part >= sizes[2] && (plan.parts - 1) * plan.part < sizes[2], "{plan:?}");
-            assert_eq!(Plan::new(sizes, 1, false).parts, 1);
+            for lanes in [None, Some(8)] {
+                let plan = Plan::new(lanes, sizes, 1, true);
+                assert!(plan.parts * plan.part >= sizes[2] && (plan.parts - 1) * plan.part < sizes[2], "{plan:?}");
+                assert_eq!(Plan::new(lanes, sizes, 1, false).parts, 1);
+            }
         }
     }
 }

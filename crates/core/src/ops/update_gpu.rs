@@ -243,6 +243,7 @@ fn mapped(name: &str, body: &str, gradients: &[Tensor], beside: Option<&Tensor>,
 mod tests {
     use super::*;
     use crate::ops::kernel::validation::check;
+    use crate::ops::many_gpu::Cut;
 
     #[test]
     fn every_rule_is_valid_without_a_driver() {
@@ -264,11 +265,14 @@ mod tests {
                     body: &body,
                     sum: false,
                 };
-                check(rule, &many_gpu::wgsl(&work, rows, measured));
+                for quads in [false, true] {
+                    let cut = Cut { rows, constants: 27, beside: measured, quads };
+                    check(rule, &many_gpu::wgsl(&work, &cut));
+                }
             }
         }
         for (work, beside) in [(SQUARES, true), (MIX, false), (ZERO, false)] {
-            check(work.key, &many_gpu::wgsl(&work, 9, beside));
+            check(work.key, &many_gpu::wgsl(&work, &Cut { rows: 9, constants: 2, beside, quads: false }));
         }
         check("LARS trust", TRUST);
     }

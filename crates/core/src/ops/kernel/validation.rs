@@ -1,4 +1,5 @@
-//! Every kernel that a test launches is also parsed and validated by naga, with the capabilities that WebGPU guarantees.
+//! Every kernel that a test launches is also parsed and validated by naga, with the capabilities that WebGPU guarantees and
+//! subgroups, which kernels use where an adapter has them.
 
 use crate::gpu::PRELUDE;
 use std::collections::HashSet;
@@ -27,7 +28,10 @@ pub fn check(key: &str, wgsl: &str) {
     let numbered = || text.lines().zip(1..).map(|(line, n)| format!("{n:4} {line}\n")).collect::<String>();
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|error| panic!("kernel {key}: {}\n{}", error.emit_to_string(&text), numbered()));
-    naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty())
+    use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
+    Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
+        .subgroup_stages(ShaderStages::COMPUTE)
+        .subgroup_operations(SubgroupOperationSet::all())
         .validate(&module)
         .unwrap_or_else(|error| panic!("kernel {key}: {}\n{}", error.emit_to_string(&text), numbered()));
 }
