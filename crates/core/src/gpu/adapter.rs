@@ -116,6 +116,13 @@ pub(super) fn open_alone(index: usize) -> Result<Gpu> {
     Gpu::new(&all()[index], adapters()[index].clone())
 }
 
+/// As [`open_alone`] the first adapter, taken for hardware whatever it is.
+#[cfg(test)]
+pub(crate) fn open_as_hardware() -> Result<Arc<Gpu>> {
+    let description = AdapterDescription { software: false, ..adapters()[0].clone() };
+    Ok(Arc::new(Gpu::new(&all()[0], description)?))
+}
+
 fn choose<'a>(adapters: &'a [AdapterDescription], selector: Option<&str>) -> Result<&'a AdapterDescription> {
     let names = || {
         let names: Vec<String> = adapters.iter().map(|a| format!("gpu:{} {} ({})", a.index, a.name, a.kind)).collect();

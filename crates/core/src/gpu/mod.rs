@@ -13,6 +13,8 @@ mod queue;
 pub(crate) mod tests;
 mod timing;
 
+#[cfg(test)]
+pub(crate) use adapter::open_as_hardware;
 #[cfg(all(test, feature = "noop"))]
 pub(crate) use adapter::open_noop;
 pub use adapter::{AdapterDescription, adapters, open};

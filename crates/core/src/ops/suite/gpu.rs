@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 use std::sync::OnceLock;
 
 /// The first adapter; none is said once, loudly.
-fn device() -> Option<&'static Device> {
+pub(super) fn device() -> Option<&'static Device> {
     static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
     let open = || match Device::parse("gpu") {
         Ok(device) => Some(device),
@@ -25,8 +25,7 @@ fn device() -> Option<&'static Device> {
 
 impl Case {
     /// `thorough`: every order in memory, NaN and infinity too.
-    pub(super) fn check_gpu(&self, arrays: &[Array], thorough: bool, row: &mut Coverage) -> Outcome {
-        let Some(device) = device() else { return Ok(()) };
+    pub(super) fn check_gpu(&self, device: &Device, arrays: &[Array], thorough: bool, row: &mut Coverage) -> Outcome {
         let there = |tensors: Vec<Tensor>| -> std::result::Result<Vec<Tensor>, String> {
             tensors.iter().map(|t| to_device(t, device).map_err(|e| e.to_string())).collect()
         };
@@ -143,7 +142,7 @@ fn every_kernel_is_valid_without_a_driver() {
     for least in [false, true] {
         let device = Device::Gpu(crate::gpu::open_noop(least).expect("wgpu has such a device"));
         let families = super::FAMILIES.iter().map(|&(family, cases)| (family, cases()));
-        for (family, cases) in families.chain([("large", large())]) {
+        for (family, cases) in families.chain([("large", large()), ("products", products())]) {
             for case in cases {
                 // What is refused, or looks at values that nobody computed, launches nothing more.
                 if let Err(error) = case.record(&device)
@@ -218,24 +217,79 @@ fn large() -> Vec<Case> {
     ]
 }
 
-#[test]
-fn more_than_one_block() {
-    if device().is_none() {
-        return;
-    }
+/// Products, with sizes that leave a rest in every direction and such as are read four by four.
+fn products() -> Vec<Case> {
+    use super::input::normal;
+    use crate::ops::conv::{ConvOptions, Padding, conv2d};
+    use crate::ops::matmul::{linear, matmul};
+    let base = ConvOptions::default();
+    let padded = ConvOptions { padding: Padding::Both([1, 1]), ..base };
+    let product = |variant, a: &[usize], b: &[usize]| {
+        case("matmul", variant, [normal(a), normal(b)], |t| matmul(&t[0], &t[1])).tolerance(1e-4)
+    };
+    let transposed = |variant, a: &[usize], b: &[usize]| {
+        let last = |t: &Tensor| t.transpose(-1, -2);
+        case("matmul", variant, [normal(a), normal(b)], move |t| matmul(&last(&t[0])?, &last(&t[1])?)).tolerance(1e-4)
+    };
+    let filter = |variant, image: &[usize], filter: &[usize], options: ConvOptions| {
+        let inputs = [normal(image), normal(filter), normal(&filter[..1])];
+        case("conv2d", variant, inputs, move |t| conv2d(&t[0], &t[1], Some(&t[2]), options)).tolerance(1e-4)
+    };
+    vec![
+        product("tiles", &[100, 40], &[40, 136]),
+        product("rests", &[71, 33], &[33, 101]),
+        product("long", &[20, 1100], &[1100, 12]),
+        product("batches", &[3, 36, 20], &[3, 20, 44]),
+        product("one row", &[1, 64], &[64, 130]),
+        transposed("transposed tiles", &[40, 100], &[136, 40]),
+        transposed("transposed rests", &[33, 71], &[101, 33]),
+        case("linear", "tiles", [normal(&[70, 48]), normal(&[36, 48]), normal(&[36])], |t| {
+            linear(&t[0], &t[1], t.get(2))
+        })
+        .tolerance(1e-4),
+        filter("tiles", &[2, 8, 9, 10], &[36, 8, 3, 3], padded),
+        filter("tiles with stride", &[2, 8, 9, 10], &[36, 8, 3, 3], ConvOptions { stride: [2, 2], ..padded }),
+        filter("tiles in groups", &[2, 16, 7, 7], &[24, 8, 3, 3], ConvOptions { groups: 2, ..padded }),
+        filter("three channels", &[2, 3, 12, 12], &[40, 3, 5, 5], ConvOptions { stride: [2, 2], ..padded }),
+        filter("odd channels", &[1, 6, 12, 12], &[10, 6, 1, 1], base),
+        filter("dilated tiles", &[1, 4, 12, 12], &[8, 4, 3, 3], ConvOptions { dilation: [2, 3], ..padded }),
+    ]
+}
+
+/// What failed of these cases on a device.
+fn failures(device: &Device, cases: Vec<Case>, thorough: bool) -> Vec<String> {
     let mut failures = Vec::new();
-    for case in large() {
+    for case in cases {
         let mut random = crate::random::Philox::new(4321, 0);
         let arrays: Vec<Array> = case.inputs.iter().map(|input| input.make(&|size| size, &mut random)).collect();
         let mut row = Coverage::default();
-        let outcome = case.check_gpu(&arrays, false, &mut row);
-        match outcome {
+        match case.check_gpu(device, &arrays, thorough, &mut row) {
             Ok(()) if row.gpu == Cell::Checked => {}
             Ok(()) => failures.push(format!("{} ({}) did not run", case.op, case.variant)),
             Err(error) => failures.push(format!("{} ({}): {}", case.op, case.variant, &error[..error.len().min(400)])),
         }
     }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    failures
+}
+
+#[test]
+fn more_than_one_block() {
+    let Some(device) = device() else { return };
+    let found = [failures(device, large(), false), failures(device, products(), true)].concat();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Drivers on the CPU have kernels of their own (`Gpu::lanes`): those for hardware must be as right.
+#[test]
+fn forms_for_hardware() {
+    if device().is_none() {
+        return;
+    }
+    let device = Device::Gpu(crate::gpu::open_as_hardware().expect("the first adapter, once more"));
+    let own = super::FAMILIES.iter().filter(|(family, _)| ["matmul", "conv"].contains(family));
+    let cases = own.flat_map(|(_, cases)| cases()).chain(products()).collect();
+    let found = failures(&device, cases, true);
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 /// Everything the table promises was seen to run.
