@@ -9,7 +9,9 @@ import { SGD } from '../../src/optim/index.js'
 import {
   autocast,
   cpuInfo,
+  type DeviceName,
   forceInstructionSet,
+  gpuAdapters,
   manualSeed,
   randn,
   scope,
@@ -17,15 +19,14 @@ import {
 } from '../../src/tensor/index.js'
 import type { Logger } from '../../src/train/callback.js'
 import { Trainer } from '../../src/train/trainer.js'
+import type { Precision } from '../../src/train/trainer-options.js'
 import { flowers, smallSimclr } from './setup.js'
 
 afterEach(() => forceInstructionSet(null))
 
-const absent = cpuInfo().bfloat16 ? '' : ' (skipped: this processor has no avx512_bf16)'
-
 async function train(
-  precision: '32-true' | 'bf16-mixed',
-  more: { epochs?: number; save?: string; ckptPath?: string; stopAt?: number } = {},
+  precision: Precision,
+  more: { epochs?: number; save?: string; ckptPath?: string; stopAt?: number; device?: DeviceName } = {},
 ) {
   const losses: number[] = []
   const lines: string[] = []
@@ -33,21 +34,36 @@ async function train(
     logMetrics: (metrics) => void ('fit/loss_step' in metrics && losses.push(metrics['fit/loss_step'] as number)),
     print: (line) => void lines.push(line),
   }
-  const { epochs = 4, save, ckptPath, stopAt } = more
+  const { epochs = 4, save, ckptPath, stopAt, device = 'cpu' } = more
   const stop = { name: 'stop', onTrainBatchEnd: () => void (trainer.globalStep === stopAt && trainer.interrupt()) }
-  const trainer: Trainer = new Trainer({ maxEpochs: epochs, logEveryNSteps: 1, precision, logger, callbacks: [stop] })
+  const trainer: Trainer = new Trainer({ maxEpochs: epochs, logEveryNSteps: 1, precision, device, logger, callbacks: [stop] })
   trainer.checkpointPath = save
   const module = smallSimclr()
   await trainer.fit(module, await flowers(), ckptPath === undefined ? {} : { ckptPath })
   const weights: Record<string, unknown> = {}
   for (const [name, value] of module.stateDict()) weights[name] = [value.dtype, await value.data()]
-  return { losses, lines, weights, mixed: trainer.mixed }
+  return { losses, lines, weights, mixed: trainer.mixed, scaler: trainer.scaler?.stateDict() }
 }
 
-describe.skipIf(absent !== '')(`bf16-mixed${absent}`, () => {
-  test('follows float32: losses within 2 %, weights float32', async () => {
-    const [mixed, plain] = [await train('bf16-mixed'), await train('32-true')]
-    expect([mixed.mixed, plain.mixed, mixed.losses.length]).toEqual([true, false, 16])
+const KINDS = [
+  {
+    precision: 'bf16-mixed',
+    device: 'cpu',
+    dtype: 'bfloat16',
+    absent: cpuInfo().bfloat16 ? '' : ' (skipped: this processor has no avx512_bf16)',
+  },
+  {
+    precision: '16-mixed',
+    device: 'gpu',
+    dtype: 'float16',
+    absent: gpuAdapters().length > 0 ? '' : ' (skipped: there is no GPU adapter)',
+  },
+] as const
+
+describe.each(KINDS)('$precision on $device$absent', ({ precision, device, dtype, absent }) => {
+  test.skipIf(absent !== '')('follows float32: losses within 2 %, weights float32', async () => {
+    const [mixed, plain] = [await train(precision, { device }), await train('32-true', { device })]
+    expect([mixed.mixed, plain.mixed, mixed.losses.length]).toEqual([dtype, null, 16])
     expect(mixed.losses).not.toEqual(plain.losses)
     const apart = mixed.losses.map((loss, i) => Math.abs(loss / (plain.losses[i] as number) - 1))
     expect(Math.max(...apart)).toBeLessThan(0.02)
@@ -56,22 +72,31 @@ describe.skipIf(absent !== '')(`bf16-mixed${absent}`, () => {
     expect(mixed.lines.filter((line) => line.includes('precision'))).toEqual([])
   })
 
-  test('resumes bit for bit', async () => {
+  test.skipIf(absent !== '')('resumes bit for bit, the scale of the loss too', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'spt-precision-'))
     const save = join(folder, 'last.ckpt')
-    const whole = await train('bf16-mixed')
-    const first = await train('bf16-mixed', { stopAt: 7, save })
-    const second = await train('bf16-mixed', { ckptPath: save })
+    const whole = await train(precision, { device })
+    const first = await train(precision, { device, stopAt: 7, save })
+    const second = await train(precision, { device, ckptPath: save })
     expect([...first.losses, ...second.losses]).toEqual(whole.losses)
     expect(second.weights).toEqual(whole.weights)
+    expect(second.scaler).toEqual(whole.scaler)
+    expect(second.scaler === undefined).toBe(precision !== '16-mixed')
     await rm(folder, { recursive: true })
+  })
+})
+
+test('16-mixed on a CPU is an error that says what to do', async () => {
+  await expect(train('16-mixed')).rejects.toMatchObject({
+    code: 'ERR_UNSUPPORTED',
+    hint: expect.stringContaining('bf16-mixed'),
   })
 })
 
 test('without such a processor it trains in float32, bit for bit, and says so once', async () => {
   forceInstructionSet('portable')
   const [asked, plain] = [await train('bf16-mixed', { epochs: 1 }), await train('32-true', { epochs: 1 })]
-  expect(asked.mixed).toBe(false)
+  expect(asked.mixed).toBe(null)
   expect(asked.lines.filter((line) => line.includes('bf16-mixed'))).toHaveLength(1)
   expect(asked.weights).toEqual(plain.weights)
 })

@@ -939,7 +939,7 @@ export declare function scaleGradients(parameters: Array<Tensor>, factor: number
  * The type in which products of matrices and convolutions take float32 operands from now on, or null for float32; returns
  * what it was before. Use `autocast(…)`, which puts it back.
  */
-export declare function setAutocast(dtype?: 'bfloat16' | null): DType | null
+export declare function setAutocast(dtype?: 'bfloat16' | 'float16' | null): DType | null
 
 /** Sets it for this thread; opens a GPU if need be. Returns the full name, "gpu:0" for "gpu". */
 export declare function setDefaultDevice(device: DeviceName): string

@@ -18,6 +18,7 @@ export {
   PolynomialLR,
   StepLR,
 } from './decay-schedulers.js'
+export * from './grad-scaler.js'
 export { Optimizer, type OptimizerStateDict, type ParamGroup, type ParamGroupInput } from './optimizer.js'
 export * from './parameter-groups.js'
 export * from './reduce-on-plateau.js'

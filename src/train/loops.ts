@@ -97,10 +97,12 @@ async function trainStep(trainer: Trainer, batch: Batch): Promise<void> {
   await callHook(trainer.callbacks, 'onTrainBatchStart', { trainer, outputs: {}, batch, batchIdx })
   const outputs = await forward(trainer, batch, 'fit')
   if (optimizers.length > 0) {
-    lossOf(outputs).backward()
+    const loss = lossOf(outputs)
+    ;(trainer.scaler?.scale(loss) ?? loss).backward()
     const { detectAnomaly, logGradNorm } = trainer.options
     const stepped = stepOptimizers(optimizers, batchIdx, batchIdx + 1 === trainer.trainBatches, {
       detectAnomaly,
+      scaler: trainer.scaler,
       onGradNorm: logGradNorm
         ? (name, norm) => trainer.log(`grad_norm/${name}`, norm, { onStep: true, onEpoch: false })
         : undefined,
@@ -119,7 +121,7 @@ async function trainStep(trainer: Trainer, batch: Batch): Promise<void> {
 /** The module's forward, every scalar of it logged, then what callbacks add. */
 async function forward(trainer: Trainer, batch: Batch, stage: Stage): Promise<Outputs> {
   const run = () => trainer.module.forward(batch, stage, progressOf(trainer))
-  const outputs = trainer.mixed ? widened(await autocast('bfloat16', run)) : await run()
+  const outputs = trainer.mixed ? widened(await autocast(trainer.mixed, run)) : await run()
   for (const [name, value] of scalarsOf(outputs)) {
     const guard = name === 'loss'
     trainer.log(`${stage}/${name}`, value, { onStep: stage === 'fit', weight: imageCount(batch), guard })
@@ -141,7 +143,9 @@ function progressOf({
 
 /** What leaves mixed precision is float32: callbacks and queues need not know of it. */
 function widened(outputs: Outputs): Outputs {
-  const wide = (value: unknown) => (value instanceof Tensor && value.dtype === 'bfloat16' ? value.to('float32') : value)
+  const isHalf = (value: unknown): value is Tensor =>
+    value instanceof Tensor && (value.dtype === 'bfloat16' || value.dtype === 'float16')
+  const wide = (value: unknown) => (isHalf(value) ? value.to('float32') : value)
   return Object.fromEntries(Object.entries(outputs).map(([name, value]) => [name, wide(value)]))
 }
 
@@ -149,6 +153,7 @@ async function logStep(trainer: Trainer): Promise<void> {
   for (const { name, optimizer } of trainer.optimizers) {
     trainer.log(`hparams/lr_${name}`, optimizer.groups[0]?.lr ?? 0, { onStep: true, onEpoch: false })
   }
+  if (trainer.scaler) trainer.log('hparams/grad_scale', trainer.scaler.getScale(), { onStep: true, onEpoch: false })
   await trainer.flush()
 }
 

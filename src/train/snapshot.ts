@@ -1,6 +1,7 @@
 /** What a checkpoint of a run holds, gathered from the trainer and put back into it. The file format is in `checkpoint`. */
 import { diverged, reason, SptError } from '../errors.js'
 import { defaultGenerator, type DeviceName, scope, type Tensor } from '../tensor/index.js'
+import type { GradScalerState } from '../optim/index.js'
 import { callHook } from './callback.js'
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.js'
 import type { StateObject } from './packing.js'
@@ -61,6 +62,7 @@ async function gather(trainer: Trainer): Promise<Checkpoint['state']> {
       totalSteps: trainer.totalSteps,
       latest: Object.fromEntries(trainer.latest),
       book: trainer.books.fit.state(),
+      ...(trainer.scaler && { scaler: { ...trainer.scaler.stateDict() } }),
     },
     random: { ...defaultGenerator.getState() },
     gradients,
@@ -124,6 +126,7 @@ async function put(trainer: Trainer, { weights, state }: Checkpoint): Promise<vo
   trainer.shouldStop = at.shouldStop
   for (const [name, value] of Object.entries(at.latest)) trainer.latest.set(name, value)
   trainer.books.fit.loadState(at.book)
+  if (at.scaler) trainer.scaler?.loadStateDict(at.scaler)
   await callHook(trainer.callbacks, 'onLoadCheckpoint', trainer, state as never)
   defaultGenerator.setState(random) // last: nothing above may draw afterwards
 }
@@ -137,6 +140,7 @@ interface Gathered {
     trainBatches: number
     totalSteps: number
     latest: Record<string, number>
+    scaler?: GradScalerState
     book: { sums: Record<string, { total: number; weight: number; alone: boolean }>; row: Record<string, number> }
   }
   random: ReturnType<typeof defaultGenerator.getState>

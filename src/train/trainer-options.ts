@@ -1,6 +1,6 @@
 /** The options of a trainer: their meaning, defaults and ranges. */
 import { type BatchSource, DataLoader } from '../data/index.js'
-import { argumentInvalid, SptError, unsupported } from '../errors.js'
+import { argumentInvalid, SptError } from '../errors.js'
 import type { DeviceName } from '../tensor/index.js'
 import type { Callback, Logger } from './callback.js'
 
@@ -15,7 +15,8 @@ export interface TrainerOptions {
   device?: DeviceName | 'auto'
   /**
    * `bf16-mixed`: float32 weights, products of matrices and convolutions in bfloat16 (see `autocast`); float32 and one
-   * logged line where the processor has no such products. `16-mixed` needs a GPU.
+   * logged line where the processor has no such products. `16-mixed`: the same in float16 on a GPU, with the loss scaled (see
+   * `GradScaler`): a step whose gradients are not finite is left out.
    */
   precision?: Precision
   callbacks?: Callback[]
@@ -60,7 +61,7 @@ const DEFAULTS = {
 export type ResolvedOptions = typeof DEFAULTS &
   Pick<TrainerOptions, 'gradientClipVal' | 'gradientClipAlgorithm'> & { maxEpochs: number }
 
-/** Fills in defaults and checks ranges. @throws ERR_ARGUMENT naming the option, ERR_UNSUPPORTED for a precision CPUs lack. */
+/** Fills in defaults and checks ranges. @throws ERR_ARGUMENT naming the option. */
 export function resolveOptions(given: TrainerOptions): ResolvedOptions {
   // -1 is Lightning's "no limit".
   const bound = (value: number | undefined) => (value === undefined || value === -1 ? undefined : value)
@@ -70,9 +71,6 @@ export function resolveOptions(given: TrainerOptions): ResolvedOptions {
   const options = { ...DEFAULTS, ...rest, maxSteps, maxEpochs }
   if (!PRECISIONS.includes(options.precision)) {
     throw argumentInvalid('Trainer: precision', PRECISIONS.join(', '), options.precision)
-  }
-  if (options.precision === '16-mixed') {
-    throw unsupported('Trainer: precision "16-mixed"', 'CPUs do not multiply float16', 'Use "bf16-mixed" on CPUs.')
   }
   for (const [name, least] of Object.entries(LEAST)) {
     const value = options[name as keyof typeof LEAST]

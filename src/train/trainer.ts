@@ -4,6 +4,7 @@
  */
 import type { DataModule } from '../data/index.js'
 import { argumentInvalid } from '../errors.js'
+import { GradScaler } from '../optim/index.js'
 import { type DeviceName, getDefaultDevice, setDefaultDevice, type Tensor } from '../tensor/index.js'
 import { type Callback, callHook, type Logger, type Stage } from './callback.js'
 import { openDevice, tellDevice } from './device.js'
@@ -12,7 +13,7 @@ import { trainBatches, validateBatches } from './loops.js'
 import type { TrainingModule } from './module.js'
 import { buildOptimizers, type OptimizerEntry, stepsOfRun } from './optimization.js'
 import { OnlineQueue } from './queue.js'
-import { usesMixedPrecision } from './precision.js'
+import { mixedDtype, type MixedDtype } from './precision.js'
 import { restore, save } from './snapshot.js'
 import { stepMonitored } from './stepping.js'
 import { moveTeachers } from './teacher-student.js'
@@ -55,8 +56,10 @@ export class Trainer {
   totalSteps = 0
   /** Spent so far on waiting for training batches: what a faster loader could save. */
   waitingSeconds = 0
-  /** Whether forward passes run in mixed precision: it was asked for and the processor has it. */
-  mixed = false
+  /** In what forward passes compute products: what was asked for, if the device has it. */
+  mixed: MixedDtype = null
+  /** Scales the loss of `precision: 16-mixed`. */
+  scaler: GradScaler | undefined
   /** Set by {@link interrupt}. */
   interrupted = false
   /** Set by a callback: training ends after this epoch. */
@@ -180,7 +183,8 @@ export class Trainer {
     tellDevice(this.device, [train, val], (line) => this.print(line))
     this.module.to(this.device)
     setDefaultDevice(this.device)
-    this.mixed = usesMixedPrecision(this.options.precision, this.device, (line) => this.print(line))
+    this.mixed = mixedDtype(this.options.precision, this.device, (line) => this.print(line))
+    this.scaler = this.mixed === 'float16' ? new GradScaler() : undefined
     const main = await buildOptimizers(this.module, this.module.optim, length, (line) => this.print(line))
     this.optimizers = [...main, ...this.callbacks.flatMap(({ optimizers = {} }) => Object.values(optimizers))]
   }

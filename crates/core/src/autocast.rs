@@ -1,7 +1,7 @@
 //! Mixed precision: a switch that linear layers, convolutions and attention read. While it is on they take float32 operands
-//! rounded to bfloat16, sum in float32 and give bfloat16; every other operation keeps computing in float32. That is the rule
-//! of PyTorch's autocast on CPUs, but for products of two float32 matrices, which stay float32 (see `ops::matmul`).
-//! Parameters stay float32: a product rounds them as it packs them.
+//! rounded to 16 bits, sum in float32 and give 16 bits: bfloat16 on CPUs, float16 on GPUs. Every other operation keeps computing
+//! in float32. That is the rule of PyTorch's autocast on CPUs, but for products of two float32 matrices, which stay float32 (see
+//! `ops::matmul`). Parameters stay float32: a product rounds them as it packs them.
 
 use crate::dtype::DType;
 use crate::ensure;
@@ -22,9 +22,9 @@ pub fn dtype() -> Option<DType> {
 /// Switches it on or off; returns what it was.
 pub fn set(dtype: Option<DType>) -> Result<Option<DType>> {
     ensure!(
-        matches!(dtype, None | Some(DType::BF16)),
+        dtype.is_none_or(DType::is_half),
         Unsupported,
-        "autocast: products are computed in bfloat16 or float32, not {}",
+        "autocast: products are computed in bfloat16, float16 or float32, not {}",
         dtype.map_or("", DType::name)
     );
     Ok(DTYPE.replace(dtype))
@@ -42,16 +42,26 @@ pub(crate) fn off<R>(run: impl FnOnce() -> R) -> R {
     run()
 }
 
-/// Whether a product takes operands of these two types: one type, or under autocast float32 beside bfloat16.
-pub(crate) fn mixes(a: DType, b: DType) -> bool {
-    let narrow = |dtype| matches!(dtype, DType::F32 | DType::BF16);
-    a == b || (dtype().is_some() && narrow(a) && narrow(b))
+/// The 16-bit type in which the device of a tensor multiplies.
+pub(crate) fn half_of(x: &Tensor) -> DType {
+    if x.is_host() { DType::BF16 } else { DType::F16 }
 }
 
-/// The operand of a product as the switch wants it; a recorded cast. GPUs have no bfloat16: theirs stay float32.
+/// Whether a product takes operands of these two types: one type, or under autocast float32 beside a 16-bit one.
+pub(crate) fn mixes(a: DType, b: DType) -> bool {
+    a == b || (dtype().is_some() && matches!((a, b), (DType::F32, x) | (x, DType::F32) if x.is_half()))
+}
+
+/// What a product gives of this operand while the switch is on: None where it computes in float32, as a device does that has
+/// no products of the type asked for.
+pub(crate) fn rounds(x: &Tensor) -> Option<DType> {
+    dtype().filter(|dtype| *dtype == half_of(x))
+}
+
+/// The operand of a product as the switch wants it; a recorded cast.
 pub(crate) fn operand(x: &Tensor) -> Result<Tensor> {
-    match dtype() {
-        Some(dtype) if x.dtype() == DType::F32 && x.is_host() => movement::to_dtype(x, dtype),
+    match rounds(x) {
+        Some(dtype) if x.dtype() == DType::F32 => movement::to_dtype(x, dtype),
         _ => Ok(x.clone()),
     }
 }

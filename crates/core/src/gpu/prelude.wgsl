@@ -13,6 +13,22 @@ fn invocation(group: vec3<u32>, groups: vec3<u32>, local: u32, size: u32) -> u32
 
 // Drivers may assume that no float is NaN; bits are what they are.
 fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
+// A float16 in the lower half of a word, rounded to the nearest, ties to even, as the CPU does; read by unpack2x16float.
+fn half_of(x: f32) -> u32 {
+    let bits = bitcast<u32>(x);
+    let size = bits & 0x7fffffffu;
+    let normal = (size + 0xfffu + ((size >> 13u) & 1u) - 0x38000000u) >> 13u;
+    // Adding a half puts the last bit of a subnormal float16 at the end of the sum.
+    let small = bitcast<u32>(bitcast<f32>(size) + 0.5) - 0x3f000000u;
+    let large = select(0x7c00u, 0x7e00u, size > 0x7f800000u);
+    let half = select(select(normal, small, size < 0x38800000u), large, size >= 0x47800000u);
+    return ((bits >> 16u) & 0x8000u) | half;
+}
+fn half_pair(x: f32, y: f32) -> u32 { return half_of(x) | (half_of(y) << 16u); }
+fn through_half(x: f32) -> f32 { return unpack2x16float(half_of(x)).x; }
+fn through_halves(x: vec4<f32>) -> vec4<f32> { return four_halves(vec2<u32>(half_pair(x.x, x.y), half_pair(x.z, x.w))); }
+fn four_halves(words: vec2<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y)); }
+
 fn nan() -> f32 { return bitcast<f32>(0x7fc00000u | (parameters[0].x & 0u)); }
 fn infinity() -> f32 { return bitcast<f32>(0x7f800000u | (parameters[0].x & 0u)); }
 

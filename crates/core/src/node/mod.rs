@@ -75,7 +75,9 @@ pub fn is_grad_enabled() -> bool {
 /// The type in which products of matrices and convolutions take float32 operands from now on, or null for float32; returns
 /// what it was before. Use `autocast(…)`, which puts it back.
 #[napi(ts_return_type = "DType | null")]
-pub fn set_autocast(#[napi(ts_arg_type = "'bfloat16' | null")] dtype: Option<String>) -> Result<Option<&'static str>> {
+pub fn set_autocast(
+    #[napi(ts_arg_type = "'bfloat16' | 'float16' | null")] dtype: Option<String>,
+) -> Result<Option<&'static str>> {
     let dtype = dtype.map(|name| DType::parse(&name)).transpose()?;
     Ok(autocast::set(dtype)?.map(DType::name))
 }

@@ -45,7 +45,7 @@ pub fn scaled_dot_product_attention(
     if autocast::dtype().is_some() && query.dtype() != DType::F64 {
         let [q, k, v] = [autocast::operand(query)?, autocast::operand(key)?, autocast::operand(value)?];
         let result = autocast::off(|| scaled_dot_product_attention(&q, &k, &v, options))?;
-        return movement::to_dtype(&result, DType::BF16);
+        return movement::to_dtype(&result, autocast::rounds(query).unwrap_or(DType::F32));
     }
     let [q, k, v] = [query.shape(), key.shape(), value.shape()];
     let last = |shape: &[usize]| (shape[shape.len() - 2], shape[shape.len() - 1]);

@@ -92,7 +92,7 @@ pub fn apply(x: &Tensor, axes: &[Axis], order: &Layout, fill: f64) -> Result<Ten
     }
     let kinds: Vec<Kind> = dimensions.iter().map(|dimension| dimension.kind).collect();
     let dtype = x.dtype();
-    let invocations = if dtype.size() == 1 { out.numel().div_ceil(4) } else { out.numel() };
+    let invocations = kernel::stores(dtype, out.numel());
     launch.run_each(&format!("axes {} {kinds:?}", dtype.name()), &|| wgsl(&kinds, dtype), invocations)?;
     Ok(out)
 }
@@ -168,7 +168,7 @@ var place = p(1u);
         }
         writeln!(text, "sum += {weight}x[{inner}];{}\nreturn sum;\n}}", "\n}".repeat(lists.len())).expect("text");
     }
-    text + &kernel::store_each(dtype.size(), 2)
+    text + &kernel::store_each(dtype, 2)
 }
 
 /// The shape of a result, and the order in memory of its source.

@@ -1,12 +1,15 @@
 //! Convolution on a GPU and its two gradients, as implicit products of matrices: no image is unfolded in memory.
 
+use crate::dtype::DType;
 use crate::error::Result;
+use crate::gpu::Gpu;
 use crate::ops::conv_product::Filter;
 use crate::ops::kernel::{self, Kernel, gpu_of};
-use crate::ops::product_gpu::{self, Along, Plan};
+use crate::ops::product_gpu::{self, Factor, Kind, Plan, Target};
 use crate::ops::{movement, movement_gpu, reduce_gpu};
 use crate::shape::{Layout, contiguous_strides};
 use crate::tensor::Tensor;
+use std::sync::Arc;
 
 /// Sizes of a convolution: [batch, channels, height, width] of image and result, [out, in of a group, height, width] of
 /// the filter.
@@ -66,24 +69,30 @@ impl Sizes {
         [self.kernel[1] % 4 == 0, self.out_of_group() % 4 == 0]
     }
 
-    /// Records a product for every group.
+    /// Records a product for every group. `factors`: whether they are contiguous along the inner dimension, and whether four by
+    /// four; with the result, whether it is written so.
     fn run(
         &self,
         name: &str,
         plan: &Plan,
-        mut along: [Along; 2],
+        factors: [(bool, bool); 2],
         tensors: &[&Tensor],
-        out: &Tensor,
+        (out, quads): (&Tensor, bool),
         own: &str,
     ) -> Result<()> {
         let gpu = gpu_of(out)?;
+        let kinds = Kind::of([tensors[0].dtype(), tensors[1].dtype()]);
+        let target = Target { quads, half: out.dtype() == DType::F16 };
         let (key, constants) = self.constants();
         for first in (0..self.filter.groups).step_by(plan.most_batches(&gpu)) {
             let some = (self.filter.groups - first).min(plan.most_batches(&gpu));
             let mut launch = Kernel::new(&gpu);
             let [a, b] = [launch.read(tensors[0])?, launch.read(tensors[1])?];
-            along[0].quads &= a % 4 == 0;
-            along[1].quads &= b % 4 == 0;
+            let factor = |k: usize, place: u32| {
+                let (inner, quads) = factors[k];
+                Factor { inner, quads: quads && place % 4 == 0, kind: kinds[k] }
+            };
+            let factors = [factor(0, a), factor(1, b)];
             let to = launch.write(out)?;
             let bias = tensors.get(2).map_or(Ok(0), |bias| launch.read(bias))?;
             launch.set_sizes(&[plan.rows, plan.columns, plan.inner]);
@@ -91,7 +100,7 @@ impl Sizes {
             launch.set_sizes(&[self.image[1], self.result[1]]);
             launch.set_sizes(&[plan.parts, plan.part, first, self.kernel.iter().product()]);
             let with_bias = tensors.len() > 2;
-            let factors = || {
+            let text = || {
                 let bias = match with_bias {
                     true => {
                         "@group(0) @binding(4) var<storage, read> bias: array<f32>;
@@ -101,7 +110,8 @@ fn bias_of(n: u32) -> f32 { return bias[p(6u) + n]; }\n"
                 };
                 format!("{constants}{}\n{bias}{own}", include_str!("conv.wgsl"))
             };
-            product_gpu::run(launch, &gpu, &format!("{name} {key} {with_bias}"), plan, some, along, &factors)?;
+            let key = format!("{name} {key} {with_bias}");
+            product_gpu::run(launch, &gpu, &key, plan, some, factors, target, &text)?;
         }
         Ok(())
     }
@@ -142,40 +152,44 @@ fn value_b(c: vec2<u32>, k: vec2<u32>) -> B {
     if ((c.y & k.y) == 0u) { return B(); }
     return at_b(c.x + k.x);
 }
-fn store(m: u32, n: u32, sum: f32) {
-    if (m < p(0u) && n < p(1u)) {
-        let channel = group_number * OUT + n;
-        out[p(5u) + m * p(8u) + channel] = sum + bias_of(channel);
-    }
-}
+fn place(m: u32, n: u32) -> u32 { return p(5u) + m * p(8u) + group_number * OUT + n; }
+fn finished(n: u32, sum: f32) -> f32 { return sum + bias_of(group_number * OUT + n); }
 ";
 
-/// The cross-correlation of an image (channels last) with a filter, plus a bias; channels last.
+/// A result of that type and shape, channels last; and what products are written into: float16 goes there by way of float32
+/// where channels do not come four by four.
+fn result(gpu: &Arc<Gpu>, shape: [usize; 4], dtype: DType, quads: bool) -> Result<Tensor> {
+    let written = if dtype == DType::F16 && !quads { DType::F32 } else { dtype };
+    kernel::output(gpu, channels_last(shape), written)
+}
+
+/// The cross-correlation of an image (channels last) with a filter, plus a bias; channels last, of the image's type.
 pub fn forward(filter: Filter, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let sizes = Sizes::new(filter, x.shape(), weight.shape());
     let gpu = gpu_of(x)?;
-    let out = kernel::output(&gpu, channels_last(sizes.result), x.dtype())?;
+    let [of_image, of_result] = sizes.quads();
+    let out = result(&gpu, sizes.result, x.dtype(), of_result)?;
     if out.numel() == 0 {
         return Ok(out);
     }
     if sizes.is_empty() {
         // No input channel: zeros, or the bias.
         let zeros = out.zeros_like()?;
-        return match bias {
-            Some(bias) => crate::ops::elementwise::add(&zeros, &movement::reshape_to(bias, &[1, bias.numel(), 1, 1])?),
-            None => Ok(zeros),
+        let plain = match bias {
+            Some(bias) => crate::ops::elementwise::add(&zeros, &movement::reshape_to(bias, &[1, bias.numel(), 1, 1])?)?,
+            None => zeros,
         };
+        return movement::to_dtype(&plain, x.dtype());
     }
     let weight = arranged(weight, [0, 2, 3, 1])?;
     let [batch, _, height, width] = sizes.result;
     let product = [batch * height * width, sizes.out_of_group(), sizes.taps() * sizes.kernel[1]];
     let plan = Plan::new(gpu.lanes(), product, filter.groups, false);
-    let bias = bias.map(|bias| movement::contiguous(&bias.detach()?)).transpose()?;
+    let wide = |bias: &Tensor| movement::to_dtype(&movement::contiguous(&bias.detach()?)?, DType::F32);
+    let bias = bias.map(wide).transpose()?;
     let tensors: Vec<&Tensor> = [x, &weight].into_iter().chain(&bias).collect();
-    let [quads, _] = sizes.quads();
-    let along = [Along { inner: true, quads }; 2];
-    sizes.run("conv", &plan, along, &tensors, &out, FORWARD)?;
-    Ok(out)
+    sizes.run("conv", &plan, [(true, of_image); 2], &tensors, (&out, of_result), FORWARD)?;
+    movement::to_dtype(&out, x.dtype())
 }
 
 const IMAGE_GRADIENT: &str = "
@@ -205,31 +219,30 @@ fn value_b(c: vec2<u32>, k: vec2<u32>) -> B {
     if ((c.y & k.y) == 0u) { return B(); }
     return at_b(c.x + k.x);
 }
-fn store(m: u32, n: u32, sum: f32) {
-    if (m < p(0u) && n < p(1u)) { out[p(5u) + m * p(7u) + group_number * IN + n] = sum; }
-}
+fn place(m: u32, n: u32) -> u32 { return p(5u) + m * p(7u) + group_number * IN + n; }
+fn finished(n: u32, sum: f32) -> f32 { return sum; }
 ";
 
-/// The gradient of the image, of that height and width, from that of the result (channels last); channels last.
-pub fn image_gradient(filter: Filter, dy: &Tensor, weight: &Tensor, size: [usize; 2]) -> Result<Tensor> {
+/// The gradient of the image, of that height, width and type, from that of the result (channels last); channels last.
+pub fn image_gradient(filter: Filter, dy: &Tensor, weight: &Tensor, size: [usize; 2], dtype: DType) -> Result<Tensor> {
     let shape = [dy.shape()[0], weight.shape()[1] * filter.groups, size[0], size[1]];
     let mut sizes = Sizes::new(filter, &shape, weight.shape());
     sizes.result = [dy.shape()[0], dy.shape()[1], dy.shape()[2], dy.shape()[3]];
     let gpu = gpu_of(dy)?;
-    let out = kernel::output(&gpu, channels_last(shape), dy.dtype())?;
+    let [of_image, of_result] = sizes.quads();
+    let out = result(&gpu, shape, dtype, of_image)?;
     if out.numel() == 0 {
         return Ok(out);
     }
     if sizes.is_empty() {
-        return out.zeros_like();
+        return movement::to_dtype(&out.zeros_like()?, dtype);
     }
     let weight = arranged(weight, [2, 3, 0, 1])?;
     let product = [shape[0] * shape[2] * shape[3], sizes.kernel[1], sizes.taps() * sizes.out_of_group()];
     let plan = Plan::new(gpu.lanes(), product, filter.groups, false);
-    let [of_image, of_result] = sizes.quads();
-    let along = [Along { inner: true, quads: of_result }, Along { inner: false, quads: of_image }];
-    sizes.run("conv image", &plan, along, &[dy, &weight], &out, IMAGE_GRADIENT)?;
-    Ok(out)
+    let factors = [(true, of_result), (false, of_image)];
+    sizes.run("conv image", &plan, factors, &[dy, &weight], (&out, of_image), IMAGE_GRADIENT)?;
+    movement::to_dtype(&out, dtype)
 }
 
 const FILTER_GRADIENT: &str = "
@@ -256,31 +269,29 @@ fn value_b(c: vec4<i32>, k: vec4<i32>) -> B {
     return at_b(u32(k.x) + (u32(y) * IMAGE_X + u32(x)) * p(7u) + u32(c.z));
 }
 // In the order of the filter: [out, in of a group, tap].
-fn store(m: u32, n: u32, sum: f32) {
-    if (m < p(0u) && n < p(1u)) {
-        let taps = p(1u) / IN;
-        out[p(5u) + part_number * p(12u) + ((group_number * OUT + m) * IN + n % IN) * taps + n / IN] = sum;
-    }
+fn place(m: u32, n: u32) -> u32 {
+    return p(5u) + part_number * p(12u) + ((group_number * OUT + m) * IN + n % IN) * (p(1u) / IN) + n / IN;
 }
+fn finished(n: u32, sum: f32) -> f32 { return sum; }
 ";
 
 /// The gradient of a filter of that shape from image and gradient of the result (both channels last); row-major. What
-/// is summed, all pixels of the batch, is long: it is cut into parts that are added up.
+/// is summed, all pixels of the batch, is long: it is cut into parts that are added up. float32 whatever the others are.
 pub fn filter_gradient(filter: Filter, x: &Tensor, dy: &Tensor, shape: [usize; 4]) -> Result<Tensor> {
     let mut sizes = Sizes::new(filter, x.shape(), &shape);
     sizes.result = [dy.shape()[0], dy.shape()[1], dy.shape()[2], dy.shape()[3]];
     let gpu = gpu_of(x)?;
     if sizes.is_empty() {
-        return Tensor::full_on(&x.device()?, &shape, 0.0, x.dtype());
+        return Tensor::full_on(&x.device()?, &shape, 0.0, DType::F32);
     }
     let [batch, _, height, width] = sizes.result;
     let product = [sizes.out_of_group(), sizes.taps() * sizes.kernel[1], batch * height * width];
     let plan = Plan::new(gpu.lanes(), product, filter.groups, true);
     let whole = [&[plan.parts][..], &shape].concat();
-    let out = kernel::output_of(&gpu, if plan.parts == 1 { &shape } else { &whole }, x.dtype())?;
+    let out = kernel::output_of(&gpu, if plan.parts == 1 { &shape } else { &whole }, DType::F32)?;
     let [of_image, of_result] = sizes.quads();
-    let along = [of_result, of_image].map(|quads| Along { inner: false, quads });
-    sizes.run("conv filter", &plan, along, &[dy, x], &out, FILTER_GRADIENT)?;
+    let factors = [(false, of_result), (false, of_image)];
+    sizes.run("conv filter", &plan, factors, &[dy, x], (&out, false), FILTER_GRADIENT)?;
     if plan.parts == 1 {
         return Ok(out);
     }

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
 #[cfg(feature = "gpu")]
 use crate::ops::conv_gpu;
-use crate::ops::half::{Product, bias_gradient, products_of_bfloat16, values};
+use crate::ops::half::{Product, bias_gradient, products_of_half, values};
 use crate::ops::movement;
 use crate::profile::product_operations;
 use crate::storage::Buffer;
@@ -58,8 +58,8 @@ fn save_pair(inputs: &[&Tensor], context: &mut Context) -> Result<()> {
 }
 
 #[cfg(feature = "gpu")]
-fn float32(x: &Tensor) -> Result<()> {
-    if x.dtype() != crate::dtype::DType::F32 {
+fn float_of_gpu(x: &Tensor) -> Result<()> {
+    if !matches!(x.dtype(), DType::F32 | DType::F16) {
         return Err(crate::ops::elementwise::not_float("conv2d", x.dtype()));
     }
     Ok(())
@@ -113,13 +113,16 @@ impl Op for Convolution {
 
     #[cfg(feature = "gpu")]
     fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        float32(inputs[0])?;
+        float_of_gpu(inputs[0])?;
         save_pair(inputs, context)?;
+        if self.bias {
+            movement::save_shape(inputs[2], context)?;
+        }
         Ok(vec![conv_gpu::forward(self.filter, inputs[0], inputs[1], inputs.get(2).copied())?])
     }
 
     fn takes_half(&self, inputs: &[&Tensor]) -> bool {
-        products_of_bfloat16(inputs)
+        products_of_half(inputs)
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
@@ -150,7 +153,7 @@ pub(crate) struct TransposedConvolution {
     pub filter: Filter,
     /// Height and width of the image.
     pub size: [usize; 2],
-    /// The type of the result: that of the inputs, where they are not bfloat16.
+    /// The type of the result: that of the inputs, where none is a 16-bit float.
     pub result: DType,
 }
 
@@ -185,13 +188,13 @@ impl Op for TransposedConvolution {
 
     #[cfg(feature = "gpu")]
     fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        float32(inputs[0])?;
+        float_of_gpu(inputs[0])?;
         save_pair(inputs, context)?;
-        Ok(vec![conv_gpu::image_gradient(self.filter, inputs[0], inputs[1], self.size)?])
+        Ok(vec![conv_gpu::image_gradient(self.filter, inputs[0], inputs[1], self.size, self.result)?])
     }
 
     fn takes_half(&self, inputs: &[&Tensor]) -> bool {
-        products_of_bfloat16(inputs)
+        products_of_half(inputs)
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
@@ -245,13 +248,14 @@ impl Op for FilterGradient {
 
     #[cfg(feature = "gpu")]
     fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
-        float32(inputs[0])?;
+        float_of_gpu(inputs[0])?;
         save_pair(inputs, context)?;
-        Ok(vec![conv_gpu::filter_gradient(self.filter, inputs[0], inputs[1], self.shape)?])
+        let dw = conv_gpu::filter_gradient(self.filter, inputs[0], inputs[1], self.shape)?;
+        Ok(vec![movement::to_dtype(&dw, self.result)?])
     }
 
     fn takes_half(&self, inputs: &[&Tensor]) -> bool {
-        products_of_bfloat16(inputs)
+        products_of_half(inputs)
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::op;
 use crate::ops::elementwise::{Comparison, Plan, plan};
-use crate::ops::kernel::{self, ENTRY, Kernel, element, extent, gpu_of};
+use crate::ops::kernel::{self, ENTRY, Kernel, element, extent, gpu_of, value_type};
 use crate::shape::{Dims, Layout};
 use crate::tensor::Tensor;
 use std::fmt::Write;
@@ -100,84 +100,98 @@ fn launch(
     }
     let target = Layout { shape: Dims::from_slice(&[count]), strides: Dims::from_slice(&[1]), offset: start };
     let to = launch.bind(out, &target, true)? as usize;
-    let sizes = &layouts[0].shape;
-    let linear = |l: &Layout| l.strides.is_empty() || (l.strides.len() == 1 && l.strides[0] == 1);
-    let still = |l: &Layout| l.strides.iter().all(|&s| s == 0);
-    let floats = out.dtype() == DType::F32 && inputs.iter().all(|t| t.dtype() == DType::F32);
-    let four = floats
-        && to % 4 == 0
-        && sizes.len() <= 1
-        && layouts.iter().zip(&offsets).all(|(l, o)| (linear(l) && o % 4 == 0 && count > 1) || still(l));
+    let mut sizes = layouts[0].shape.clone();
+    let mut strides: Vec<Dims> = layouts.iter().map(|layout| layout.strides.clone()).collect();
+    let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype()).collect();
+    let dtype = out.dtype();
+    let float = |dtype: &DType| matches!(dtype, DType::F32 | DType::F16);
+    // What stands still along the innermost dimension, if everything else runs along it four by four.
+    let still: Option<Vec<bool>> = layouts
+        .iter()
+        .zip(&offsets)
+        .map(|(layout, offset)| {
+            let (inner, outer) = layout.strides.split_last().unwrap_or((&0, &[]));
+            let quads = *inner == 1 && offset % 4 == 0 && outer.iter().all(|stride| stride % 4 == 0);
+            (*inner == 0 || quads).then_some(*inner == 0)
+        })
+        .collect();
+    let whole = sizes.len() <= 1 || sizes.last().is_some_and(|size| size % 4 == 0);
+    let still = still.filter(|_| whole && to % 4 == 0 && dtypes.iter().chain([&dtype]).all(float));
+    crate::ensure!(sizes.len() <= 8, Unsupported, "{}: {} dimensions; GPUs take 8", op::running(), sizes.len());
+    if still.is_some() && !sizes.is_empty() {
+        let last = sizes.len() - 1;
+        sizes[last] = sizes[last].div_ceil(4);
+        strides.iter_mut().for_each(|strides| strides[last] *= 4);
+    }
     launch.set_sizes(&[count, to]);
     launch.set_sizes(&offsets);
     launch.set_floats(values);
+    launch.set_sizes(&sizes);
+    strides.iter().for_each(|strides| launch.set_sizes(strides));
     let mut key = expression.name.to_string();
-    let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype()).collect();
-    for dtype in dtypes.iter().chain([&out.dtype()]) {
+    for dtype in dtypes.iter().chain([&dtype]) {
         write!(key, " {}", dtype.name()).expect("text");
     }
-    if four {
-        let still: Vec<bool> = layouts.iter().map(still).collect();
-        write!(key, " four {still:?}").expect("text");
-        return launch.run_each(&key, &|| wgsl_four(expression, &still), count.div_ceil(4));
-    }
-    crate::ensure!(sizes.len() <= 8, Unsupported, "{}: {} dimensions; GPUs take 8", op::running(), sizes.len());
-    launch.set_sizes(sizes);
-    for layout in layouts {
-        launch.set_sizes(&layout.strides);
-    }
     let dimensions = sizes.len();
-    write!(key, " {dimensions}").expect("text");
-    let dtype = out.dtype();
-    let invocations = if dtype.size() == 1 { count.div_ceil(4) } else { count };
-    launch.run_each(&key, &|| wgsl(expression, &dtypes, dtype, dimensions), invocations)
+    write!(key, " {dimensions} {still:?}").expect("text");
+    let invocations = if still.is_some() { count.div_ceil(4) } else { kernel::stores(dtype, count) };
+    launch.run_each(&key, &|| wgsl(expression, &dtypes, dtype, dimensions, still.as_deref()), invocations)
 }
 
-/// The bindings, and the expression as the function `f`.
-fn head(expression: &Expression, dtypes: &[DType], out: DType, width: &str) -> String {
-    let mut text = String::from(MATH);
-    for (k, dtype) in dtypes.iter().enumerate() {
-        let access = format!("array<{}>", if width == "4" { "vec4<f32>" } else { element(*dtype) });
-        writeln!(text, "@group(0) @binding({}) var<storage, read> a{k}: {access};", k + 1).expect("text");
-    }
-    let kind = if width == "4" { "vec4<f32>" } else { element(out) };
+/// The expression as the function `f`, and the place of each input's element: one an invocation (as many as share a word), or
+/// four where `still` says which inputs have one for all four.
+fn wgsl(expression: &Expression, dtypes: &[DType], out: DType, dimensions: usize, still: Option<&[bool]>) -> String {
     let n = dtypes.len();
+    let mut text = String::from(MATH);
+    let quad = |dtype: DType| if dtype == DType::F16 { "vec2<u32>" } else { "vec4<f32>" };
+    for (k, dtype) in dtypes.iter().enumerate() {
+        let kind = if still.is_some_and(|still| !still[k]) { quad(*dtype) } else { element(*dtype) };
+        writeln!(text, "@group(0) @binding({}) var<storage, read> a{k}: array<{kind}>;", k + 1).expect("text");
+    }
+    let kind = if still.is_some() { quad(out) } else { element(out) };
     writeln!(text, "@group(0) @binding({}) var<storage, read_write> out: array<{kind}>;", n + 1).expect("text");
     let arguments: Vec<String> =
-        expression.inputs.iter().zip(dtypes).map(|(name, dtype)| format!("{name}: {}", element(*dtype))).collect();
-    writeln!(text, "fn f({}) -> {} {{", arguments.join(", "), element(out)).expect("text");
+        expression.inputs.iter().zip(dtypes).map(|(name, dtype)| format!("{name}: {}", value_type(*dtype))).collect();
+    writeln!(text, "fn f({}) -> {} {{", arguments.join(", "), value_type(out)).expect("text");
     for (k, name) in expression.constants.iter().enumerate() {
         writeln!(text, "let {name} = pf({}u);", 2 + n + k).expect("text");
     }
     writeln!(text, "return {};\n}}", in_wgsl(expression.text)).expect("text");
-    text
-}
-
-/// Four floats an invocation, where all memory runs along.
-fn wgsl_four(expression: &Expression, still: &[bool]) -> String {
-    let n = still.len();
-    let mut text = head(expression, &vec![DType::F32; n], DType::F32, "4") + ENTRY;
-    text += "if (i * 4u >= p(0u)) { return; }\n";
-    for (k, still) in still.iter().enumerate() {
-        let place = format!("p({}u)", 2 + k);
-        if *still {
-            writeln!(text, "let x{k} = vec4<f32>(a{k}[{place} / 4u][{place} % 4u]);").expect("text");
-        } else {
-            writeln!(text, "let x{k} = a{k}[{place} / 4u + i];").expect("text");
+    let places = places(n, expression.constants.len(), dimensions);
+    let Some(still) = still else {
+        let load = |k: usize| kernel::load(dtypes[k], &format!("a{k}"), &format!("o{k}"));
+        let values = (0..n).map(load).collect::<Vec<_>>().join(", ");
+        writeln!(text, "fn value(i: u32) -> {} {{\n{places}return f({values});\n}}", value_type(out)).expect("text");
+        return text + &kernel::store_each(out, 1);
+    };
+    write!(text, "{ENTRY}if (i * 4u >= p(0u)) {{ return; }}\n{places}").expect("text");
+    for k in 0..n {
+        match (still[k], dtypes[k]) {
+            (true, dtype) => {
+                let one = kernel::load(dtype, &format!("a{k}"), &format!("o{k}"));
+                writeln!(text, "let x{k} = vec4<f32>({one});")
+            }
+            (false, DType::F16) => writeln!(text, "let x{k} = four_halves(a{k}[o{k} / 4u]);"),
+            _ => writeln!(text, "let x{k} = a{k}[o{k} / 4u];"),
         }
+        .expect("text");
     }
-    let lane = |c: char| (0..n).map(|k| format!("x{k}.{c}")).collect::<Vec<_>>().join(", ");
-    let lanes: Vec<String> = "xyzw".chars().map(|c| format!("f({})", lane(c))).collect();
-    writeln!(text, "out[p(1u) / 4u + i] = vec4<f32>({});\n}}", lanes.join(", ")).expect("text");
+    let [x, y, z, w] = ["x", "y", "z", "w"].map(|lane| {
+        let values: Vec<String> = (0..n).map(|k| format!("x{k}.{lane}")).collect();
+        format!("f({})", values.join(", "))
+    });
+    let four = match out {
+        DType::F16 => format!("vec2<u32>(half_pair({x}, {y}), half_pair({z}, {w}))"),
+        _ => format!("vec4<f32>({x}, {y}, {z}, {w})"),
+    };
+    writeln!(text, "out[p(1u) / 4u + i] = {four};\n}}").expect("text");
     text
 }
 
-/// One element an invocation (four of one byte), at places computed from sizes and strides.
-fn wgsl(expression: &Expression, dtypes: &[DType], out: DType, dimensions: usize) -> String {
-    let n = dtypes.len();
-    let mut text = head(expression, dtypes, out, "");
-    let sizes = 2 + n + expression.constants.len();
-    writeln!(text, "fn value(i: u32) -> {} {{\nvar rest = i;", element(out)).expect("text");
+/// The places `o0`, … in the inputs of element `i`, from sizes and strides.
+fn places(n: usize, constants: usize, dimensions: usize) -> String {
+    let sizes = 2 + n + constants;
+    let mut text = String::from("var rest = i;\n");
     for k in 0..n {
         writeln!(text, "var o{k} = p({}u);", 2 + k).expect("text");
     }
@@ -192,12 +206,7 @@ fn wgsl(expression: &Expression, dtypes: &[DType], out: DType, dimensions: usize
             writeln!(text, "o{k} += {index} * p({}u);", sizes + dimensions * (k + 1) + d).expect("text");
         }
     }
-    let load = |k: usize| match dtypes[k].size() {
-        1 => format!("(a{k}[o{k} / 4u] >> (o{k} % 4u * 8u)) & 0xffu"),
-        _ => format!("a{k}[o{k}]"),
-    };
-    writeln!(text, "return f({});\n}}", (0..n).map(load).collect::<Vec<_>>().join(", ")).expect("text");
-    text + &kernel::store_each(out.size(), 1)
+    text
 }
 
 /// Rust's tokens as WGSL: names of `cpu::math` get the prefix of their twins in `elementwise.wgsl`.
@@ -312,12 +321,14 @@ mod tests {
 
     fn valid(name: &str, inputs: &[&str], constants: &[&str], text: &str) {
         let expression = Expression { name, inputs, constants, text };
-        let floats = vec![DType::F32; inputs.len()];
-        for dimensions in [0, 1, 2, 5] {
-            check(name, &wgsl(&expression, &floats, DType::F32, dimensions));
-        }
-        for still in [true, false] {
-            check(name, &wgsl_four(&expression, &vec![still; inputs.len()]));
+        for dtype in [DType::F32, DType::F16] {
+            let floats = vec![dtype; inputs.len()];
+            for dimensions in [0, 1, 2, 5] {
+                check(name, &wgsl(&expression, &floats, dtype, dimensions, None));
+                for still in [true, false] {
+                    check(name, &wgsl(&expression, &floats, dtype, dimensions, Some(&vec![still; inputs.len()])));
+                }
+            }
         }
     }
 

@@ -1,6 +1,7 @@
-//! What operations that multiply bfloat16 share: their operands, results and the gradient of a bias. It has no operation of
+//! What operations that multiply 16-bit floats share: their operands, results and the gradient of a bias. It has no operation of
 //! its own.
 
+use crate::autocast;
 use crate::cpu::half::{Matrix16, Values, ValuesMut};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -9,10 +10,11 @@ use crate::ops::{movement, reduce};
 use crate::storage::Buffer;
 use crate::tensor::Tensor;
 
-/// Whether some of these are bfloat16 and the others float32: what the kernels of mixed precision take.
-pub(crate) fn products_of_bfloat16(inputs: &[&Tensor]) -> bool {
-    inputs.iter().all(|t| matches!(t.dtype(), DType::BF16 | DType::F32))
-        && inputs.iter().any(|t| t.dtype() == DType::BF16)
+/// Whether some of these are of the 16-bit type that their device multiplies and the others float32: what the kernels of mixed
+/// precision take.
+pub(crate) fn products_of_half(inputs: &[&Tensor]) -> bool {
+    let half = autocast::half_of(inputs[0]);
+    inputs.iter().all(|t| t.dtype() == half || t.dtype() == DType::F32) && inputs.iter().any(|t| t.dtype() == half)
 }
 
 /// The numbers of a storage from `start` elements behind a tensor's first on.
@@ -66,9 +68,8 @@ impl Product {
     }
 }
 
-/// The sum of a result's gradient over `dims`, in the type of the bias; bfloat16 is summed in float32.
+/// The sum of a result's gradient over `dims`, in the type of the bias; 16-bit floats are summed in float32.
 pub(crate) fn bias_gradient(gradient: &Tensor, dims: &[i64], bias: &Tensor) -> Result<Tensor> {
-    let wide =
-        if gradient.dtype() == DType::BF16 { movement::to_dtype(gradient, DType::F32)? } else { gradient.clone() };
+    let wide = if gradient.dtype().is_half() { movement::to_dtype(gradient, DType::F32)? } else { gradient.clone() };
     movement::to_dtype(&reduce::sum(&wide, Some(dims), false)?, bias.dtype())
 }

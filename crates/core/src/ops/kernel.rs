@@ -43,10 +43,10 @@ pub fn table(gpu: &Arc<Gpu>, words: &[u32]) -> Result<Tensor> {
     Ok(Tensor::new(Arc::new(storage), Layout::contiguous(&[words.len()]), DType::F32))
 }
 
-/// float32, int64, uint8 and bool live on a GPU.
+/// float32, float16, int64, uint8 and bool live on a GPU.
 pub fn supported(dtype: DType) -> Result<()> {
     ensure!(
-        matches!(dtype, DType::F32 | DType::I64 | DType::U8 | DType::Bool),
+        matches!(dtype, DType::F32 | DType::F16 | DType::I64 | DType::U8 | DType::Bool),
         Unsupported,
         "{}: {} tensors live on the CPU only; GPUs have no such arithmetic. Convert with .to('float32')",
         op::running(),
@@ -63,24 +63,53 @@ let i = invocation(group, groups, local, 256u);
 ";
 const _: () = assert!(GROUP == 256, "ENTRY says 256");
 
-/// [`ENTRY`] and its body: invocation `i` stores `value(i)`, of four one-byte elements a word. Number 0 of the sizes is the count of
-/// elements, number `place` the output's place.
-pub fn store_each(size: usize, place: usize) -> String {
-    let body = match size {
-        1 => format!(
-            "if (i * 4u >= p(0u)) {{ return; }}
+/// [`ENTRY`] and its body: invocation `i` stores `value(i)`, of elements that share a word a whole word. Number 0 of the sizes is
+/// the count of elements, number `place` the output's place.
+pub fn store_each(dtype: DType, place: usize) -> String {
+    let words = |many: usize, bits: &str| {
+        format!(
+            "if (i * {many}u >= p(0u)) {{ return; }}
 var word = 0u;
-for (var k = 0u; k < 4u; k += 1u) {{
-    if (i * 4u + k < p(0u)) {{ word |= (value(i * 4u + k) & 0xffu) << (k * 8u); }}
+for (var k = 0u; k < {many}u; k += 1u) {{
+    if (i * {many}u + k < p(0u)) {{ word |= {bits} << (k * {}u); }}
 }}
-out[p({place}u) / 4u + i] = word;\n}}\n"
-        ),
+out[p({place}u) / {many}u + i] = word;\n}}\n",
+            32 / many
+        )
+    };
+    let body = match dtype {
+        DType::F16 => words(2, "half_of(value(i * 2u + k))"),
+        DType::U8 | DType::Bool => words(4, "(value(i * 4u + k) & 0xffu)"),
         _ => format!("if (i >= p(0u)) {{ return; }}\nout[p({place}u) + i] = value(i);\n}}\n"),
     };
     format!("{ENTRY}{body}")
 }
 
-/// The WGSL type of the elements of a buffer: int64 is (low, high), four bytes share a word.
+/// Invocations that [`store_each`] takes for so many elements.
+pub fn stores(dtype: DType, count: usize) -> usize {
+    count.div_ceil(a_word(dtype))
+}
+
+/// Elements that share a word.
+pub fn a_word(dtype: DType) -> usize {
+    (4 / dtype.size()).max(1)
+}
+
+/// Element `index` of a buffer, as a value of type [`value_type`].
+pub fn load(dtype: DType, buffer: &str, index: &str) -> String {
+    match dtype {
+        DType::F16 => format!("unpack2x16float({buffer}[({index}) / 2u])[({index}) % 2u]"),
+        DType::U8 | DType::Bool => format!("(({buffer}[({index}) / 4u] >> (({index}) % 4u * 8u)) & 0xffu)"),
+        _ => format!("{buffer}[{index}]"),
+    }
+}
+
+/// The WGSL type of one element in expressions.
+pub fn value_type(dtype: DType) -> &'static str {
+    if dtype == DType::F16 { "f32" } else { element(dtype) }
+}
+
+/// The WGSL type of the elements of a buffer: int64 is (low, high); four bytes share a word, and two float16.
 pub fn element(dtype: DType) -> &'static str {
     match dtype {
         DType::F32 => "f32",

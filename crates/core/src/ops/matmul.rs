@@ -6,7 +6,7 @@ use crate::cpu::gemm_bf16::gemm_bf16;
 use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::op::{Context, Op, Pass, apply_one};
-use crate::ops::half::{Product, bias_gradient, half_matrix, products_of_bfloat16};
+use crate::ops::half::{Product, bias_gradient, half_matrix, products_of_half};
 #[cfg(feature = "gpu")]
 use crate::ops::matmul_gpu;
 use crate::ops::movement;
@@ -18,7 +18,7 @@ use crate::{bail, dispatch_float, ensure};
 
 /// The product of matrices [..., m, k] · [..., k, n] = [..., m, n] with the leading dimensions broadcast.
 /// A vector on the left is a row, one on the right a column; that dimension is not in the result. Under autocast a float32
-/// matrix beside a bfloat16 one is rounded; two float32 matrices stay float32, so that similarities and covariances in losses do.
+/// matrix beside a 16-bit one is rounded; two float32 matrices stay float32, so that similarities and covariances in losses do.
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check(a, b)?;
     if a.ndim() == 1 {
@@ -67,17 +67,17 @@ fn same_dtype(op: &str, a: &Tensor, b: &Tensor) -> Result<()> {
     Ok(())
 }
 
-/// Both inputs have the same leading dimensions (any strides, 0 included) and type; or one is bfloat16 and the other that or
-/// float32, which is rounded on the way.
+/// Both inputs have the same leading dimensions (any strides, 0 included) and type; or one is a 16-bit float and the other that
+/// or float32, which is rounded on the way.
 struct Matmul {
-    /// The type of the result: that of the inputs, where they are not bfloat16.
+    /// The type of the result: that of the inputs, where none is a 16-bit float.
     result: DType,
 }
 
 impl Matmul {
-    /// The result is bfloat16 if one of them is.
+    /// The result is a 16-bit float if one of them is.
     fn between(a: &Tensor, b: &Tensor) -> Matmul {
-        Matmul::of(if b.dtype() == DType::BF16 { b } else { a })
+        Matmul::of(if b.dtype().is_half() { b } else { a })
     }
 
     /// The result has the type of `input`.
@@ -119,12 +119,12 @@ impl Op for Matmul {
     #[cfg(feature = "gpu")]
     fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         save_factors(inputs[0], inputs[1], context)?;
-        float32("matmul", inputs[0])?;
-        Ok(vec![matmul_gpu::matmul(inputs[0], inputs[1], None)?])
+        float_of_gpu("matmul", inputs[0])?;
+        Ok(vec![matmul_gpu::matmul(inputs[0], inputs[1], None, self.result)?])
     }
 
     fn takes_half(&self, inputs: &[&Tensor]) -> bool {
-        products_of_bfloat16(inputs)
+        products_of_half(inputs)
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {
@@ -159,8 +159,8 @@ fn save_factors(a: &Tensor, b: &Tensor, context: &mut Context) -> Result<()> {
 }
 
 #[cfg(feature = "gpu")]
-fn float32(op: &str, x: &Tensor) -> Result<()> {
-    if x.dtype() != crate::dtype::DType::F32 {
+fn float_of_gpu(op: &str, x: &Tensor) -> Result<()> {
+    if !matches!(x.dtype(), DType::F32 | DType::F16) {
         return Err(crate::ops::elementwise::not_float(op, x.dtype()));
     }
     Ok(())
@@ -265,13 +265,16 @@ impl Op for Linear {
     #[cfg(feature = "gpu")]
     fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         save_factors(inputs[0], inputs[1], context)?;
-        float32("linear", inputs[0])?;
+        float_of_gpu("linear", inputs[0])?;
         let weight = movement::transpose(&inputs[1].detach()?, 0, 1)?;
-        Ok(vec![matmul_gpu::matmul(inputs[0], &weight, inputs.get(2).copied())?])
+        if self.bias {
+            movement::save_shape(inputs[2], context)?;
+        }
+        Ok(vec![matmul_gpu::matmul(inputs[0], &weight, inputs.get(2).copied(), inputs[0].dtype())?])
     }
 
     fn takes_half(&self, inputs: &[&Tensor]) -> bool {
-        products_of_bfloat16(inputs)
+        products_of_half(inputs)
     }
 
     fn backward(&self, pass: &Pass) -> Result<Vec<Option<Tensor>>> {

@@ -38,6 +38,5 @@ fn value_b(c: vec2<u32>, k: vec2<u32>) -> B {
     if ((c.y & k.y) == 0u) { return B(); }
     return at_b(c.x + k.x);
 }
-fn store(m: u32, n: u32, sum: f32) {
-    if (m < p(0u) && n < p(1u)) { out[to + m * p(1u) + n] = sum + bias_of(n); }
-}
+fn place(m: u32, n: u32) -> u32 { return to + m * p(1u) + n; }
+fn finished(n: u32, sum: f32) -> f32 { return sum + bias_of(n); }

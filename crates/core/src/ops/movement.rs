@@ -255,8 +255,9 @@ impl Op for SliceGrad {
         let Slice { dim, start, length, step } = self.part;
         Ok(vec![Some(slice(pass.grad(), dim as i64, start as i64, length, step)?)])
     }
-    fn takes_half(&self, _: &[&Tensor]) -> bool {
-        true
+    /// Two elements share a word of a GPU: a part of a tensor is written in float32.
+    fn takes_half(&self, inputs: &[&Tensor]) -> bool {
+        inputs[0].is_host()
     }
 }
 

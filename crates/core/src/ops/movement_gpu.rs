@@ -24,6 +24,7 @@ fn fill(out: &Tensor, value: f64) -> Result<()> {
         DType::F32 => [(value as f32).to_bits(); 2],
         DType::I64 => [value as i64 as u32, (value as i64 >> 32) as u32],
         DType::Bool => [u32::from(value != 0.0) * 0x0101_0101; 2],
+        DType::F16 => [u32::from(<crate::half::F16 as crate::dtype::Element>::from_f64(value).0) * 0x0001_0001; 2],
         _ => [u32::from(value as i64 as u8) * 0x0101_0101; 2],
     };
     let count = (out.numel() * out.dtype().size()).div_ceil(4);
@@ -77,23 +78,29 @@ pub fn copy_into(x: &Tensor, out: &Tensor, target: &Layout) -> Result<()> {
     let mut launch = Kernel::new(&gpu);
     let from_at = launch.bind(x, &from, false)?;
     let to_at = launch.bind(out, &to, true)?;
-    // Bytes share words: one invocation writes a word, so the target must have no gaps.
-    let bytes = size == 1;
+    // Where elements share words one invocation writes a word, so the target must have no gaps.
+    let together = kernel::a_word(x.dtype());
     crate::ensure!(
-        !bytes || (to.is_dense() && to_at % 4 == 0 && extent(&to) == numel),
+        together == 1 || (to.is_dense() && to_at as usize % together == 0 && extent(&to) == numel),
         Unsupported,
-        "{}: writing bytes of {} into a part of a tensor on {}",
+        "{}: writing elements of {} into a part of a tensor on {}",
         op::running(),
         x.dtype().name(),
         gpu.name()
     );
+    // Four places that lie side by side in the target are computed, and written, at once.
+    let quads = size == 4
+        && to_at % 4 == 0
+        && to.strides.split_last().is_some_and(|(last, outer)| *last == 1 && outer.iter().all(|s| s % 4 == 0))
+        && to.shape.last().is_some_and(|n| n % 4 == 0);
     launch.set(&[numel as u32, from_at, to_at]);
     launch.set_sizes(&to.shape);
     launch.set_sizes(&from.strides);
     launch.set_sizes(&to.strides);
     let (n, kind) = (to.ndim(), element(x.dtype()));
-    let invocations = if bytes { numel.div_ceil(4) } else { numel };
-    launch.run_each(&format!("copy {kind} {n}"), &|| wgsl(kind, bytes, n), invocations)
+    let invocations = if quads { numel / 4 } else { numel.div_ceil(together) };
+    let key = format!("copy {kind} {together} {n} {quads}");
+    launch.run_each(&key, &|| wgsl(kind, together, n, quads), invocations)
 }
 
 /// Tensors one behind the other along `dim`, in a tensor of that layout.
@@ -115,10 +122,11 @@ pub fn cat(inputs: &[&Tensor], dim: usize, whole: Layout) -> Result<Tensor> {
     Ok(out)
 }
 
-fn wgsl(kind: &str, bytes: bool, dimensions: usize) -> String {
+fn wgsl(kind: &str, together: usize, dimensions: usize, quads: bool) -> String {
+    let target = if quads { format!("vec4<{kind}>") } else { kind.to_string() };
     let mut text = format!(
         "@group(0) @binding(1) var<storage, read> a: array<{kind}>;
-@group(0) @binding(2) var<storage, read_write> out: array<{kind}>;
+@group(0) @binding(2) var<storage, read_write> out: array<{target}>;
 fn places(i: u32) -> vec2<u32> {{
 var rest = i;
 var place = vec2<u32>(p(1u), p(2u));
@@ -139,20 +147,33 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         @builtin(local_invocation_index) local: u32) {
 let i = invocation(group, groups, local, 256u);
 ";
-    text += if bytes {
-        "if (i * 4u >= p(0u)) { return; }
+    if together > 1 {
+        let bits = 32 / together;
+        return text
+            + &format!(
+                "if (i * {together}u >= p(0u)) {{ return; }}
 var word = 0u;
-for (var k = 0u; k < 4u; k += 1u) {
-    if (i * 4u + k < p(0u)) {
-        let place = places(i * 4u + k).x;
-        word |= ((a[place / 4u] >> (place % 4u * 8u)) & 0xffu) << (k * 8u);
+for (var k = 0u; k < {together}u; k += 1u) {{
+    if (i * {together}u + k < p(0u)) {{
+        let place = places(i * {together}u + k).x;
+        word |= ((a[place / {together}u] >> (place % {together}u * {bits}u)) & {}u) << (k * {bits}u);
+    }}
+}}
+out[p(2u) / {together}u + i] = word;\n}}\n",
+                (1u32 << bits) - 1
+            );
     }
-}
-out[p(2u) / 4u + i] = word;\n}\n"
-    } else {
-        "if (i >= p(0u)) { return; }\nlet place = places(i);\nout[place.y] = a[place.x];\n}\n"
-    };
-    text
+    if quads {
+        let step = 2 + 2 * dimensions;
+        return text
+            + &format!(
+                "if (i * 4u >= p(0u)) {{ return; }}
+let place = places(i * 4u);
+let step = p({step}u);
+out[place.y / 4u] = {target}(a[place.x], a[place.x + step], a[place.x + 2u * step], a[place.x + 3u * step]);\n}}\n"
+            );
+    }
+    text + "if (i >= p(0u)) { return; }\nlet place = places(i);\nout[place.y] = a[place.x];\n}\n"
 }
 
 /// The same values as another type, with Rust's rules.
@@ -160,14 +181,14 @@ pub fn cast(x: &Tensor, to: DType) -> Result<Tensor> {
     kernel::supported(to)?;
     let from = x.dtype();
     let text = match (from, to) {
-        (DType::F32, DType::I64) => "long_from_f32(x)",
+        (DType::F32 | DType::F16, DType::I64) => "long_from_f32(x)",
         // By way of int64, as in Rust: 300.5 is 300, and its low byte 44.
-        (DType::F32, DType::U8) => "long_from_f32(x).x & 0xffu",
-        (DType::F32, DType::Bool) => "select(0u, 1u, x != 0.0 || is_nan(x))",
-        (DType::I64, DType::F32) => "long_to_f32(x)",
+        (DType::F32 | DType::F16, DType::U8) => "long_from_f32(x).x & 0xffu",
+        (DType::F32 | DType::F16, DType::Bool) => "select(0u, 1u, x != 0.0 || is_nan(x))",
+        (DType::I64, DType::F32 | DType::F16) => "long_to_f32(x)",
         (DType::I64, DType::U8) => "x.x & 0xffu",
         (DType::I64, DType::Bool) => "select(0u, 1u, any(x != vec2<u32>(0u, 0u)))",
-        (_, DType::F32) => "f32(x)",
+        (_, DType::F32 | DType::F16) => "f32(x)",
         (_, DType::I64) => "vec2<u32>(x, 0u)",
         (_, DType::Bool) => "select(0u, 1u, x != 0u)",
         _ => "x",

@@ -3,7 +3,7 @@
 //   begin(z)                              what is the same for the whole workgroup: which batch, which part
 //   row_a(m), inner_a(k), value_a(r, k)   the left factor at [m, k], in three steps so that each is done as rarely as it can
 //   column_b(n), inner_b(k), value_b(c, k)  the right factor at [k, n]; 0 outside
-//   store(m, n, sum)
+//   place(m, n), finished(n, sum)         where an element of the result lies, and what becomes of its sum
 // A factor's value is of type A or B, read by at_a or at_b: one element or, where the form says so, four that lie side by side.
 // p(0), p(1): rows and columns; first_inner, end_inner: where the inner dimension begins and ends in this workgroup.
 

@@ -1,6 +1,7 @@
 //! The engine of products on a GPU: what `product.wgsl` describes, put together for a form and for factors given by their
 //! WGSL functions. Matrix products, and convolutions as implicit ones, are made of it.
 
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::ops::kernel::Kernel;
@@ -79,51 +80,113 @@ impl Plan {
     }
 }
 
-/// Which way a factor runs in memory: the invocations that load it follow.
+/// How a factor lies in memory: the invocations that load it follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Along {
+pub struct Factor {
     /// It is contiguous along the inner dimension, not along its rows or columns.
     pub inner: bool,
     /// Along the dimension in which it is contiguous, and in the buffer, four by four lie side by side from the first element on.
     pub quads: bool,
+    pub kind: Kind,
 }
 
-/// Records a product of `some` batches of the factors along `a` and `b`. `own`: the functions that `product.wgsl` names and
-/// the buffers behind the first three; p(0) and p(1) are rows and columns.
+/// A factor's elements, and what is multiplied of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Float,
+    Half,
+    /// float32 beside float16: rounded to it.
+    Rounded,
+}
+
+impl Kind {
+    /// Of two factors.
+    pub fn of(dtypes: [DType; 2]) -> [Kind; 2] {
+        let half = dtypes.contains(&DType::F16);
+        dtypes.map(|dtype| match dtype {
+            DType::F16 => Kind::Half,
+            _ if half => Kind::Rounded,
+            _ => Kind::Float,
+        })
+    }
+}
+
+/// How the result lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Columns come four by four, side by side, from the first element on.
+    pub quads: bool,
+    /// float16, which is possible with quads; else float32.
+    pub half: bool,
+}
+
+/// Records a product of `some` batches of these factors. `own`: the functions that `product.wgsl` names and the buffers
+/// behind the first three; p(0) and p(1) are rows and columns.
 pub fn run(
     launch: Kernel,
     gpu: &Gpu,
     key: &str,
     plan: &Plan,
     some: usize,
-    along: [Along; 2],
+    factors: [Factor; 2],
+    target: Target,
     own: &dyn Fn() -> String,
 ) -> Result<()> {
     let form = plan.form;
-    let key = format!("{key} {form:?} {along:?}");
-    launch.run(&key, &|| wgsl(form, along, &own()), plan.workgroups(gpu, some)?)
+    let key = format!("{key} {form:?} {factors:?} {target:?}");
+    launch.run(&key, &|| wgsl(form, factors, target, &own()), plan.workgroups(gpu, some)?)
 }
 
-fn wgsl(form: Form, along: [Along; 2], own: &str) -> String {
-    let [a, b] = along.map(|factor| factor.quads && matches!(form, Form::Lanes { .. }));
-    let factor = |name: &str, capital: &str, binding: usize, quads: bool| {
-        let (kind, index) = if quads { ("vec4<f32>", "i / 4u") } else { ("f32", "i") };
+fn wgsl(form: Form, factors: [Factor; 2], target: Target, own: &str) -> String {
+    // The square form takes single elements.
+    let factors = factors.map(|factor| Factor { quads: factor.quads && matches!(form, Form::Lanes { .. }), ..factor });
+    let bound = |name: &str, capital: &str, binding: usize, factor: Factor| {
+        let (stored, value, load) = match (factor.kind, factor.quads) {
+            (Kind::Float, false) => ("f32", "f32", format!("{name}[i]")),
+            (Kind::Float, true) => ("vec4<f32>", "vec4<f32>", format!("{name}[i / 4u]")),
+            (Kind::Rounded, false) => ("f32", "f32", format!("through_half({name}[i])")),
+            (Kind::Rounded, true) => ("vec4<f32>", "vec4<f32>", format!("through_halves({name}[i / 4u])")),
+            (Kind::Half, false) => ("u32", "f32", format!("unpack2x16float({name}[i / 2u])[i % 2u]")),
+            (Kind::Half, true) => ("vec2<u32>", "vec4<f32>", format!("four_halves({name}[i / 4u])")),
+        };
         format!(
-            "@group(0) @binding({binding}) var<storage, read> {name}: array<{kind}>;
-alias {capital} = {kind};
-fn at_{name}(i: u32) -> {kind} {{ return {name}[{index}]; }}\n"
+            "@group(0) @binding({binding}) var<storage, read> {name}: array<{stored}>;
+alias {capital} = {value};
+fn at_{name}(i: u32) -> {value} {{ return {load}; }}\n"
         )
     };
-    let [left, right] = [factor("a", "A", 1, a), factor("b", "B", 2, b)];
-    let out = "@group(0) @binding(3) var<storage, read_write> out: array<f32>;";
-    let loops = match form {
-        Form::Square(side) => square(side, along),
-        Form::Lanes { size, rows } => lanes(size, rows, along),
+    let [left, right] = [bound("a", "A", 1, factors[0]), bound("b", "B", 2, factors[1])];
+    let [x, y, z, w] = [0, 1, 2, 3].map(|i| format!("finished(n + {i}u, sums[{i}])"));
+    let (stored, four) = match (target.quads, target.half) {
+        (true, true) => {
+            ("vec2<u32>", format!("out[place(m, n) / 4u] = vec2<u32>(half_pair({x}, {y}), half_pair({z}, {w}));"))
+        }
+        (true, false) => ("vec4<f32>", format!("out[place(m, n) / 4u] = vec4<f32>({x}, {y}, {z}, {w});")),
+        _ => {
+            let one =
+                |i| format!("if (n + {i}u < p(1u)) {{ out[place(m, n + {i}u)] = finished(n + {i}u, sums[{i}]); }}");
+            ("f32", [0, 1, 2, 3].map(one).join("\n    "))
+        }
     };
-    format!("{left}{right}{out}\n{}\n{own}\n{loops}", include_str!("product.wgsl"))
+    let loops = match form {
+        Form::Square(side) => square(side, factors),
+        Form::Lanes { size, rows } => lanes(size, rows, factors),
+    };
+    format!(
+        "{left}{right}@group(0) @binding(3) var<storage, read_write> out: array<{stored}>;
+{}
+{own}
+// Four columns of row m from n on.
+fn store(m: u32, n: u32, sums: vec4<f32>) {{
+    if (m >= p(0u) || n >= p(1u)) {{ return; }}
+    {four}
+}}
+{loops}",
+        include_str!("product.wgsl")
+    )
 }
 
-fn square(tile: usize, [a, b]: [Along; 2]) -> String {
+fn square(tile: usize, [a, b]: [Factor; 2]) -> String {
     let side = tile / 4;
     let threads = side * side;
     let loads = (DEPTH * side).div_ceil(threads);
@@ -182,15 +245,13 @@ sum0 += a.x * b;\nsum1 += a.y * b;\nsum2 += a.z * b;\nsum3 += a.w * b;
 }
 workgroupBarrier();\n}\n";
     for r in 0..4 {
-        for (c, lane) in ["x", "y", "z", "w"].iter().enumerate() {
-            writeln!(text, "store(at.x + ty * 4u + {r}u, at.y + tx * 4u + {c}u, sum{r}.{lane});").expect("text");
-        }
+        writeln!(text, "store(at.x + ty * 4u + {r}u, at.y + tx * 4u, sum{r});").expect("text");
     }
     text + "}\n"
 }
 
 /// Four steps of the inner dimension at a time. `size` is a multiple of 4, `rows` one of `size`.
-fn lanes(size: usize, rows: usize, [a, b]: [Along; 2]) -> String {
+fn lanes(size: usize, rows: usize, [a, b]: [Factor; 2]) -> String {
     let mut text = format!(
         "@compute @workgroup_size({size})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -254,9 +315,7 @@ let at = corner(group, groups, {rows}u, {}u);
     }
     text += "}\n";
     for r in 0..rows {
-        for i in 0..4 {
-            text += &format!("store(at.x + {r}u, at.y + lane * 4u + {i}u, sum{r}[{i}]);\n");
-        }
+        text += &format!("store(at.x + {r}u, at.y + lane * 4u, sum{r});\n");
     }
     text + "}\n"
 }
@@ -271,10 +330,14 @@ mod tests {
         let squares = [16, 32, 64].map(Form::Square);
         let lanes = [(4, 4), (8, 32), (16, 16), (16, 32)].map(|(size, rows)| Form::Lanes { size, rows });
         for form in squares.into_iter().chain(lanes) {
-            let each = [false, true].map(|inner| [false, true].map(|quads| Along { inner, quads })).concat();
-            for a in &each {
-                for b in &each {
-                    crate::ops::kernel::validation::check("product", &wgsl(form, [*a, *b], &own));
+            for [inner, quads, half] in (0..8).map(|bits| [1, 2, 4].map(|bit| bits & bit > 0)) {
+                let [a, b] = Kind::of(if half { [DType::F16, DType::F32] } else { [DType::F32; 2] });
+                for other in [inner, !inner] {
+                    let factors = [Factor { inner, quads, kind: a }, Factor { inner: other, quads: !quads, kind: b }];
+                    for factors in [factors, [factors[1], factors[0]]] {
+                        let target = Target { quads, half: half && quads };
+                        crate::ops::kernel::validation::check("product", &wgsl(form, factors, target, &own));
+                    }
                 }
             }
             if let Form::Square(side) = form {

@@ -81,9 +81,9 @@ return {load};
 "
         )
         .expect("text");
-        text + &kernel::store_each(dtype.size(), 3)
+        text + &kernel::store_each(dtype, 3)
     };
-    let invocations = if dtype.size() == 1 { out.numel().div_ceil(4) } else { out.numel() };
+    let invocations = kernel::stores(dtype, out.numel());
     launch.run_each(&format!("gather {} {n}", dtype.name()), &text, invocations)?;
     Ok(out)
 }
