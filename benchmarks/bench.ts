@@ -8,7 +8,7 @@ import { profileTable, type ProfileReport } from 'stable-pretraining'
 import { readOptions, usage, type BenchOptions, type Setting } from './harness/options.js'
 import type { Case } from './harness/cases.js'
 import { ours, peersOf } from './harness/contenders.js'
-import { besidePeak, compared, lineOf, resultOf, type Peak, type Result } from './harness/results.js'
+import { besideLeast, besidePeak, compared, lineOf, resultOf, type Peak, type Result } from './harness/results.js'
 import { originOf, record } from './harness/results-page.js'
 import { measureRun } from './harness/run-cases.js'
 import { takeTurns, type Contender } from './harness/turns.js'
@@ -75,7 +75,8 @@ async function measure(work: Case, setting: Setting): Promise<Result[]> {
   if (options.profile && report !== undefined) console.error(`${work.name}: ${profileTable(report)}`)
   const found = others.filter((result) => result !== undefined)
   if (own === undefined) return found
-  return compared(setting.device === 'cpu' ? besidePeak(own, peakOf(setting), report) : own, found)
+  if (setting.device === 'cpu') return compared(besidePeak(own, peakOf(setting), report), found)
+  return compared(report === undefined ? own : besideLeast(own, report), found)
 }
 
 /** The peak of this machine with the threads of a setting, measured once for each. */

@@ -173,6 +173,14 @@ describe.each([
   })
 })
 
+test('TiCo of equal embeddings: nothing about the mean, the whole penalty of the paper without it', async () => {
+  const same = tensor([3, 4, 0], { shape: [1, 3] }).expand([6, 3])
+  // cos = 1 leaves no invariance; C = (1 − β)·zzᵀ of a unit vector z, so that zᵀCz = 1 − β.
+  expect(await new TiCoLoss(3, { beta: 0.9, rho: 20 }).forward(same, same).item()).toBeCloseTo(0, 5)
+  const paper = new TiCoLoss(3, { beta: 0.9, rho: 20, centered: false })
+  expect(await paper.forward(same, same).item()).toBeCloseTo(2, 5)
+})
+
 test('VCReg and TiCo refuse what does not fit', () => {
   expect(() => new VCRegLoss().forward(zeros([1, 4]))).toThrow(/\[1, 4\]/)
   expect(() => new TiCoLoss(3).forward(zeros([2, 4]), zeros([2, 4]))).toThrow(/made for 3 dimensions, got \[2, 4\]/)

@@ -36,7 +36,14 @@ async function train(
   }
   const { epochs = 4, save, ckptPath, stopAt, device = 'cpu' } = more
   const stop = { name: 'stop', onTrainBatchEnd: () => void (trainer.globalStep === stopAt && trainer.interrupt()) }
-  const trainer: Trainer = new Trainer({ maxEpochs: epochs, logEveryNSteps: 1, precision, device, logger, callbacks: [stop] })
+  const trainer: Trainer = new Trainer({
+    maxEpochs: epochs,
+    logEveryNSteps: 1,
+    precision,
+    device,
+    logger,
+    callbacks: [stop],
+  })
   trainer.checkpointPath = save
   const module = smallSimclr()
   await trainer.fit(module, await flowers(), ckptPath === undefined ? {} : { ckptPath })

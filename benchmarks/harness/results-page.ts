@@ -10,7 +10,7 @@ import { cpuInfo } from '../../src/native.js'
 import { packageVersion } from '../../src/runs/package-version.js'
 import { writeFileAtomically } from '../../src/runs/atomic-file.js'
 import { learningSection, merged, type Learnt } from './learning.js'
-import { ofPeak, secondsText, type Result } from './results.js'
+import { type GpuStep, ofPeak, secondsText, type Result } from './results.js'
 
 /** Where and from what results came. */
 export interface Origin {
@@ -120,7 +120,26 @@ ${machine}; ${versions}; commit ${commit}.
 
 | case | setting | ours | speed | memory | peers | busy |
 | --- | --- | --- | --- | --- | --- | --- |
-${[rows.join('\n'), ...results.filter(({ kernels }) => kernels !== undefined).map(kernelTable)].join('\n\n')}`
+${[
+  rows.join('\n'),
+  ...results.filter(({ kernels }) => kernels !== undefined).map(kernelTable),
+  ...results.flatMap((result) => (result.gpu === undefined ? [] : [gpuTable(result, result.gpu)])),
+].join('\n\n')}`
+}
+
+/** What a step on a GPU starts and moves, beside the least. */
+function gpuTable({ case: name, precision }: Recorded, step: GpuStep): string {
+  const { dispatches, least_dispatches: least, submissions, read_mib: read, written_mib: written } = step
+  const lines = step.kernels.map(
+    (kernel) =>
+      `| ${kernel.name} | ${kernel.calls} | ${kernel.dispatches} | ${kernel.least} | ${kernel.share === undefined ? '' : `${(100 * kernel.share).toFixed(1)} %`} |`,
+  )
+  return `A step of \`${name}\`, ${precision}: ${dispatches} dispatches, of which ${least} at least, in ${submissions} submissions; kernels read ${read} MiB
+and write ${written} MiB, and the inputs and results of its operations, each once, are ${step.least_mib} MiB:
+
+| operation | calls | dispatches | least | share of the kernels' time |
+| --- | --- | --- | --- | --- |
+${lines.join('\n')}`
 }
 
 /** What a step consists of, and where each part stands beside the machine's peak. */

@@ -31,6 +31,8 @@ export interface Result {
   readonly of_peak?: number
   /** Operations of a step that take a hundredth of it, the longest first. */
   readonly kernels?: readonly Kernel[]
+  /** What a step on a GPU started and moved, beside the least. */
+  readonly gpu?: GpuStep
   readonly [note: string]: unknown
 }
 
@@ -42,6 +44,20 @@ export interface Kernel {
   readonly share: number
   readonly gflops?: number
   readonly gb_per_s?: number
+}
+
+/** A step on a GPU: what it did, and what its operations come to if each is done once. */
+export interface GpuStep {
+  readonly dispatches: number
+  /** A dispatch for each call of an operation; two where sums must be known before they are used. */
+  readonly least_dispatches: number
+  readonly submissions: number
+  /** MiB that kernels were given to read, and to write. */
+  readonly read_mib: number
+  readonly written_mib: number
+  /** MiB of the operations' inputs and results, each once. */
+  readonly least_mib: number
+  readonly kernels: ReadonlyArray<{ name: string; calls: number; dispatches: number; least: number; share?: number }>
 }
 
 /** What the machine can do at most, 10⁹ a second: multiplications and additions at the precision, and bytes of memory. */
@@ -98,6 +114,42 @@ export function besidePeak(own: Result, peak: Peak, report?: ProfileReport): Res
     ...share,
     ...(share.of_peak !== undefined || kernels !== undefined ? measured : {}),
     ...(kernels && { kernels }),
+  }
+}
+
+/** Operations that need a sum over their input before they can use it. */
+const TWICE = /^batchNorm|^layerNorm|^groupNorm|^cross_entropy$/
+
+/** Our result on a GPU with the counts of a profiled step beside the least that its operations need. */
+export function besideLeast(own: Result, { steps, rows, gpu }: ProfileReport): Result {
+  if (gpu === undefined) return own
+  const seconds = gpu.kernels.reduce((sum, kernel) => sum + kernel.seconds, 0)
+  const kernels = gpu.kernels.map(({ name, dispatches, seconds: taken }) => {
+    const calls = rows.filter((row) => row.name === name).reduce((sum, row) => sum + row.calls, 0) / steps
+    const least = Math.max(1, Math.ceil(calls)) * (TWICE.test(name) ? 2 : 1)
+    return {
+      name,
+      calls: Math.ceil(calls),
+      dispatches: dispatches / steps,
+      least: Math.min(least, dispatches / steps),
+      ...(seconds > 0 && { share: digits(taken / seconds, 3) }),
+    }
+  })
+  const mib = (bytes: number): number => digits(bytes / steps / 2 ** 20, 4)
+  // Views cost nothing: only operations that started kernels count.
+  const started = new Set(kernels.map(({ name }) => name))
+  const touched = rows.filter(({ name }) => started.has(name)).reduce((sum, { bytes }) => sum + bytes, 0)
+  return {
+    ...own,
+    gpu: {
+      dispatches: gpu.dispatches / steps,
+      least_dispatches: kernels.reduce((sum, { least }) => sum + least, 0),
+      submissions: gpu.submissions / steps,
+      read_mib: mib(gpu.readBytes),
+      written_mib: mib(gpu.writtenBytes),
+      least_mib: mib(touched),
+      kernels,
+    },
   }
 }
 

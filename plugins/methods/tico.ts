@@ -1,7 +1,8 @@
 /**
  * TiCo: views agree while embeddings avoid the directions that a running covariance has seen most (Zhu et al. 2022,
  * arXiv:2206.10698). As in the PyTorch library, and not as in the paper: the covariance is that of the centred embeddings of
- * both views, and there is no slowly moving encoder.
+ * both views, and there is no slowly moving encoder. Equal embeddings are then the best there are; `centered: false` is the
+ * paper's covariance, which forbids them.
  */
 import { cat, defineMethod, embedViews, expectViews, nn, TiCoLoss, viewsOf, z } from 'stable-pretraining'
 import type { Batch, Outputs, Stage, Tensor } from 'stable-pretraining'
@@ -41,13 +42,17 @@ export default defineMethod({
       .describe('widths of the two hidden layers of the projector, and of the compared vectors'),
     beta: z.number().min(0).max(1).default(0.9).describe('share of the running covariance kept at each step'),
     rho: z.number().min(0).default(20).describe('weight of the covariance penalty'),
+    centered: z
+      .boolean()
+      .default(true)
+      .describe('covariance about the mean, as the PyTorch library has it; false is the paper’s and cannot collapse'),
   }),
-  build({ backbone, config: { projectorDims, beta, rho } }) {
+  build({ backbone, config: { projectorDims, beta, rho, centered } }) {
     const [hidden, width] = projectorDims
     const parts = {
       backbone: backbone.module,
       projector: nn.projector([backbone.dim, hidden, hidden, width], { bias: false, lastBias: true }),
-      ticoLoss: new TiCoLoss(width, { beta, rho }),
+      ticoLoss: new TiCoLoss(width, { beta, rho, centered }),
     }
     return { modules: parts, forward: (batch, stage) => tico.call(parts, batch, stage) }
   },

@@ -48,8 +48,11 @@ export function drawConfiguration(
       const place = { epoch: 0, batch: number++ }
       await scope(async () => {
         const made = await applyBatchTransforms(loader, batch, place)
-        rows.push(...(await picturesOf(made)).slice(0, images - rows.length))
-        if (made !== batch) disposeBatch(made)
+        try {
+          rows.push(...(await picturesOf(made)).slice(0, images - rows.length))
+        } finally {
+          if (made !== batch) disposeBatch(made)
+        }
       })
       disposeBatch(batch)
       if (rows.length >= images) break

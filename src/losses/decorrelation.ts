@@ -126,16 +126,22 @@ export class BarlowTwinsLoss extends Module {
   }
 }
 
-/** TiCo (Zhu et al. 2022, arXiv:2206.10698, eq. 8); the running covariance is state and is checkpointed. */
+/**
+ * TiCo (Zhu et al. 2022, arXiv:2206.10698, eq. 8); the running covariance is state and is checkpointed. `centered`, as in the
+ * PyTorch library, takes it about the mean of the batch: then embeddings that are all equal have a loss of 0, and long training
+ * may fall into that. Without, as in the paper, they have the largest penalty.
+ */
 export class TiCoLoss extends Module {
   readonly beta: number
   readonly rho: number
+  readonly centered: boolean
   covariance: Tensor
 
-  constructor(dim: number, { beta = 0.9, rho = 20 } = {}) {
+  constructor(dim: number, { beta = 0.9, rho = 20, centered = true } = {}) {
     super()
     this.beta = beta
     this.rho = rho
+    this.centered = centered
     this.covariance = this.registerBuffer('covariance', zeros([dim, dim]))
   }
 
@@ -150,11 +156,12 @@ export class TiCoLoss extends Module {
     const [a, b] = [first.normalize(), second.normalize()] // [N, dim]
     noGrad(() => {
       const both = cat([a.detach(), b.detach()], 0)
-      const centred = both.sub(both.mean(0, true))
-      const current = centred
+      const count = both.shape[0] ?? 2
+      const seen = this.centered ? both.sub(both.mean(0, true)) : both
+      const current = seen
         .t()
-        .matmul(centred)
-        .div((both.shape[0] ?? 2) - 1)
+        .matmul(seen)
+        .div(this.centered ? count - 1 : count)
       this.covariance.copy_(this.covariance.mul(this.beta).add(current.mul(1 - this.beta)))
     })
     const invariance = cosineSimilarity(a, b).mean().mul(-2).add(2)

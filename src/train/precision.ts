@@ -24,8 +24,6 @@ export function mixedDtype(precision: Precision, device: string, print: (line: s
   if (device === 'cpu' && cpuInfo().bfloat16) return 'bfloat16'
   const what = device === 'cpu' ? 'this processor' : device
   const instead = device === 'cpu' ? '' : '; 16-mixed is for GPUs'
-  print(
-    `precision bf16-mixed: ${what} has no products of bfloat16 (avx512_bf16), training in float32${instead}`,
-  )
+  print(`precision bf16-mixed: ${what} has no products of bfloat16 (avx512_bf16), training in float32${instead}`)
   return null
 }

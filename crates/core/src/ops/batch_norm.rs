@@ -57,7 +57,8 @@ enum Then<R> {
     AddRelu(R),
 }
 
-/// 16-bit floats are normalised in float32; autocast leaves the result there. bfloat16 is widened as it is read.
+/// 16-bit floats are normalised in float32, widened as they are read. Under autocast the result stays float32 on a CPU; a GPU
+/// rounds it as it writes, as PyTorch's do.
 fn normalize(x: &Tensor, options: BatchNormOptions, then: Then<&Tensor>) -> Result<Tensor> {
     let residual = match then {
         Then::AddRelu(residual) => Some(residual),
@@ -69,21 +70,27 @@ fn normalize(x: &Tensor, options: BatchNormOptions, then: Then<&Tensor>) -> Resu
     }
     let wide = |t: &Tensor| if t.dtype().is_half() { movement::to_dtype(t, DType::F32) } else { Ok(t.clone()) };
     let [weight, bias] = [options.weight.map(wide).transpose()?, options.bias.map(wide).transpose()?];
-    let residual = residual.map(wide).transpose()?;
+    let native = x.dtype() == autocast::half_of(x);
+    let beside = |t: &Tensor| movement::to_dtype(t, if native { result_of(x) } else { DType::F32 });
+    let residual = residual.map(beside).transpose()?;
     let then = match (then, &residual) {
         (Then::Nothing, _) => Then::Nothing,
         (Then::AddRelu(_), Some(residual)) => Then::AddRelu(residual),
         _ => Then::Relu,
     };
     let options = BatchNormOptions { weight: weight.as_ref(), bias: bias.as_ref(), ..options };
-    let native = x.dtype() == DType::BF16 && x.is_host();
     let y = normalize_wide(&if native { x.clone() } else { wide(x)? }, options, then)?;
     if autocast::dtype().is_some() { Ok(y) } else { movement::to_dtype(&y, x.dtype()) }
 }
 
 /// The type that numbers of this type are normalised in.
 fn computed(dtype: DType) -> DType {
-    if dtype == DType::BF16 { DType::F32 } else { dtype }
+    if dtype.is_half() { DType::F32 } else { dtype }
+}
+
+/// The type of the result, and of a residual.
+fn result_of(x: &Tensor) -> DType {
+    if x.is_host() { computed(x.dtype()) } else { x.dtype() }
 }
 
 /// The numbers of a dense tensor of type T or bfloat16.
@@ -119,7 +126,7 @@ fn normalize_wide(x: &Tensor, options: BatchNormOptions, then: Then<&Tensor>) ->
     let residual = match then {
         Then::AddRelu(residual) => {
             ensure!(
-                residual.shape() == x.shape() && residual.dtype() == computed(x.dtype()),
+                residual.shape() == x.shape() && residual.dtype() == result_of(&x),
                 Shape,
                 "batchNorm: the residual is {:?} {}, the input {:?} {}",
                 residual.shape(),
@@ -285,7 +292,7 @@ impl Op for BatchNorm {
     #[cfg(feature = "gpu")]
     fn forward_gpu(&self, inputs: &[&Tensor], context: &mut Context) -> Result<Vec<Tensor>> {
         let x = inputs[0];
-        if x.dtype() != crate::dtype::DType::F32 {
+        if computed(x.dtype()) != DType::F32 {
             return Err(crate::ops::elementwise::not_float("batchNorm", x.dtype()));
         }
         let part = |there: bool, i: usize| there.then(|| movement::contiguous(&inputs[i].detach()?)).transpose();
@@ -296,7 +303,7 @@ impl Op for BatchNorm {
             rectified: !matches!(self.then, Then::Nothing),
         };
         let device = x.device()?;
-        let empty = |value: f64| Tensor::full_on(&device, &x.shape()[1..2], value, x.dtype());
+        let empty = |value: f64| Tensor::full_on(&device, &x.shape()[1..2], value, DType::F32);
         // Statistics of nothing.
         let none = if x.numel() == 0 { Some((empty(0.0)?, empty(1.0)?)) } else { None };
         let given = self.statistics.as_ref().or(none.as_ref()).map(|(mean, variance)| (mean, variance));
@@ -320,7 +327,7 @@ impl Op for BatchNorm {
         Ok(vec![done.y, done.mean, done.variance])
     }
 
-    /// `normalize` brings all inputs but x, which may be bfloat16, to float32.
+    /// `normalize` brings all inputs but x, which may be a 16-bit float, to float32.
     fn takes_half(&self, _: &[&Tensor]) -> bool {
         true
     }

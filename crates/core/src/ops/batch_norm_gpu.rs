@@ -142,8 +142,8 @@ fn parts_of([outer, channels, inner]: [usize; 3], most: usize) -> Vec<Part> {
 /// A kernel with a workgroup a piece of a channel, or of TILE channels where they lie side by side: `c` is the channel of an
 /// invocation, first + lane, … + STEP … its elements below `end`, `place(e, c)` where one lies, `sum_of` a sum over the invocations
 /// of a channel; what is found is stored by those that are `told`.
-fn piecewise(inner: usize, names: &[&str], written: usize, body: &str) -> String {
-    let bindings = bindings(names, written);
+fn piecewise(inner: usize, names: &[&str], types: &[DType], written: usize, body: &str) -> String {
+    let bindings = bindings(names, types, written);
     let (sums, lanes) = if tile_of(inner) == 1 {
         (include_str!("rows.wgsl"), "let c = work / p(1u);\nlet lane = local;\nlet told = inside && local == 0u;")
     } else {
@@ -192,11 +192,12 @@ fn sum_of(local: u32, value: f32) -> f32 {
 }
 ";
 
-/// Buffers of floats, the last of them written.
-fn bindings(names: &[&str], written: usize) -> String {
+/// Buffers of floats, the last of them written; the first are of these types, the others float32.
+fn bindings(names: &[&str], types: &[DType], written: usize) -> String {
     let line = |(i, name): (usize, &&str)| {
         let access = if i + written < names.len() { "read" } else { "read_write" };
-        format!("@group(0) @binding({}) var<storage, {access}> {name}: array<f32>;\n", i + 1)
+        let kind = kernel::element(types.get(i).copied().unwrap_or(DType::F32));
+        format!("@group(0) @binding({}) var<storage, {access}> {name}: array<{kind}>;\n", i + 1)
     };
     names.iter().enumerate().map(line).collect()
 }
@@ -206,13 +207,17 @@ fn bindings(names: &[&str], written: usize) -> String {
 fn moments(x: &Tensor, epsilon: f64) -> Result<[Tensor; 3]> {
     let sums = Sums::of(x)?;
     let [mean, variance, inverse] = [sums.per_channel()?, sums.per_channel()?, sums.per_channel()?];
-    let own = "let count = f32(end - first);
+    let element = kernel::load(x.dtype(), "x", "p(9u) + place(e, c)");
+    let own = format!(
+        "let count = f32(end - first);
 var part = 0.0;
-for (var e = first + lane; e < end; e += STEP) { part += x[p(9u) + place(e, c)]; }
+for (var e = first + lane; e < end; e += STEP) {{ part += {element}; }}
 let mean = sum_of(local, part) / count;
 part = 0.0;
-for (var e = first + lane; e < end; e += STEP) { let d = x[p(9u) + place(e, c)] - mean; part += d * d; }
-let squares = sum_of(local, part);";
+for (var e = first + lane; e < end; e += STEP) {{ let d = {element} - mean; part += d * d; }}
+let squares = sum_of(local, part);"
+    );
+    let (tile, dtype) = (tile_of(sums.inner), x.dtype());
     let finish = "variances[to_variance + c] = squares / count;
 inverses[to_inverse + c] = 1.0 / sqrt(squares / count + pf(8u));";
     if sums.pieces() == 1 {
@@ -227,10 +232,10 @@ means[p(10u) + c] = mean;
 {finish}
 }}"
             );
-            piecewise(sums.inner, &names, 3, &body)
+            piecewise(sums.inner, &names, &[dtype], 3, &body)
         };
         sums.run(
-            &format!("moments of channels {}", tile_of(sums.inner)),
+            &format!("moments of channels {tile} {}", dtype.name()),
             &text,
             &[epsilon as f32],
             &[x],
@@ -251,9 +256,9 @@ found[to + 1u] = mean;
 found[to + 2u] = squares;
 }}"
         );
-        piecewise(sums.inner, &["x", "found"], 1, &body)
+        piecewise(sums.inner, &["x", "found"], &[dtype], 1, &body)
     };
-    sums.run(&format!("moments of pieces {}", tile_of(sums.inner)), &text, &[0.0], &[x], &[], &[&found])?;
+    sums.run(&format!("moments of pieces {tile} {}", dtype.name()), &text, &[0.0], &[x], &[], &[&found])?;
     let text = || {
         format!(
             "{}{ENTRY}
@@ -277,25 +282,25 @@ means[p(10u) + c] = mean;
 {finish}
 }}
 ",
-            bindings(&["found", "means", "variances", "inverses"], 3)
+            bindings(&["found", "means", "variances", "inverses"], &[], 3)
         )
     };
-    finish_channels(&sums, "moments of all pieces", &text, epsilon, &[&found], &[&mean, &variance, &inverse])?;
+    finish_channels(&sums, "moments of all pieces", &text, epsilon as f32, &[&found], &[&mean, &variance, &inverse])?;
     Ok([mean, variance, inverse])
 }
 
-/// An invocation a channel. p(0): channels, p(1): pieces, p(8): ε; p(9) on: places.
+/// An invocation a channel. p(0) and p(7): channels, p(1): pieces, p(8): a constant; p(9) on: places.
 fn finish_channels(
     sums: &Sums,
     key: &str,
     wgsl: &dyn Fn() -> String,
-    epsilon: f64,
+    constant: f32,
     inputs: &[&Tensor],
     outputs: &[&Tensor],
 ) -> Result<()> {
     let mut launch = Kernel::new(&sums.gpu);
-    launch.set_sizes(&[sums.channels, sums.pieces(), 0, 0, 0, 0, 0, 0]);
-    launch.set_floats(&[epsilon as f32]);
+    launch.set_sizes(&[sums.channels, sums.pieces(), 0, 0, 0, 0, 0, sums.channels]);
+    launch.set_floats(&[constant]);
     for tensor in inputs {
         let place = launch.read(tensor)?;
         launch.set(&[place]);
@@ -340,19 +345,24 @@ impl Inputs {
         Ok(self.with(name, &vector))
     }
 
-    fn map(&self, name: &str, constants: &[&str], values: &[f32], text: &str) -> Result<Tensor> {
+    fn map(&self, name: &str, constants: &[&str], values: &[f32], text: &str, dtype: DType) -> Result<Tensor> {
         let inputs: Vec<&Tensor> = self.tensors.iter().collect();
         let name = format!("{name} {}", self.names.join(" "));
-        map(&Expression { name: &name, inputs: &self.names, constants, text }, values, &inputs, DType::F32)
+        map(&Expression { name: &name, inputs: &self.names, constants, text }, values, &inputs, dtype)
     }
 }
 
-/// The normalised element, in the names x, m, i, and w and b where they are there.
-fn normalized(weight: bool, bias: bool) -> String {
-    format!("(x - m) * {}{}", if weight { "(i * w)" } else { "i" }, if bias { " + b" } else { "" })
+/// What x − m is multiplied by, in the names i, and w where it is there.
+fn scale(weight: bool) -> &'static str {
+    if weight { "(i * w)" } else { "i" }
 }
 
-/// `given`: mean and variance to use instead of the batch's own.
+/// The normalised element, in the names x, m, those of `scale`, and b where it is there.
+fn normalized(scale: &str, bias: bool) -> String {
+    format!("(x - m) * {scale}{}", if bias { " + b" } else { "" })
+}
+
+/// `given`: mean and variance to use instead of the batch's own. The result has the type of x, everything else is float32.
 pub fn forward(
     x: &Tensor,
     given: Option<(&Tensor, &Tensor)>,
@@ -364,8 +374,9 @@ pub fn forward(
     let [mean, variance, inverse] = match given {
         Some((mean, variance)) => {
             let variance = contiguous(variance)?;
+            let text = "1.0 / sqrt(x + e)";
             let inverse =
-                Inputs::new("x", &variance).map("inverse deviation", &["e"], &[epsilon as f32], "1.0 / sqrt(x + e)")?;
+                Inputs::new("x", &variance).map("inverse deviation", &["e"], &[epsilon as f32], text, DType::F32)?;
             [contiguous(mean)?, variance, inverse]
         }
         None => moments(x, epsilon)?,
@@ -375,7 +386,7 @@ pub fn forward(
         .along("i", Some(&inverse))?
         .along("w", weight)?
         .along("b", bias)?;
-    let mut text = normalized(weight.is_some(), bias.is_some());
+    let mut text = normalized(scale(weight.is_some()), bias.is_some());
     if let Some(residual) = behind.residual {
         inputs = inputs.with("r", residual);
         text += " + r";
@@ -385,7 +396,7 @@ pub fn forward(
         text = format!("select({text}, 0.0, ({text}) < 0.0)");
     }
     let name = if behind.rectified { "normalised and rectified" } else { "normalised" };
-    let y = inputs.map(name, &[], &[], &text)?;
+    let y = inputs.map(name, &[], &[], &text, x.dtype())?;
     Ok(Forward { mean, variance, inverse, y })
 }
 
@@ -398,13 +409,14 @@ pub fn passes(
 ) -> Result<Tensor> {
     let inputs =
         Inputs::new("x", x).along("m", Some(mean))?.along("i", Some(inverse))?.along("w", weight)?.along("b", bias)?;
-    let text = format!("select(0.0, 1.0, {} > 0.0)", normalized(weight.is_some(), bias.is_some()));
-    inputs.map("passed", &[], &[], &text)
+    let text = format!("select(0.0, 1.0, {} > 0.0)", normalized(scale(weight.is_some()), bias.is_some()));
+    inputs.map("passed", &[], &[], &text, DType::F32)
 }
 
 /// The gradient where y is above 0, else 0.
 pub fn passed_where_positive(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    Inputs::new("y", y).with("g", gradient).map("passed where positive", &[], &[], "select(0.0, g, y > 0.0)")
+    let inputs = Inputs::new("y", y).with("g", gradient);
+    inputs.map("passed where positive", &[], &[], "select(0.0, g, y > 0.0)", gradient.dtype())
 }
 
 /// What the gradient goes through on its way to the inputs.
@@ -427,12 +439,7 @@ pub fn gradient(
 ) -> Result<[Option<Tensor>; 3]> {
     let Through { weight, rectifier, own } = through;
     let bias = rectifier.flatten();
-    // Without a rectifier the bias does not matter here.
-    let passed = match rectifier {
-        Some(_) => format!("select(0.0, g, {} > 0.0)", normalized(weight.is_some(), bias.is_some())),
-        None => "g".to_string(),
-    };
-    let channel = Channel { mean, inverse, weight, bias, passed: &passed };
+    let channel = Channel { mean, inverse, weight, bias, rectified: rectifier.is_some() };
     let sums = if own || needs[1] || needs[2] { Some(gradient_sums(x, gradient, &channel)?) } else { None };
     let dx = match &sums {
         _ if !needs[0] => None,
@@ -443,8 +450,9 @@ pub fn gradient(
                 inputs = inputs.with("x", x).along("m", Some(mean))?;
             }
             inputs = inputs.along("i", Some(inverse))?.along("w", weight)?.along("b", bias)?;
-            let scale = if weight.is_some() { "(i * w)" } else { "i" };
-            Some(inputs.map("gradient of given", &[], &[], &format!("{passed} * {scale}"))?)
+            let scale = scale(weight.is_some());
+            let text = format!("{} * {scale}", channel.passed(scale));
+            Some(inputs.map("gradient of given", &[], &[], &text, x.dtype())?)
         }
     };
     let row = |k: usize| match &sums {
@@ -454,16 +462,24 @@ pub fn gradient(
     Ok([dx, row(2)?.filter(|_| needs[1]), row(0)?.filter(|_| needs[2])])
 }
 
-/// What is the same for all elements of a channel, [C] each, and the gradient that passes: an expression in x, g, m, i, w, b.
+/// What is the same for all elements of a channel, [C] each; the bias only behind a rectifier, without which it does not matter.
 struct Channel<'a> {
     mean: &'a Tensor,
     inverse: &'a Tensor,
     weight: Option<&'a Tensor>,
     bias: Option<&'a Tensor>,
-    passed: &'a str,
+    rectified: bool,
 }
 
 impl Channel<'_> {
+    /// The gradient that passes, an expression in g and the names of [`normalized`].
+    fn passed(&self, scale: &str) -> String {
+        match self.rectified {
+            true => format!("select(0.0, g, {} > 0.0)", normalized(scale, self.bias.is_some())),
+            false => "g".to_string(),
+        }
+    }
+
     /// The vectors that are there, with the names of their bindings and in expressions.
     fn vectors(&self) -> Vec<(&Tensor, &'static str, &'static str)> {
         let all = [Some(self.mean), Some(self.inverse), self.weight, self.bias];
@@ -480,10 +496,23 @@ impl Channel<'_> {
     }
 }
 
-/// [3, C]: sums of the passed gradient, of its products with x − m, and the latter over σ.
+/// What [`gradient_sums`] finds of a channel, a row each: the sum of the passed gradient, of its products with x − m, and the latter
+/// over σ; then what [`input_gradient`] needs: the scale weight / σ, the mean of the passed gradient, and that of its products
+/// over σ².
+const SUMS: usize = 6;
+
+/// The rows for channel c, from `sum` and `product`, its 1/σ `i` and perhaps its weight `w`; `count` elements as pf(8).
+fn store_sums(to: &str, weight: bool) -> String {
+    let rows = ["sum", "product", "product * i", scale(weight), "sum * pf(8u)", "i * i * pf(8u) * product"];
+    let line = |(k, value): (usize, &&str)| format!("found[{to} + {k}u * p(7u) + c] = {value};\n");
+    rows.iter().enumerate().map(line).collect()
+}
+
+/// [[`SUMS`], C].
 fn gradient_sums(x: &Tensor, gradient: &Tensor, channel: &Channel) -> Result<Tensor> {
     let sums = Sums::of(x)?;
-    let out = kernel::output_of(&sums.gpu, &[3, sums.channels], DType::F32)?;
+    let out = kernel::output_of(&sums.gpu, &[SUMS, sums.channels], DType::F32)?;
+    let share = 1.0 / (x.numel() / sums.channels) as f32;
     let single = sums.pieces() == 1;
     let found = if single {
         out.clone()
@@ -493,24 +522,25 @@ fn gradient_sums(x: &Tensor, gradient: &Tensor, channel: &Channel) -> Result<Ten
     let vectors = channel.vectors();
     let names = ["xs", "gs"].into_iter().chain(vectors.iter().map(|(_, name, _)| *name)).chain(["found"]);
     let names: Vec<&str> = names.collect();
+    let types = [x.dtype(), gradient.dtype()];
+    let passed = channel.passed(scale(channel.weight.is_some()));
     let text = || {
-        let to = 7 + names.len();
-        let store = if single {
-            format!(
-                "let to = p({to}u) + c;\nfound[to] = sum;\nfound[to + p(7u)] = product;\nfound[to + 2u * p(7u)] = product * i;"
-            )
-        } else {
-            format!(
-                "let to = p({to}u) + ((p(6u) + work % p(1u)) * p(7u) + c) * 2u;\nfound[to] = sum;\nfound[to + 1u] = product;"
-            )
+        let to = format!("p({}u)", 8 + names.len());
+        let store = match single {
+            true => store_sums(&to, channel.weight.is_some()),
+            false => format!(
+                "let to = {to} + ((p(6u) + work % p(1u)) * p(7u) + c) * 2u;\nfound[to] = sum;\nfound[to + 1u] = product;"
+            ),
         };
+        let [x, g] = [("xs", 9, types[0]), ("gs", 10, types[1])]
+            .map(|(name, place, dtype)| kernel::load(dtype, name, &format!("p({place}u) + at")));
         let body = format!(
             "{}var sums = 0.0;
 var products = 0.0;
 for (var e = first + lane; e < end; e += STEP) {{
     let at = place(e, c);
-    let x = xs[p(8u) + at];
-    let g = gs[p(9u) + at];
+    let x = {x};
+    let g = {g};
     let through = {};
     sums += through;
     products += through * (x - m);
@@ -520,88 +550,61 @@ let product = sum_of(local, products);
 if (told) {{
 {store}
 }}",
-            channel.read(10),
-            channel.passed
+            channel.read(11),
+            passed
         );
-        piecewise(sums.inner, &names, 1, &body)
+        piecewise(sums.inner, &names, &types, 1, &body)
     };
-    let key = format!("gradient sums of channels {single} {} {}", tile_of(sums.inner), channel.passed);
+    let key =
+        format!("gradient sums of channels {single} {} {} {passed} {types:?}", tile_of(sums.inner), names.join(" "));
     let given: Vec<&Tensor> = vectors.iter().map(|(vector, ..)| *vector).collect();
-    sums.run(&key, &text, &[], &[x, gradient], &given, &[&found])?;
+    sums.run(&key, &text, &[share], &[x, gradient], &given, &[&found])?;
     if !single {
+        let weight = channel.weight.is_some();
+        let mut inputs = vec![&found, channel.inverse];
+        inputs.extend(channel.weight);
         let text = || {
+            let names: &[&str] =
+                if weight { &["pieces", "inverses", "weights", "found"] } else { &["pieces", "inverses", "found"] };
             format!(
                 "{}{ENTRY}
-if (i >= p(0u)) {{ return; }}
+let c = i;
+if (c >= p(0u)) {{ return; }}
 var sum = 0.0;
 var product = 0.0;
 for (var piece = 0u; piece < p(1u); piece += 1u) {{
-    let at = p(9u) + (piece * p(0u) + i) * 2u;
-    sum += found[at];
-    product += found[at + 1u];
+    let at = p(9u) + (piece * p(0u) + c) * 2u;
+    sum += pieces[at];
+    product += pieces[at + 1u];
 }}
-out[p(11u) + i] = sum;
-out[p(11u) + p(0u) + i] = product;
-out[p(11u) + 2u * p(0u) + i] = product * inverses[p(10u) + i];
-}}
-",
-                bindings(&["found", "inverses", "out"], 1)
+{}",
+                bindings(names, &[], 1),
+                format!(
+                    "{{\nlet i = inverses[p(10u) + c];\n{}{}}}\n}}\n",
+                    if weight { "let w = weights[p(11u) + c];\n" } else { "" },
+                    store_sums(if weight { "p(12u)" } else { "p(11u)" }, weight)
+                )
             )
         };
-        finish_channels(&sums, "gradient sums of all pieces", &text, 0.0, &[&found, channel.inverse], &[&out])?;
+        let key = format!("gradient sums of all pieces {weight}");
+        finish_channels(&sums, &key, &text, share, &inputs, &[&out])?;
     }
     Ok(out)
 }
 
 /// The gradient that goes through the batch's own statistics (Ioffe & Szegedy 2015, section 3), from [`gradient_sums`].
 fn input_gradient(x: &Tensor, gradient: &Tensor, channel: &Channel, sums: &Tensor) -> Result<Tensor> {
-    let Sums { gpu, channels, inner, parts } = Sums::of(x)?;
-    let layout = Layout { shape: x.layout().shape.clone(), strides: x.layout().dense_strides(), offset: 0 };
-    let out = kernel::output(&gpu, layout, DType::F32)?;
-    let vectors = channel.vectors();
-    let names = ["xs", "gs", "sums"].into_iter().chain(vectors.iter().map(|(_, name, _)| *name)).chain(["out"]);
-    let names: Vec<&str> = names.collect();
-    let text = || {
-        format!(
-            "{}
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
-    let e = invocation(group, groups, local, 256u);
-    if (e >= p(0u)) {{ return; }}
-    let c = (e / p(1u)) % p(2u);
-    {}let x = xs[p(4u) + e];
-    let g = gs[p(5u) + e];
-    let s = sums[p(6u) + c];
-    let q = sums[p(6u) + p(2u) + c];
-    out[p({}u) + e] = ({} - pf(3u) * s - (x - m) * i * i * pf(3u) * q) * {};
-}}
-",
-            bindings(&names, 1),
-            channel.read(7),
-            3 + names.len(),
-            channel.passed,
-            if channel.weight.is_some() { "(i * w)" } else { "i" }
-        )
-    };
-    let key = format!("gradient of normalised {} {}", channel.weight.is_some(), channel.passed);
-    for Part { images: [first, count], .. } in parts {
-        let image = channels * inner;
-        let window =
-            |t: &Tensor| Layout { offset: t.layout().offset + first * image, ..Layout::contiguous(&[count * image]) };
-        let mut launch = Kernel::new(&gpu);
-        launch.set_sizes(&[count * image, inner, channels]);
-        launch.set_floats(&[1.0 / (x.numel() / channels) as f32]);
-        let mut places = vec![launch.bind(x, &window(x), false)?, launch.bind(gradient, &window(gradient), false)?];
-        places.push(launch.read(sums)?);
-        for (vector, ..) in &vectors {
-            places.push(launch.read(vector)?);
-        }
-        places.push(launch.bind(&out, &window(&out), true)?);
-        launch.set(&places);
-        launch.run_each(&key, &text, count * image)?;
-    }
-    Ok(out)
+    let row = |k: usize| sums.alias(Layout { offset: k * x.shape()[1], ..Layout::contiguous(&x.shape()[1..2]) });
+    let inputs = Inputs::new("x", x)
+        .with("g", gradient)
+        .along("m", Some(channel.mean))?
+        .along("scale", Some(&row(3)?))?
+        .along("b", channel.bias)?
+        .along("s", Some(&row(4)?))?
+        .along("q", Some(&row(5)?))?;
+    let text = format!("({} - s - (x - m) * q) * scale", channel.passed("scale"));
+    let name = if channel.rectified { "gradient of normalised and rectified" } else { "gradient of normalised" };
+    inputs.map(name, &[], &[], &text, x.dtype())
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
 // The factors of a convolution as an implicit product for `product.wgsl`: images lie channels last, filters as
 // [out, vertical, horizontal, in of a group] or [vertical, horizontal, out, in of a group]. Before this text stand, as constants:
-// KERNEL_X, STRIDE_Y/X, PAD_Y/X, DILATION_Y/X, IN (channels of a group of the image), OUT (of the result), IMAGE_Y/X and
+// KERNEL_Y/X, STRIDE_Y/X, PAD_Y/X, DILATION_Y/X, IN (channels of a group of the image), OUT (of the result), IMAGE_Y/X and
 // RESULT_Y/X (heights and widths).
 //
 // p: 0 rows, 1 columns, 2 inner, 3 offset of a, 4 of b, 5 of out, 6 of bias, 7 channels of the image, 8 of the result,
 // 9 parts, 10 length of a part, 11 first group, 12 elements of a part's result.
 
 var<private> group_number: u32;
-var<private> part_number: u32;
+var<private> part_number: u32; // whatever `cut` makes of it, which says which part of the inner dimension is added up
 
 fn begin(z: u32) {
     part_number = z % p(9u);
     group_number = z / p(9u) + p(11u);
-    set_part(part_number, p(10u), p(2u));
+    cut();
 }
 
 // Pixel i of images of that height and width: (image, y, x).

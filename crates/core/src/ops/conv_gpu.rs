@@ -46,7 +46,10 @@ impl Sizes {
     fn constants(&self) -> (String, String) {
         let Filter { stride, padding, dilation, .. } = self.filter;
         let numbers = [
+            ("KERNEL_Y", self.kernel[2]),
             ("KERNEL_X", self.kernel[3]),
+            ("SPLIT_Y", self.split()[0]),
+            ("SPLIT_X", self.split()[1]),
             ("STRIDE_Y", stride[0]),
             ("STRIDE_X", stride[1]),
             ("PAD_Y", padding[0]),
@@ -62,6 +65,13 @@ impl Sizes {
         ];
         let key = numbers.iter().map(|(_, n)| n.to_string()).collect::<Vec<_>>().join(" ");
         (key, numbers.iter().map(|(name, n)| format!("const {name} = {n}u;\n")).collect())
+    }
+
+    /// Into how many classes the rows and columns of an image fall that are reached by different taps of a filter with stride:
+    /// as many as the stride, if the image consists of whole ones; else they are taken together.
+    fn split(&self) -> [usize; 2] {
+        let Filter { stride, dilation, .. } = self.filter;
+        [0, 1].map(|d| if dilation[d] == 1 && self.image[2 + d].is_multiple_of(stride[d]) { stride[d] } else { 1 })
     }
 
     /// Channels of a group of the image, and of the result, are whole groups of four: they are read four at a time.
@@ -131,6 +141,7 @@ fn channels_last(shape: [usize; 4]) -> Layout {
 }
 
 const FORWARD: &str = "
+fn cut() { set_part(part_number, p(10u), p(2u)); }
 // Of the result's pixel: (first element of its image, first row and column of the image that the filter sees, inside).
 fn row_a(m: u32) -> vec4<i32> {
     let at = pixel(m, RESULT_Y, RESULT_X);
@@ -193,33 +204,65 @@ pub fn forward(filter: Filter, x: &Tensor, weight: &Tensor, bias: Option<&Tensor
 }
 
 const IMAGE_GRADIENT: &str = "
+// A part is a class of the image's rows and columns, reached by the taps from `first_tap` on, every SPLIT-th.
+var<private> class_y: u32;
+var<private> class_x: u32;
+var<private> first_tap: vec2<u32>;
+var<private> taps_x: u32;
+fn cut() {
+    class_y = part_number / SPLIT_X;
+    class_x = part_number % SPLIT_X;
+    first_tap = vec2<u32>((class_y + PAD_Y) % SPLIT_Y, (class_x + PAD_X) % SPLIT_X);
+    let taps_y = (KERNEL_Y + SPLIT_Y - 1u - first_tap.x) / SPLIT_Y;
+    taps_x = (KERNEL_X + SPLIT_X - 1u - first_tap.y) / SPLIT_X;
+    set_part(0u, taps_y * taps_x * OUT, taps_y * taps_x * OUT);
+    taps_x = max(taps_x, 1u);
+}
+// Row and column of the tap in the filter.
+fn tap_of(k: u32) -> vec2<u32> {
+    let t = k / OUT;
+    if (SPLIT_X == 1u) { return first_tap + vec2<u32>(t / KERNEL_X * SPLIT_Y, t % KERNEL_X); }
+    return first_tap + vec2<u32>(t / taps_x * SPLIT_Y, t % taps_x * SPLIT_X);
+}
+// The image's pixel: (image, row, column).
+fn pixel_of(m: u32) -> vec3<u32> {
+    let at = pixel(m, IMAGE_Y / SPLIT_Y, IMAGE_X / SPLIT_X);
+    return vec3<u32>(at.x, at.y * SPLIT_Y + class_y, at.z * SPLIT_X + class_x);
+}
 // Of the image's pixel: (first element of its result, its row and column with the padding, inside).
 fn row_a(m: u32) -> vec4<i32> {
-    let at = pixel(m, IMAGE_Y, IMAGE_X);
+    let at = pixel_of(m);
     return vec4<i32>(i32(p(3u) + at.x * RESULT_Y * RESULT_X * p(8u) + group_number * OUT), i32(at.y + PAD_Y), i32(at.z + PAD_X),
         select(0, 1, m < p(0u)));
 }
-fn inner_a(k: u32) -> vec4<i32> { return vec4<i32>(tap(k, OUT), select(0, 1, k < end_inner)); }
+fn inner_a(k: u32) -> vec4<i32> {
+    let tap = vec2<i32>(tap_of(k) * vec2<u32>(DILATION_Y, DILATION_X));
+    return vec4<i32>(tap, i32(k % OUT), select(0, 1, k < end_inner));
+}
 fn value_a(r: vec4<i32>, k: vec4<i32>) -> A {
     let down = r.y - k.x;
     let right = r.z - k.y;
-    if ((r.w & k.w) == 0 || down < 0 || right < 0) { return A(); }
+    // What is negative becomes large.
     let y = u32(down) / STRIDE_Y;
     let x = u32(right) / STRIDE_X;
     let hit = y * STRIDE_Y == u32(down) && x * STRIDE_X == u32(right);
-    if (!hit || y >= RESULT_Y || x >= RESULT_X) { return A(); }
+    if ((r.w & k.w) == 0 || !hit || y >= RESULT_Y || x >= RESULT_X) { return A(); }
     return at_a(u32(r.x) + (y * RESULT_X + x) * p(8u) + u32(k.z));
 }
 fn column_b(n: u32) -> vec2<u32> { return vec2<u32>(p(4u) + n, select(0u, 1u, n < p(1u))); }
 // b is [tap, out, in of a group]; the inner dimension counts taps and the outs of this group.
 fn inner_b(k: u32) -> vec2<u32> {
-    return vec2<u32>(((k / OUT) * p(8u) + group_number * OUT + k % OUT) * IN, select(0u, 1u, k < end_inner));
+    let tap = tap_of(k);
+    return vec2<u32>(((tap.x * KERNEL_X + tap.y) * p(8u) + group_number * OUT + k % OUT) * IN, select(0u, 1u, k < end_inner));
 }
 fn value_b(c: vec2<u32>, k: vec2<u32>) -> B {
     if ((c.y & k.y) == 0u) { return B(); }
     return at_b(c.x + k.x);
 }
-fn place(m: u32, n: u32) -> u32 { return p(5u) + m * p(7u) + group_number * IN + n; }
+fn place(m: u32, n: u32) -> u32 {
+    let at = pixel_of(m);
+    return p(5u) + ((at.x * IMAGE_Y + at.y) * IMAGE_X + at.z) * p(7u) + group_number * IN + n;
+}
 fn finished(n: u32, sum: f32) -> f32 { return sum; }
 ";
 
@@ -238,14 +281,18 @@ pub fn image_gradient(filter: Filter, dy: &Tensor, weight: &Tensor, size: [usize
         return movement::to_dtype(&out.zeros_like()?, dtype);
     }
     let weight = arranged(weight, [2, 3, 0, 1])?;
-    let product = [shape[0] * shape[2] * shape[3], sizes.kernel[1], sizes.taps() * sizes.out_of_group()];
-    let plan = Plan::new(gpu.lanes(), product, filter.groups, false);
+    let classes: usize = sizes.split().iter().product();
+    let pixels = shape[0] * shape[2] * shape[3] / classes;
+    let product = [pixels, sizes.kernel[1], sizes.taps() * sizes.out_of_group()];
+    let mut plan = Plan::new(gpu.lanes(), product, filter.groups, false);
+    plan.parts = classes;
     let factors = [(true, of_result), (false, of_image)];
     sizes.run("conv image", &plan, factors, &[dy, &weight], (&out, of_image), IMAGE_GRADIENT)?;
     movement::to_dtype(&out, dtype)
 }
 
 const FILTER_GRADIENT: &str = "
+fn cut() { set_part(part_number, p(10u), p(2u)); }
 fn row_a(m: u32) -> vec2<u32> { return vec2<u32>(p(3u) + group_number * OUT + m, select(0u, 1u, m < p(0u))); }
 fn inner_a(k: u32) -> vec2<u32> { return vec2<u32>(k * p(8u), select(0u, 1u, k < end_inner)); }
 fn value_a(r: vec2<u32>, k: vec2<u32>) -> A {

@@ -292,6 +292,81 @@ fn forms_for_hardware() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// float16 is stored as the CPU rounds it, and multiplied, normalised and moved in float32 from there.
+#[test]
+fn float16() {
+    use crate::ops::batch_norm::{BatchNormOptions, batch_norm_relu};
+    use crate::ops::movement::to_dtype;
+    let Some(device) = device() else { return };
+    // Every float16, what lies between two of them and exactly in the middle, and what is too large.
+    let halves = (0..=u16::MAX).map(|bits| crate::half::F16(bits).to_f32()).filter(|x| x.is_finite());
+    let values: Vec<f32> = halves.flat_map(|x| [x, x * 1.0003, x * (1.0 + 1.0 / 2048.0), x * 2.1]).collect();
+    let array = Tensor::from_slice(&values, &[values.len()]).unwrap();
+    let here = to_dtype(&array, DType::F16).unwrap();
+    let found = to_dtype(&to_device(&array, device).unwrap(), DType::F16).unwrap();
+    let back = to_device(&found, &Device::Cpu).unwrap();
+    let bits = |t: &Tensor| -> Vec<u16> {
+        t.storage_slice::<crate::half::F16>()[..values.len()].iter().map(|half| half.0).collect()
+    };
+    let (found, expected) = (bits(&back), bits(&here));
+    for (k, value) in values.iter().enumerate() {
+        assert_eq!(found[k], expected[k], "{value:e}: {:#x} instead of {:#x}", found[k], expected[k]);
+    }
+    // On numbers that float16 holds the operations give what float32 gives, rounded.
+    let rounded = |case: &Case, seed: u64| -> Vec<Tensor> {
+        let mut random = crate::random::Philox::new(seed, 0);
+        let arrays: Vec<Array> = case.inputs.iter().map(|input| input.make(&|size| size, &mut random)).collect();
+        tensors(&arrays, DType::F32).iter().map(|t| to_dtype(t, DType::F16).unwrap()).collect()
+    };
+    use super::input::normal;
+    let batch = |op, shape: &[usize]| {
+        let inputs = [normal(shape), normal(shape), normal(&shape[1..2]), normal(&shape[1..2])];
+        case(op, "channels last", inputs, |t| {
+            let last = |t: &Tensor| crate::ops::movement::channels_last(t);
+            let options = BatchNormOptions {
+                running: None,
+                weight: Some(&t[2]),
+                bias: Some(&t[3]),
+                training: true,
+                momentum: 0.1,
+                epsilon: 1e-5,
+            };
+            batch_norm_relu(&last(&t[0])?, Some(&last(&t[1])?), options)
+        })
+    };
+    let moved = case("copy", "halves", [normal(&[5, 6, 7])], |t| {
+        let view = crate::ops::movement::permute(&t[0], &[2, 0, 1])?;
+        crate::ops::movement::contiguous(&crate::ops::movement::slice(&view, 0, 1, 3, 2)?)
+    });
+    for case in
+        products().into_iter().chain([batch("batchNormRelu", &[3, 8, 6, 6]), batch("batchNorm", &[4, 5, 3, 3]), moved])
+    {
+        let what = format!("{} ({})", case.op, case.variant);
+        let inputs = rounded(&case, 99);
+        let wide: Vec<Tensor> = inputs.iter().map(|t| to_dtype(t, DType::F32).unwrap()).collect();
+        let there: Vec<Tensor> = inputs.iter().map(|t| to_device(t, device).unwrap()).collect();
+        let result = (case.run)(&there).unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!(result.dtype(), DType::F16, "{what}");
+        let expected = numbers(&(case.run)(&wide).unwrap());
+        let largest = expected.iter().fold(1.0f64, |a, b| a.max(b.abs()));
+        for (found, expected) in numbers(&result).iter().zip(&expected) {
+            assert!((found - expected).abs() <= largest / 1024.0, "{what}: {found} instead of {expected}");
+        }
+        if case.gradient {
+            let cotangent = random_array(result.shape(), 7);
+            let expected = case.gradients(&wide, &cotangent, DType::F32);
+            let found = case.gradients(&there, &cotangent, DType::F16);
+            for (found, expected) in found.unwrap().iter().zip(&expected.unwrap()) {
+                let largest = expected.iter().fold(1.0f64, |a, b| a.max(b.abs()));
+                for (found, expected) in found.iter().zip(expected) {
+                    let apart = (found - expected).abs();
+                    assert!(apart <= largest / 100.0, "gradient of {what}: {found} instead of {expected}");
+                }
+            }
+        }
+    }
+}
+
 /// Everything the table promises was seen to run.
 #[test]
 fn table_of_operations_is_true() {
