@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { availableParallelism } from 'node:os'
 import { casesOf, groups, type Case } from './cases.js'
 
-export type Precision = 'fp32' | 'bf16-mixed'
+export type Precision = 'fp32' | 'bf16-mixed' | '16-mixed'
 /** As tensors name it. */
 export type Device = 'cpu' | 'gpu' | `gpu:${string}`
 
@@ -32,7 +32,7 @@ export const usage = `usage: npm run bench -- <case…> [options]
 cases: ${Object.keys(groups).join(', ')}; or one of theirs by its full name, such as conv-64x64x32-fwd
 
   --peer              the same work by PyTorch (JAX, albumentations, torchvision) in turns with ours, and the ratio
-  --precision P       fp32 (default), bf16-mixed, or both as fp32,bf16-mixed
+  --precision P       fp32 (default), bf16-mixed (16-mixed on a GPU), or both as fp32,bf16-mixed
   --device D          cpu (default), gpu, gpu:1 or gpu:<part of its name>
   --batch N           images a view
   --threads N         threads of each contender (default: one a core); 1,2 runs each case with one and with two
@@ -68,7 +68,9 @@ export function readOptions(args: readonly string[]): BenchOptions {
     throw new Error(`--peer: the peers compute on the CPU; leave --device ${device} or --peer away`)
   const precisions = values.precision
     .split(',')
-    .map((name) => oneOf<Precision>('--precision', name, ['fp32', 'bf16-mixed']))
+    .map((name) => oneOf<Precision>('--precision', name, ['fp32', 'bf16-mixed', '16-mixed']))
+  const half = device === 'cpu' ? '16-mixed' : 'bf16-mixed'
+  if (precisions.includes(half)) throw new Error(`--precision ${half} is not for --device ${device}`)
   const threads = values.threads?.split(',').map((text) => whole('--threads', text)) ?? [availableParallelism()]
   const runs = values.runs === undefined ? undefined : whole('--runs', values.runs)
   const batch = values.batch === undefined ? undefined : whole('--batch', values.batch)

@@ -3,13 +3,14 @@ import * as sp from 'stable-pretraining'
 import type { Case } from '../harness/cases.js'
 import type { Setting } from '../harness/options.js'
 import type { Work } from './program.js'
+import { sixteen } from './steps.js'
 
 /** Normal numbers as the peers have them. */
 const normal = (shape: readonly number[], { precision }: Setting, scale = 1) =>
   sp
     .randn(shape)
     .mul(scale)
-    .to(precision === 'bf16-mixed' ? 'bfloat16' : 'float32')
+    .to(sixteen(precision) ?? 'float32')
 
 export function product({ sizes: [m, k, n] }: Case & { kind: 'gemm' }, setting: Setting): Work {
   const [a, b] = [normal([m, k], setting), normal([k, n], setting)]

@@ -1,7 +1,7 @@
 /** Whole training steps on one batch that is there already: forward, NT-Xent, backward, optimizer. */
 import * as sp from 'stable-pretraining'
 import type { Case, Network } from '../harness/cases.js'
-import type { Setting } from '../harness/options.js'
+import type { Precision, Setting } from '../harness/options.js'
 import type { Work } from './program.js'
 
 export function trainingStep({ network, images }: Case & { kind: 'step' }, { device, precision }: Setting): Work {
@@ -10,17 +10,26 @@ export function trainingStep({ network, images }: Case & { kind: 'step' }, { dev
   const loss = new sp.NTXEntLoss({ temperature: 0.5 })
   const batch = sp.randn([images, 3, 32, 32]) // both views
   const losses: number[] = []
+  const scaler = precision === '16-mixed' ? new sp.GradScaler() : undefined
   module.train()
   return {
     async run() {
       await sp.scope(async () => {
         // As the trainer: the network under autocast, its result and the loss in float32.
         const forward = () => module.forward(batch)
-        const embedded = precision === 'bf16-mixed' ? sp.autocast('bfloat16', forward).to('float32') : forward()
+        const half = sixteen(precision)
+        const embedded = half === undefined ? forward() : sp.autocast(half, forward).to('float32')
         const [first, second] = embedded.chunk(2, 0) as [sp.Tensor, sp.Tensor]
         const value = loss.forward(first, second)
-        value.backward()
-        optimizer.step()
+        // With the scaler's reading, as a run has it.
+        if (scaler) {
+          scaler.scale(value).backward()
+          scaler.step(optimizer)
+          scaler.update()
+        } else {
+          value.backward()
+          optimizer.step()
+        }
         optimizer.zeroGrad()
         losses.push(await value.item())
       })
@@ -28,6 +37,10 @@ export function trainingStep({ network, images }: Case & { kind: 'step' }, { dev
     notes: () => ({ loss_first: losses[0], loss_last: losses.at(-1) }),
   }
 }
+
+/** The 16-bit type of mixed precision. */
+export const sixteen = (precision: Precision): 'bfloat16' | 'float16' | undefined =>
+  precision === 'fp32' ? undefined : precision === 'bf16-mixed' ? 'bfloat16' : 'float16'
 
 /** ResNet-18 with a 3×3 stem and no max-pool, or ViT-Tiny with patches of 4×4; then width-2048-BN-ReLU-128. */
 function build(network: Network): { module: sp.nn.Sequential; optimizer: sp.Optimizer } {
