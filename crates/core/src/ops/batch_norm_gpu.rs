@@ -577,13 +577,14 @@ for (var piece = 0u; piece < p(1u); piece += 1u) {{
     sum += pieces[at];
     product += pieces[at + 1u];
 }}
-{}",
+{{
+let i = inverses[p(10u) + c];
+{}{}}}
+}}
+",
                 bindings(names, &[], 1),
-                format!(
-                    "{{\nlet i = inverses[p(10u) + c];\n{}{}}}\n}}\n",
-                    if weight { "let w = weights[p(11u) + c];\n" } else { "" },
-                    store_sums(if weight { "p(12u)" } else { "p(11u)" }, weight)
-                )
+                if weight { "let w = weights[p(11u) + c];\n" } else { "" },
+                store_sums(if weight { "p(12u)" } else { "p(11u)" }, weight)
             )
         };
         let key = format!("gradient sums of all pieces {weight}");
