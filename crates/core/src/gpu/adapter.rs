@@ -116,10 +116,11 @@ pub(super) fn open_alone(index: usize) -> Result<Gpu> {
     Gpu::new(&all()[index], adapters()[index].clone())
 }
 
-/// As [`open_alone`] the first adapter, taken for hardware whatever it is.
+/// As [`open_alone`] the first adapter, taken for what `change` makes of it.
 #[cfg(test)]
-pub(crate) fn open_as_hardware() -> Result<Arc<Gpu>> {
-    let description = AdapterDescription { software: false, ..adapters()[0].clone() };
+pub(crate) fn open_as(change: impl FnOnce(&mut AdapterDescription)) -> Result<Arc<Gpu>> {
+    let mut description = adapters()[0].clone();
+    change(&mut description);
     Ok(Arc::new(Gpu::new(&all()[0], description)?))
 }
 

@@ -14,7 +14,7 @@ pub(crate) mod tests;
 mod timing;
 
 #[cfg(test)]
-pub(crate) use adapter::open_as_hardware;
+pub(crate) use adapter::open_as;
 #[cfg(all(test, feature = "noop"))]
 pub(crate) use adapter::open_noop;
 pub use adapter::{AdapterDescription, adapters, open};

@@ -73,9 +73,40 @@ pub fn copy_into(x: &Tensor, out: &Tensor, target: &Layout) -> Result<()> {
     order.sort_by_key(|&d| std::cmp::Reverse((target.strides[d], target.shape[d])));
     let mut pair = [source.permute(&order), target.permute(&order)];
     Layout::collapse(&mut pair);
-    let [from, to] = pair;
+    // Where elements share words, a window might begin within one.
+    let most = if size < 4 { usize::MAX } else { (gpu.limits().binding as usize - 512) / size };
+    windows(pair, most).into_iter().try_for_each(|pair| copy_window(&gpu, x, out, pair))
+}
+
+/// Pairs of layouts, each within a binding, that together are this pair.
+fn windows(pair: [Layout; 2], most: usize) -> Vec<[Layout; 2]> {
+    let (mut done, mut open) = (Vec::new(), vec![pair]);
+    while let Some(pair) = open.pop() {
+        let Some(large) = pair.iter().max_by_key(|layout| extent(layout)).filter(|layout| extent(layout) > most) else {
+            done.push(pair);
+            continue;
+        };
+        // The dimension along which it reaches furthest.
+        let reach = |d: &usize| (large.shape[*d] - 1) * large.strides[*d];
+        let cut = (0..large.ndim()).max_by_key(reach).expect("one element is no window");
+        let half = large.shape[cut] / 2;
+        let part = |from: usize, count: usize| {
+            pair.each_ref().map(|layout| {
+                let mut layout = layout.clone();
+                layout.offset += from * layout.strides[cut];
+                layout.shape[cut] = count;
+                layout
+            })
+        };
+        open.extend([part(half, large.shape[cut] - half), part(0, half)]);
+    }
+    done
+}
+
+fn copy_window(gpu: &Arc<Gpu>, x: &Tensor, out: &Tensor, [from, to]: [Layout; 2]) -> Result<()> {
+    let (numel, size) = (to.numel(), x.dtype().size());
     crate::ensure!(to.ndim() <= 8, Unsupported, "{}: {} dimensions; GPUs take 8", op::running(), to.ndim());
-    let mut launch = Kernel::new(&gpu);
+    let mut launch = Kernel::new(gpu);
     let from_at = launch.bind(x, &from, false)?;
     let to_at = launch.bind(out, &to, true)?;
     // Where elements share words one invocation writes a word, so the target must have no gaps.

@@ -285,10 +285,44 @@ fn forms_for_hardware() {
     if device().is_none() {
         return;
     }
-    let device = Device::Gpu(crate::gpu::open_as_hardware().expect("the first adapter, once more"));
+    let hardware = crate::gpu::open_as(|adapter| adapter.software = false);
+    let device = Device::Gpu(hardware.expect("the first adapter, once more"));
     let own = super::FAMILIES.iter().filter(|(family, _)| ["matmul", "conv"].contains(family));
     let cases = own.flat_map(|(_, cases)| cases()).chain(products()).collect();
     let found = failures(&device, cases, true);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Tensors larger than a binding: an adapter that binds 2 KiB at most copies, computes and normalises in windows.
+#[test]
+fn windows() {
+    use crate::ops::batch_norm::{BatchNormOptions, batch_norm_relu};
+    use crate::ops::{elementwise, movement};
+    if device().is_none() {
+        return;
+    }
+    let small = crate::gpu::open_as(|adapter| adapter.limits.binding = 2048);
+    let device = Device::Gpu(small.expect("the first adapter, once more"));
+    use super::input::{index, normal};
+    let cases = vec![
+        case("copy", "transposed", [normal(&[30, 40])], |t| movement::contiguous(&t[0].transpose(0, 1)?)),
+        case("copy", "three dimensions", [normal(&[9, 20, 14])], |t| {
+            movement::contiguous(&movement::permute(&t[0], &[2, 0, 1])?)
+        }),
+        case("copy", "channels last", [normal(&[5, 8, 7, 6])], |t| movement::channels_last(&t[0])),
+        case("copy", "int64", [index(50, &[30, 20])], |t| movement::contiguous(&t[0].transpose(0, 1)?)),
+        case("less", "broadcast", [normal(&[40, 32]), normal(&[32])], |t| {
+            elementwise::compare(elementwise::Comparison::Less, &t[0], &t[1])
+        }),
+        case("mul_scalar", "windows", [normal(&[40, 30])], |t| elementwise::mul_scalar(&t[0], 0.5)),
+        case("batchNormRelu", "windows", [normal(&[6, 4, 5, 9]), normal(&[4]), normal(&[4])], |t| {
+            let [weight, bias] = [t.get(1), t.get(2)];
+            let options =
+                BatchNormOptions { running: None, weight, bias, training: true, momentum: 0.1, epsilon: 1e-5 };
+            batch_norm_relu(&t[0], None, options)
+        }),
+    ];
+    let found = failures(&device, cases, false);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
