@@ -8,8 +8,9 @@ use crate::tensor::Tensor;
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// Elements a workgroup.
+/// Elements that a workgroup goes through at a time, and times that it does: more where what it found is put together behind it.
 const CHUNK: usize = 4 * GROUP as usize;
+const ROUNDS: [usize; 2] = [1, 16];
 /// Elements from which on a row is worth a dispatch of its own, where cases cost.
 const ALONE: usize = 1 << 14;
 
@@ -45,9 +46,9 @@ pub struct Cut {
     pub quads: bool,
 }
 
-/// Workgroups that a tensor takes: the partial sums it leaves.
-pub fn groups(tensor: &Tensor) -> usize {
-    tensor.numel().div_ceil(CHUNK)
+/// Workgroups that a tensor takes: with sums, the partial ones it leaves.
+pub fn groups(tensor: &Tensor, sum: bool) -> usize {
+    tensor.numel().div_ceil(CHUNK * ROUNDS[usize::from(sum)])
 }
 
 /// Runs it for all rows. `beside` is one more tensor, `beside[p(4u) + i]` in the text: read, or written by sums, those of a
@@ -106,7 +107,7 @@ fn dispatch(gpu: &Arc<Gpu>, work: &Work, rows: &[Row], beside: Option<&Tensor>, 
             table.push(place);
         }
         table.extend(row.constants.iter().map(|value| value.to_bits()));
-        total += groups(row.tensors[0]);
+        total += groups(row.tensors[0], work.sum);
     }
     if total == 0 {
         return Ok(0);
@@ -126,7 +127,7 @@ fn dispatch(gpu: &Arc<Gpu>, work: &Work, rows: &[Row], beside: Option<&Tensor>, 
     Ok(total)
 }
 
-/// The kernel. An invocation has four elements.
+/// The kernel. An invocation has four elements at a time.
 pub fn wgsl(work: &Work, cut: &Cut) -> String {
     let Cut { rows, constants, beside, quads } = *cut;
     let Work { element, written, functions, body, sum, .. } = work;
@@ -204,6 +205,7 @@ fn put{column}(i: u32, value: {element}) {{ four{column}[i] = value; }}"
     };
     let held: String =
         (0..constants).map(|k| format!("constants[{k}] = bitcast<f32>(entry({}u));\n", 2 + columns + k)).collect();
+    let rounds = ROUNDS[usize::from(*sum)];
     let chunk = if quads {
         let move_all = |what: &dyn Fn(usize) -> String| (0..columns).map(what).collect::<String>();
         let loads = move_all(&|c| format!("four{c} = load{c}(entry({}u) / 4u + first);\n", 2 + c));
@@ -212,15 +214,21 @@ fn put{column}(i: u32, value: {element}) {{ four{column}[i] = value; }}"
             false => String::new(),
         });
         let bodies: String = (0..4).map(|i| format!("{{ const i = {i}u; {each} }}\n")).collect();
+        let first = format!("(group - entry(0u)) * {}u + k * 256u + local", 256 * rounds);
         format!(
-            "let first = (group - entry(0u)) * 256u + local;\nif (there && first < entry(1u) / 4u) {{\n{loads}{bodies}{stores}}}"
+            "for (var k = 0u; k < {rounds}u; k += 1u) {{
+let first = {first};
+if (there && first < entry(1u) / 4u) {{\n{loads}{bodies}{stores}}}
+}}"
         )
     } else {
         format!(
-            "for (var k = 0u; k < 4u; k += 1u) {{
-        let i = (group - entry(0u)) * 1024u + k * 256u + local;
+            "for (var k = 0u; k < {}u; k += 1u) {{
+        let i = (group - entry(0u)) * {}u + k * 256u + local;
         if (there && i < entry(1u)) {{ {each} }}
-    }}"
+    }}",
+            4 * rounds,
+            1024 * rounds
         )
     };
     line(format_args!(

@@ -84,7 +84,7 @@ const SQUARES: Work =
 
 /// Sums of squares of pieces of all these tensors, those of a tensor one after the other, and how many each has.
 fn partial_squares(tensors: &[Tensor]) -> Result<(Tensor, Vec<usize>)> {
-    let counts: Vec<usize> = tensors.iter().map(many_gpu::groups).collect();
+    let counts: Vec<usize> = tensors.iter().map(|tensor| many_gpu::groups(tensor, true)).collect();
     let gpu = gpu_of(&tensors[0])?;
     let out = kernel::output_of(&gpu, &[counts.iter().sum()], DType::F32)?;
     let rows: Vec<Row> = tensors.iter().map(|t| Row { tensors: vec![t], constants: Vec::new() }).collect();

@@ -329,9 +329,16 @@ fn windows() {
 /// float16 is stored as the CPU rounds it, and multiplied, normalised and moved in float32 from there.
 #[test]
 fn float16() {
+    let Some(device) = device() else { return };
+    let hardware = crate::gpu::open_as(|adapter| adapter.software = false);
+    for device in [device, &Device::Gpu(hardware.expect("the first adapter, once more"))] {
+        check_float16(device);
+    }
+}
+
+fn check_float16(device: &Device) {
     use crate::ops::batch_norm::{BatchNormOptions, batch_norm_relu};
     use crate::ops::movement::to_dtype;
-    let Some(device) = device() else { return };
     // Every float16, what lies between two of them and exactly in the middle, and what is too large.
     let halves = (0..=u16::MAX).map(|bits| crate::half::F16(bits).to_f32()).filter(|x| x.is_finite());
     let values: Vec<f32> = halves.flat_map(|x| [x, x * 1.0003, x * (1.0 + 1.0 / 2048.0), x * 2.1]).collect();
