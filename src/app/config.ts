@@ -50,7 +50,7 @@ const trainer = z.object({
   precision: z
     .enum(['32-true', 'bf16-mixed', '16-mixed'])
     .default('32-true')
-    .describe('number format: float32, or float32 weights with products of matrices and convolutions in bfloat16'),
+    .describe('number format: float32, or float32 weights with products in bfloat16 (CPUs) or float16 (GPUs)'),
   checkValEveryNEpoch: z.int().min(1).default(1).describe('epochs between two validations'),
   limitTrainBatches: z.number().min(0).optional().describe('batches of an epoch, or below 1 a share of them'),
   limitValBatches: z
