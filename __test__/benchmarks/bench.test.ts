@@ -8,7 +8,7 @@ import { casesOf, groups, operationsOf } from '../../benchmarks/harness/cases.js
 import { readOptions } from '../../benchmarks/harness/options.js'
 import { learntOf } from '../../benchmarks/harness/learning.js'
 import { pageOf, record, recordLearning, type Origin } from '../../benchmarks/harness/results-page.js'
-import { besidePeak, compared, medianOf, type Result } from '../../benchmarks/harness/results.js'
+import { besideLeast, besidePeak, compared, medianOf, type Result } from '../../benchmarks/harness/results.js'
 import { takeTurns } from '../../benchmarks/harness/turns.js'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -250,6 +250,57 @@ describe('results', () => {
     // Another instruction set is another row, not a newer figure.
     expect(text).toContain('| gemm-1 | fp32, 2 threads, avx2 |')
     expect(text).toContain('| gemm-1 | fp32, 2 threads | 1.000 s |')
+  })
+
+  test('a step on a GPU stands beside the least that its operations need', async () => {
+    const row = { seconds: 1, operations: 0, bytes: 2 ** 20, inside: [] }
+    const product = { ...row, phase: 'backward' as const, operations: 5, bytes: 3 * 2 ** 20 }
+    const rows = [
+      { ...row, name: 'conv2d', phase: 'forward' as const, calls: 4, operations: 9 },
+      {
+        ...row,
+        name: 'conv2d',
+        phase: 'backward' as const,
+        calls: 4,
+        operations: 10,
+        inside: [
+          { ...product, name: 'convTranspose2d', calls: 4 },
+          { ...product, name: 'conv2dFilterGradient', calls: 4 },
+        ],
+      },
+      { ...row, name: 'batchNorm', phase: 'forward' as const, calls: 2 },
+      { ...row, name: 'reshape', phase: 'forward' as const, calls: 6 },
+    ]
+    const kernels = [
+      { name: 'conv2d', dispatches: 8, seconds: 3 },
+      { name: 'convTranspose2d', dispatches: 4, seconds: 1 },
+      { name: 'conv2dFilterGradient', dispatches: 6, seconds: 0 },
+      { name: 'batchNorm', dispatches: 6, seconds: 0 },
+    ]
+    const counts = { pipelines: 0, uploadedBytes: 0, downloadedBytes: 0 }
+    const gpu = {
+      device: 'gpu' as const,
+      dispatches: 24,
+      submissions: 2,
+      readBytes: 2 ** 24,
+      writtenBytes: 2 ** 23,
+      kernels,
+      ...counts,
+    }
+    const report = { steps: 2, seconds: 4, waitingSeconds: 0, otherSeconds: 0, rows, entries: [], gpu }
+    const step = besideLeast(result('ours', 'vit-tiny-4', 1), report)
+    expect(step.gpu).toMatchObject({ dispatches: 12, least_dispatches: 8, read_mib: 8, written_mib: 4, least_mib: 4 })
+    expect(step.gpu?.kernels.map(({ name, calls, dispatches, least }) => [name, calls, dispatches, least])).toEqual([
+      ['conv2d', 2, 4, 2],
+      ['convTranspose2d', 2, 2, 2],
+      ['conv2dFilterGradient', 2, 3, 2],
+      ['batchNorm', 1, 3, 2],
+    ])
+    const place = mkdtempSync(join(folder, 'page-'))
+    await record(place, [step], origin('aaaa'))
+    const text = readFileSync(join(place, 'RESULTS.md'), 'utf8')
+    expect(text).toContain('A step of `vit-tiny-4`, fp32: 12 dispatches, of which 8 at least, in 1 submission;')
+    expect(text).toContain('| conv2d | 2 | 4 | 2 | 75.0 % |')
   })
 
   test('the page of this repository is that of its lines', () => {

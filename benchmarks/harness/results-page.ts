@@ -134,7 +134,7 @@ function gpuTable({ case: name, precision }: Recorded, step: GpuStep): string {
     (kernel) =>
       `| ${kernel.name} | ${kernel.calls} | ${kernel.dispatches} | ${kernel.least} | ${kernel.share === undefined ? '' : `${(100 * kernel.share).toFixed(1)} %`} |`,
   )
-  return `A step of \`${name}\`, ${precision}: ${dispatches} dispatches, of which ${least} at least, in ${submissions} submissions; kernels read ${read} MiB
+  return `A step of \`${name}\`, ${precision}: ${dispatches} dispatches, of which ${least} at least, in ${submissions} ${submissions === 1 ? 'submission' : 'submissions'}; kernels read ${read} MiB
 and write ${written} MiB, and the inputs and results of its operations, each once, are ${step.least_mib} MiB:
 
 | operation | calls | dispatches | least | share of the kernels' time |

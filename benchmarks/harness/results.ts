@@ -1,5 +1,5 @@
 /** A line a contender and case: what is printed, and kept for `RESULTS.md`. */
-import type { ProfileReport } from 'stable-pretraining'
+import type { ProfileReport, ProfileRow } from 'stable-pretraining'
 import { imagesOf, operationsOf, type Case } from './cases.js'
 import type { Setting } from './options.js'
 import type { Timing } from './turns.js'
@@ -120,12 +120,22 @@ export function besidePeak(own: Result, peak: Peak, report?: ProfileReport): Res
 /** Operations that need a sum over their input before they can use it. */
 const TWICE = /^batchNorm|^layerNorm|^groupNorm|^cross_entropy$/
 
+/** Who did the work of a row: itself, or products inside of it, as in the backward pass of a convolution. */
+function atWork(row: ProfileRow, started: ReadonlySet<string>): ProfileRow[] {
+  const inside = row.inside.filter(({ name }) => started.has(name))
+  if (inside.some(({ operations }) => operations > 0)) return inside.flatMap((each) => atWork(each, started))
+  return started.has(row.name) ? [row] : inside
+}
+
 /** Our result on a GPU with the counts of a profiled step beside the least that its operations need. */
 export function besideLeast(own: Result, { steps, rows, gpu }: ProfileReport): Result {
   if (gpu === undefined) return own
   const seconds = gpu.kernels.reduce((sum, kernel) => sum + kernel.seconds, 0)
+  // Views cost nothing: only operations that started kernels count.
+  const started = new Set(gpu.kernels.map(({ name }) => name))
+  const done = rows.flatMap((row) => atWork(row, started))
   const kernels = gpu.kernels.map(({ name, dispatches, seconds: taken }) => {
-    const calls = rows.filter((row) => row.name === name).reduce((sum, row) => sum + row.calls, 0) / steps
+    const calls = done.filter((row) => row.name === name).reduce((sum, row) => sum + row.calls, 0) / steps
     const least = Math.max(1, Math.ceil(calls)) * (TWICE.test(name) ? 2 : 1)
     return {
       name,
@@ -136,9 +146,7 @@ export function besideLeast(own: Result, { steps, rows, gpu }: ProfileReport): R
     }
   })
   const mib = (bytes: number): number => digits(bytes / steps / 2 ** 20, 4)
-  // Views cost nothing: only operations that started kernels count.
-  const started = new Set(kernels.map(({ name }) => name))
-  const touched = rows.filter(({ name }) => started.has(name)).reduce((sum, { bytes }) => sum + bytes, 0)
+  const touched = done.reduce((sum, { bytes }) => sum + bytes, 0)
   return {
     ...own,
     gpu: {
