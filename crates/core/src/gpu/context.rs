@@ -170,7 +170,7 @@ impl Gpu {
     /// register, and kernels take another form (see `product_gpu`).
     pub fn lanes(&self) -> Option<usize> {
         let size = self.limits.subgroup as usize;
-        (self.description.software && size >= 4 && size.is_multiple_of(4)).then_some(size)
+        (self.description.software && [4, 8, 16, 32].contains(&size)).then_some(size)
     }
 
     pub fn is_lost(&self) -> bool {
