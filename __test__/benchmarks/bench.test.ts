@@ -65,7 +65,8 @@ describe('options', () => {
 
   test.each([
     [[], /no case was given/],
-    [['gemm', '--precision', 'fp16'], /--precision: expected fp32 or bf16-mixed, got "fp16"/],
+    [['gemm', '--precision', 'fp16'], /--precision: expected fp32 or bf16-mixed or 16-mixed, got "fp16"/],
+    [['gemm', '--precision', '16-mixed'], /--precision 16-mixed is not for --device cpu/],
     [['gemm', '--threads', '0'], /--threads: expected a whole number from 1, got "0"/],
     [['gemm', '--device', 'tpu'], /--device: expected cpu, gpu, gpu:1/],
     [['gemm', '--device', 'gpu', '--peer'], /--peer: the peers compute on the CPU/],

@@ -187,7 +187,13 @@ test('it ends when its code ends, however that ends', async () => {
   })
   expect(await slow).toBe(true)
   expect(isAutocastEnabled()).toBe(false)
-  expect(() => autocast('float16' as never, () => 0)).toThrow(expect.objectContaining({ code: 'ERR_UNSUPPORTED' }))
+  expect(() => autocast('float32' as never, () => 0)).toThrow(expect.objectContaining({ code: 'ERR_UNSUPPORTED' }))
+})
+
+test('each device has its own type: on a CPU float16 leaves float32 as it is', () => {
+  const x = tensor([[1.0001, 1]])
+  expect(noGrad(() => autocast('float16', () => x.linear(x))).dtype).toBe('float32')
+  expect(noGrad(() => autocast('bfloat16', () => x.linear(x))).dtype).toBe('bfloat16')
 })
 
 test('NaN and infinity pass through, denormals are zeros', async () => {

@@ -68,10 +68,7 @@ export class Trainer {
   checkpointPath: string | undefined
   /** Absolute path of the run's folder; callbacks write there. */
   runDirectory: string | undefined
-  readonly books: { fit: Logbook; validate: Logbook } = {
-    fit: new Logbook(this.latest),
-    validate: new Logbook(this.latest),
-  }
+  readonly books = { fit: new Logbook(this.latest), validate: new Logbook(this.latest) }
 
   constructor(options: TrainerOptions = {}) {
     const { callbacks = [], logger = [] } = options
