@@ -13,6 +13,9 @@ fn invocation(group: vec3<u32>, groups: vec3<u32>, local: u32, size: u32) -> u32
 
 // Drivers may assume that no float is NaN; bits are what they are.
 fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
+fn nan() -> f32 { return bitcast<f32>(0x7fc00000u | (parameters[0].x & 0u)); }
+fn infinity() -> f32 { return bitcast<f32>(0x7f800000u | (parameters[0].x & 0u)); }
+
 // A float16 in the lower half of a word, rounded to the nearest, ties to even, as the CPU does; read by unpack2x16float.
 fn half_of(x: f32) -> u32 {
     let bits = bitcast<u32>(x);
@@ -28,9 +31,6 @@ fn half_pair(x: f32, y: f32) -> u32 { return half_of(x) | (half_of(y) << 16u); }
 fn through_half(x: f32) -> f32 { return unpack2x16float(half_of(x)).x; }
 fn through_halves(x: vec4<f32>) -> vec4<f32> { return four_halves(vec2<u32>(half_pair(x.x, x.y), half_pair(x.z, x.w))); }
 fn four_halves(words: vec2<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y)); }
-
-fn nan() -> f32 { return bitcast<f32>(0x7fc00000u | (parameters[0].x & 0u)); }
-fn infinity() -> f32 { return bitcast<f32>(0x7f800000u | (parameters[0].x & 0u)); }
 
 // int64 is (low, high).
 fn long_add(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {

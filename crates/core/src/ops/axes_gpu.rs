@@ -151,7 +151,7 @@ var place = p(1u);
         .expect("text");
     }
     let lists: Vec<usize> = (0..kinds.len()).filter(|&d| matches!(kinds[d], Kind::Many | Kind::Weighted)).collect();
-    let at = if dtype.size() == 1 { "(x[place / 4u] >> (place % 4u * 8u)) & 0xffu" } else { "x[place]" };
+    let at = kernel::load(dtype, "x", "place");
     if lists.is_empty() {
         writeln!(text, "return {at};\n}}").expect("text");
     } else {

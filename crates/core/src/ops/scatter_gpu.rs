@@ -47,7 +47,7 @@ pub fn gather(x: &Tensor, dim: usize, index: &Tensor, places: &Layout) -> Result
     }
     let (n, dtype) = (lines.ndim(), x.dtype());
     let text = || {
-        let (kind, bytes) = (element(dtype), dtype.size() == 1);
+        let kind = element(dtype);
         let mut text = format!(
             "@group(0) @binding(1) var<storage, read> x: array<{kind}>;
 @group(0) @binding(2) var<storage, read> index: array<vec2<u32>>;
@@ -70,7 +70,7 @@ var at = p(2u);
             DType::I64 => "vec2<u32>(0u, 0u)",
             _ => "0u",
         };
-        let load = if bytes { "(x[place / 4u] >> (place % 4u * 8u)) & 0xffu" } else { "x[place]" };
+        let load = kernel::load(dtype, "x", "place");
         write!(
             text,
             "let chosen = index_in(index[at], p(4u));
