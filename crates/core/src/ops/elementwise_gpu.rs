@@ -143,12 +143,11 @@ fn launch(
 fn wgsl(expression: &Expression, dtypes: &[DType], out: DType, dimensions: usize, still: Option<&[bool]>) -> String {
     let n = dtypes.len();
     let mut text = String::from(MATH);
-    let quad = |dtype: DType| if dtype == DType::F16 { "vec2<u32>" } else { "vec4<f32>" };
     for (k, dtype) in dtypes.iter().enumerate() {
-        let kind = if still.is_some_and(|still| !still[k]) { quad(*dtype) } else { element(*dtype) };
+        let kind = if still.is_some_and(|still| !still[k]) { kernel::quad(*dtype) } else { element(*dtype) };
         writeln!(text, "@group(0) @binding({}) var<storage, read> a{k}: array<{kind}>;", k + 1).expect("text");
     }
-    let kind = if still.is_some() { quad(out) } else { element(out) };
+    let kind = if still.is_some() { kernel::quad(out) } else { element(out) };
     writeln!(text, "@group(0) @binding({}) var<storage, read_write> out: array<{kind}>;", n + 1).expect("text");
     let arguments: Vec<String> =
         expression.inputs.iter().zip(dtypes).map(|(name, dtype)| format!("{name}: {}", value_type(*dtype))).collect();
@@ -166,25 +165,18 @@ fn wgsl(expression: &Expression, dtypes: &[DType], out: DType, dimensions: usize
     };
     write!(text, "{ENTRY}if (i * 4u >= p(0u)) {{ return; }}\n{places}").expect("text");
     for k in 0..n {
-        match (still[k], dtypes[k]) {
-            (true, dtype) => {
-                let one = kernel::load(dtype, &format!("a{k}"), &format!("o{k}"));
-                writeln!(text, "let x{k} = vec4<f32>({one});")
-            }
-            (false, DType::F16) => writeln!(text, "let x{k} = four_halves(a{k}[o{k} / 4u]);"),
-            _ => writeln!(text, "let x{k} = a{k}[o{k} / 4u];"),
-        }
-        .expect("text");
+        let [buffer, place] = [format!("a{k}"), format!("o{k}")];
+        let value = match still[k] {
+            true => format!("vec4<f32>({})", kernel::load(dtypes[k], &buffer, &place)),
+            false => kernel::load_quad(dtypes[k], &buffer, &place),
+        };
+        writeln!(text, "let x{k} = {value};").expect("text");
     }
-    let [x, y, z, w] = ["x", "y", "z", "w"].map(|lane| {
+    let four = ["x", "y", "z", "w"].map(|lane| {
         let values: Vec<String> = (0..n).map(|k| format!("x{k}.{lane}")).collect();
         format!("f({})", values.join(", "))
     });
-    let four = match out {
-        DType::F16 => format!("vec2<u32>(half_pair({x}, {y}), half_pair({z}, {w}))"),
-        _ => format!("vec4<f32>({x}, {y}, {z}, {w})"),
-    };
-    writeln!(text, "out[p(1u) / 4u + i] = {four};\n}}").expect("text");
+    writeln!(text, "out[p(1u) / 4u + i] = {};\n}}", kernel::quad_of(out, four)).expect("text");
     text
 }
 

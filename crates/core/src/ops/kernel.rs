@@ -104,6 +104,27 @@ pub fn load(dtype: DType, buffer: &str, index: &str) -> String {
     }
 }
 
+/// The WGSL type of four floats side by side in a buffer.
+pub fn quad(dtype: DType) -> &'static str {
+    if dtype == DType::F16 { "vec2<u32>" } else { "vec4<f32>" }
+}
+
+/// Four floats of a buffer of [`quad`]s as a vec4<f32>; `index` counts elements.
+pub fn load_quad(dtype: DType, buffer: &str, index: &str) -> String {
+    match dtype {
+        DType::F16 => format!("four_halves({buffer}[({index}) / 4u])"),
+        _ => format!("{buffer}[({index}) / 4u]"),
+    }
+}
+
+/// What [`quad`] stores of four expressions.
+pub fn quad_of(dtype: DType, [x, y, z, w]: [String; 4]) -> String {
+    match dtype {
+        DType::F16 => format!("vec2<u32>(half_pair({x}, {y}), half_pair({z}, {w}))"),
+        _ => format!("vec4<f32>({x}, {y}, {z}, {w})"),
+    }
+}
+
 /// The WGSL type of one element in expressions.
 pub fn value_type(dtype: DType) -> &'static str {
     if dtype == DType::F16 { "f32" } else { element(dtype) }

@@ -4,7 +4,7 @@
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::ops::kernel::Kernel;
+use crate::ops::kernel::{self, Kernel};
 use std::fmt::Write;
 
 /// Workgroups that are worth starting; with fewer tiles the inner dimension is cut into parts.
@@ -141,14 +141,12 @@ fn wgsl(form: Form, factors: [Factor; 2], target: Target, own: &str) -> String {
     // The square form takes single elements.
     let factors = factors.map(|factor| Factor { quads: factor.quads && matches!(form, Form::Lanes { .. }), ..factor });
     let bound = |name: &str, capital: &str, binding: usize, factor: Factor| {
-        let (stored, value, load) = match (factor.kind, factor.quads) {
-            (Kind::Float, false) => ("f32", "f32", format!("{name}[i]")),
-            (Kind::Float, true) => ("vec4<f32>", "vec4<f32>", format!("{name}[i / 4u]")),
-            (Kind::Rounded, false) => ("f32", "f32", format!("through_half({name}[i])")),
-            (Kind::Rounded, true) => ("vec4<f32>", "vec4<f32>", format!("through_halves({name}[i / 4u])")),
-            (Kind::Half, false) => ("u32", "f32", format!("unpack2x16float({name}[i / 2u])[i % 2u]")),
-            (Kind::Half, true) => ("vec2<u32>", "vec4<f32>", format!("four_halves({name}[i / 4u])")),
+        let dtype = if factor.kind == Kind::Half { DType::F16 } else { DType::F32 };
+        let (stored, value, read, rounded) = match factor.quads {
+            true => (kernel::quad(dtype), "vec4<f32>", kernel::load_quad(dtype, name, "i"), "through_halves"),
+            false => (kernel::element(dtype), "f32", kernel::load(dtype, name, "i"), "through_half"),
         };
+        let load = if factor.kind == Kind::Rounded { format!("{rounded}({read})") } else { read };
         format!(
             "@group(0) @binding({binding}) var<storage, read> {name}: array<{stored}>;
 alias {capital} = {value};
@@ -156,17 +154,13 @@ fn at_{name}(i: u32) -> {value} {{ return {load}; }}\n"
         )
     };
     let [left, right] = [bound("a", "A", 1, factors[0]), bound("b", "B", 2, factors[1])];
-    let [x, y, z, w] = [0, 1, 2, 3].map(|i| format!("finished(n + {i}u, sums[{i}])"));
-    let (stored, four) = match (target.quads, target.half) {
-        (true, true) => {
-            ("vec2<u32>", format!("out[place(m, n) / 4u] = vec2<u32>(half_pair({x}, {y}), half_pair({z}, {w}));"))
-        }
-        (true, false) => ("vec4<f32>", format!("out[place(m, n) / 4u] = vec4<f32>({x}, {y}, {z}, {w});")),
-        _ => {
-            let one =
-                |i| format!("if (n + {i}u < p(1u)) {{ out[place(m, n + {i}u)] = finished(n + {i}u, sums[{i}]); }}");
-            ("f32", [0, 1, 2, 3].map(one).join("\n    "))
-        }
+    let (stored, four) = if target.quads {
+        let dtype = if target.half { DType::F16 } else { DType::F32 };
+        let all = [0, 1, 2, 3].map(|i| format!("finished(n + {i}u, sums[{i}])"));
+        (kernel::quad(dtype), format!("out[place(m, n) / 4u] = {};", kernel::quad_of(dtype, all)))
+    } else {
+        let one = |i| format!("if (n + {i}u < p(1u)) {{ out[place(m, n + {i}u)] = finished(n + {i}u, sums[{i}]); }}");
+        ("f32", [0, 1, 2, 3].map(one).join("\n    "))
     };
     let loops = match form {
         Form::Square(side) => square(side, factors),
