@@ -24,7 +24,7 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.transforms import InterpolationMode, v2
 
 from simclr_cifar10 import CLASSES, VALIDATION_IMAGES, accuracy, load_cifar10, normalise, nt_xent, rankme
-from simclr_cifar10 import train_probe, warmup_cosine
+from simclr_cifar10 import fitted_probe, train_probe, warmup_cosine
 
 # --- views ----------------------------------------------------------------------------------------
 
@@ -334,13 +334,10 @@ def embed(method: Method, images: np.ndarray) -> torch.Tensor:
 
 def frozen(method: Method, images: np.ndarray, labels: torch.Tensor, val: np.ndarray, val_labels: torch.Tensor,
            steps: int) -> dict[str, float]:
-    """Neighbours and a fresh linear probe (`steps` steps of 256 rows) on the embeddings of images as they are."""
+    """Neighbours and a linear probe fitted with `steps` steps of 256 rows, on the embeddings of images as they are."""
     queue = Queue(len(images))
     queue.push(embed(method, images), labels)
-    x, probe = embed(method, val), nn.Linear(method.width, CLASSES)
-    for _ in range(steps):
-        rows = torch.randint(len(labels), (256,))
-        train_probe(probe, queue.features[rows], labels[rows])
+    x, probe = embed(method, val), fitted_probe(queue, steps, 256)
     with torch.no_grad():
         return {"knn_top1": knn(queue, x, val_labels), "linear_probe_top1": accuracy(probe(x), val_labels)}
 
@@ -408,6 +405,10 @@ def train(name: str, args: argparse.Namespace, out) -> None:
                 "rankme": rankme(queue.features[-2_048:])})
         if done == total:
             break
+    if args.weights:
+        args.weights.mkdir(parents=True, exist_ok=True)
+        networks = [*method.modules, *(method.teacher.networks if method.teacher else [])]
+        torch.save([network.state_dict() for network in networks], args.weights / f"{name}.pt")
     report({"state": "trained", **frozen(method, plain, labels, val, val_labels, min(1_000, total))})
 
 
@@ -416,6 +417,7 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", default=list(METHODS), help=f"of {', '.join(METHODS)}; default: all")
     parser.add_argument("--data", type=Path, required=True, help="folder with data_batch_1.bin and test_batch.bin")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, one per method and epoch")
+    parser.add_argument("--weights", type=Path, help="folder for the trained weights, METHOD.pt; default: none are kept")
     parser.add_argument("--epochs", type=int, default=0, help="0: the suite's, 10, or 30 of MAE")
     parser.add_argument("--batch", type=int, default=64, help="images per step")
     parser.add_argument("--images", type=int, default=10_000)

@@ -107,9 +107,18 @@ def warmup_cosine(total: int, warmup: int, start: float = 0.01):
     return factor
 
 
-def train_probe(probe: nn.Linear, embedding: torch.Tensor, labels: torch.Tensor) -> None:
+def train_probe(probe: nn.Linear, embedding: torch.Tensor, labels: torch.Tensor, lr: float = 0.1) -> None:
     F.cross_entropy(probe(embedding), labels).backward()
-    lars_step(probe)
+    lars_step(probe, lr)
+
+
+def fitted_probe(queue: "Queue", steps: int, batch: int) -> nn.Linear:
+    """A fresh probe after so many steps on embeddings that stay as they are; its rate falls to 0 along half a cosine."""
+    probe = nn.Linear(queue.features.shape[1], CLASSES)
+    for step in range(steps):
+        rows = torch.randint(len(queue.labels), (batch,))
+        train_probe(probe, queue.features[rows], queue.labels[rows], 0.05 * (1 + math.cos(math.pi * step / steps)))
+    return probe
 
 
 # --- what is measured ---------------------------------------------------------------------------
@@ -211,10 +220,7 @@ def main() -> None:
         val_embedding = embed(backbone, val_images)
         line = {"epoch": 0, "loss": None, **evaluate(untrained, probe, val_embedding, val_labels)}
         with torch.random.fork_rng():
-            baseline = nn.Linear(512, CLASSES)
-            for _ in range(total):
-                pick = torch.randint(len(untrained.labels), (2 * args.batch,))
-                train_probe(baseline, untrained.features[pick], untrained.labels[pick])
+            baseline = fitted_probe(untrained, total, 2 * args.batch)
         scores = baseline(val_embedding)
         report({**line, "frozen_probe_top1": accuracy(scores, val_labels),
                 "frozen_probe_top5": accuracy(scores, val_labels, 5), "seconds": time.perf_counter() - started})

@@ -1,7 +1,7 @@
 /** What callbacks need to measure a backbone that is not being trained: its embeddings, and random numbers set apart. */
 import { type BatchSource, disposeBatch } from '../data/index.js'
 import { cat, defaultGenerator, manualSeed, noGrad, randint, scope, type Tensor } from '../tensor/index.js'
-import type { Optimizer } from '../optim/index.js'
+import { CosineAnnealingLR, type Optimizer } from '../optim/index.js'
 import { withBatch } from './loops.js'
 import type { Trainer } from './trainer.js'
 import { valueOf } from './outputs.js'
@@ -80,8 +80,9 @@ export async function embed(
 }
 
 /**
- * Takes `steps` steps on embeddings that stay as they are, each on rows drawn at random with replacement. `lossOf` gets
- * the rows' embeddings [batch, dim] and class numbers [batch].
+ * Takes `steps` steps on embeddings that stay as they are, each on rows drawn at random with replacement. The learning
+ * rates fall to 0 along half a cosine: at a constant rate what the last rows were decides some points of accuracy.
+ * `lossOf` gets the rows' embeddings [batch, dim] and class numbers [batch].
  */
 export function fitFrozen(
   optimizer: Optimizer,
@@ -89,6 +90,7 @@ export function fitFrozen(
   { steps, batchSize }: FrozenOptions,
   lossOf: (embedding: Tensor, label: Tensor) => Tensor,
 ): void {
+  const scheduler = new CosineAnnealingLR(optimizer, { tMax: steps })
   for (let step = 0; step < steps; step++) {
     scope(() => {
       const rows = randint(0, label.numel, [Math.min(batchSize, label.numel)])
@@ -96,6 +98,7 @@ export function fitFrozen(
       optimizer.step()
       optimizer.zeroGrad()
     })
+    scheduler.step()
   }
 }
 

@@ -14,8 +14,9 @@ import { CsvLogger } from '../../../plugins/loggers/csv.js'
 import { type BatchTransform, DataLoader, DataModule } from '../../../src/data/index.js'
 import { lidar } from '../../../src/metrics/index.js'
 import { Linear } from '../../../src/nn/index.js'
-import type { Tensor } from '../../../src/tensor/index.js'
-import { Manager, Trainer, type Callback } from '../../../src/train/index.js'
+import { SGD } from '../../../src/optim/index.js'
+import { randn, type Tensor, tensor } from '../../../src/tensor/index.js'
+import { fitFrozen, Manager, Trainer, type Callback } from '../../../src/train/index.js'
 import { flowers, smallSimclr } from '../../train/setup.js'
 
 let folder: string
@@ -166,6 +167,20 @@ test('measured after training is what a later run measures before its own', asyn
     expect(second.has(`trained/${metric}`)).toBe(false)
   }
   expect(first.get('trained/linear_probe_top1')).not.toBe(first.get('untrained/linear_probe_top1'))
+})
+
+test('the rates of a fit to frozen embeddings fall along half a cosine', () => {
+  const features = { embedding: randn([6, 2]).keep(), label: tensor([0, 1, 0, 1, 0, 1]).to('int64').keep() }
+  const probe = new Linear(2, 2)
+  const optimizer = new SGD(probe.parameters(), { lr: 0.5 })
+  const rates: number[] = []
+  fitFrozen(optimizer, features, { steps: 4, batchSize: 3, seed: 0 }, (embedding, label) => {
+    rates.push(optimizer.groups[0]!.lr)
+    return probe.forward(embedding).crossEntropy(label)
+  })
+  const expected = [1, 0.853553, 0.5, 0.146447].map((share) => 0.5 * share)
+  for (const [step, rate] of rates.entries()) expect(rate).toBeCloseTo(expected[step]!, 6)
+  expect(rates).toHaveLength(4)
 })
 
 test('what is done to batches of the validation is done to what is measured on its own', async () => {
