@@ -15,6 +15,8 @@ export default defineConfig({
   test: {
     include: ['__test__/**/*.test.ts'],
     environment: 'node',
+    // Nothing in the user's cache; the test of it names a folder of its own.
+    env: { SPT_GPU_CACHE: '' },
     // A test file is a process of its own: the native core must survive being loaded and left many times.
     pool: 'forks',
     // Generous: on a busy machine a test takes ten times as long, and a hang is a hang after two minutes too.

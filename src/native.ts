@@ -1,4 +1,5 @@
 /** The native core. The only file that imports the generated binding; everything else takes it from here. */
+import envPaths from 'env-paths'
 import * as binding from '#binding'
 
 export * from '#binding'
@@ -6,6 +7,11 @@ export * from '#binding'
 // For tests and benches of machines that this one is not: avx2, portable, …
 const instructionSet = process.env['SPT_INSTRUCTION_SET']
 if (instructionSet) binding.forceInstructionSet(instructionSet)
+
+/** Where GPUs keep compiled kernels from one process to the next: the user's cache, or SPT_GPU_CACHE; empty: nowhere. */
+export const gpuCacheFolder = process.env['SPT_GPU_CACHE'] ?? envPaths('stable-pretraining', { suffix: '' }).cache
+binding.setGpuCacheFolder(gpuCacheFolder || undefined)
+process.once('exit', binding.saveGpuCaches)
 
 /**
  * Operations that are functions, not methods of Tensor, in a table: whoever records what a module computes replaces them

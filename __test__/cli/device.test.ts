@@ -1,5 +1,5 @@
 /** Which device `spt` takes, in processes of their own with one, two or no drivers: what was asked for, or an error. */
-import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, readdir, rm, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -58,6 +58,18 @@ describe.skipIf(!there)('of two adapters', () => {
     const { status, output } = await run(['device=gpu:2'], two)
     expect(status).toBe(1)
     expect(output).toMatch(/no GPU "2"; there are gpu:0 llvmpipe .* \(software\), gpu:1 llvmpipe .* \(software\)/)
+  })
+
+  test('compiled kernels are kept where SPT_GPU_CACHE says, and found there', { timeout: LIMIT }, async () => {
+    const cache = join(folder, 'kernels')
+    const train = () => run(['device=gpu', 'trainer.max_epochs=3'], { ...two, SPT_GPU_CACHE: cache })
+    expect((await train()).status).toBe(0)
+    const files = await readdir(cache)
+    expect(files).toEqual([expect.stringMatching(/^gpu-[0-9a-f]{16}\.pipelines$/)])
+    await truncate(join(cache, files[0]!), 20) // as if the disk had been full
+    expect((await train()).status).toBe(0)
+    const { output } = await spt(['doctor'], { env: { ...two, SPT_GPU_CACHE: cache } })
+    expect(output).toMatch(new RegExp(`gpu cache +${cache}\n`))
   })
 
   test('spt doctor lists both with what they allow', { timeout: LIMIT }, async () => {

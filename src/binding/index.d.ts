@@ -932,6 +932,9 @@ export interface RpropStep {
   maximize: boolean
 }
 
+/** Writes there what was compiled last; what is older is written while a run goes on. */
+export declare function saveGpuCaches(): void
+
 /** Multiplies all gradients by a number, in place. */
 export declare function scaleGradients(parameters: Array<Tensor>, factor: number): void
 
@@ -943,6 +946,9 @@ export declare function setAutocast(dtype?: 'bfloat16' | 'float16' | null): DTyp
 
 /** Sets it for this thread; opens a GPU if need be. Returns the full name, "gpu:0" for "gpu". */
 export declare function setDefaultDevice(device: DeviceName): string
+
+/** Where GPUs that are opened from now on keep compiled kernels and which of them ran fastest; nothing is kept without a folder. */
+export declare function setGpuCacheFolder(folder?: string | undefined | null): void
 
 /** Switches the recording of operations for gradients; returns what it was before. */
 export declare function setGradEnabled(enabled: boolean): boolean

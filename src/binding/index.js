@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, fromHalfBits, full, getAutocast, getDefaultDevice, getNumThreads, gpuAdapters, gpuStatistics, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, limitGradNorm, lionStep, measureCpuPeak, memory, nadamStep, operationsOnCpu, operationsWithoutGpu, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, scaleGradients, setAutocast, setDefaultDevice, setGradEnabled, setKernelTiming, setNumThreads, setProfiling, sgdStep, stack, synchronize, takeKernelTimes, takeProfile, transformBatch, transformImages, where, zerosLike } = nativeBinding
+const { Generator, Pipeline, JsPipeline, Tensor, adadeltaStep, adagradStep, adamaxStep, adamStep, arange, asgdStep, cat, clearGradients, clipGradNorm, clipGradValue, cpuInfo, decodeImage, emaUpdate, encodePng, enterScope, exitScope, forceInstructionSet, fromData, fromHalfBits, full, getAutocast, getDefaultDevice, getNumThreads, gpuAdapters, gpuStatistics, gradientNorm, haveGradients, imageSize, isGradEnabled, larsStep, limitGradNorm, lionStep, measureCpuPeak, memory, nadamStep, operationsOnCpu, operationsWithoutGpu, panicForTest, radamStep, randFrom, randintFrom, randnFrom, randpermFrom, releaseMemory, resetPeakMemory, rmspropStep, rpropStep, saveGpuCaches, scaleGradients, setAutocast, setDefaultDevice, setGpuCacheFolder, setGradEnabled, setKernelTiming, setNumThreads, setProfiling, sgdStep, stack, synchronize, takeKernelTimes, takeProfile, transformBatch, transformImages, where, zerosLike } = nativeBinding
 export { Generator }
 export { Pipeline }
 export { JsPipeline }
@@ -825,9 +825,11 @@ export { releaseMemory }
 export { resetPeakMemory }
 export { rmspropStep }
 export { rpropStep }
+export { saveGpuCaches }
 export { scaleGradients }
 export { setAutocast }
 export { setDefaultDevice }
+export { setGpuCacheFolder }
 export { setGradEnabled }
 export { setKernelTiming }
 export { setNumThreads }

@@ -6,7 +6,7 @@ import type { GpuAdapter } from '../native.js'
 import { packageVersion } from '../runs/package-version.js'
 
 export async function doctor({ json }: { json: boolean }): Promise<number> {
-  const { cpuInfo, gpuAdapters, operationsOnCpu, operationsWithoutGpu } = await import('../native.js').catch(
+  const { cpuInfo, gpuAdapters, gpuCacheFolder, operationsOnCpu, operationsWithoutGpu } = await import('../native.js').catch(
     (cause: unknown) => {
       throw nativeMissing(cause)
     },
@@ -22,6 +22,7 @@ export async function doctor({ json }: { json: boolean }): Promise<number> {
     memoryGiB: Math.round((totalmem() / 2 ** 30) * 10) / 10,
     devices: [{ name: 'cpu', instructionSet: core.instructionSet, available: core.available, threads: core.threads }],
     gpus: gpuAdapters(),
+    gpuCache: gpuCacheFolder,
     operationsWithoutGpu: operationsWithoutGpu(),
     operationsOnCpu: operationsOnCpu(),
     binding: bindingPath(),
@@ -40,6 +41,8 @@ interface Findings {
   memoryGiB: number
   devices: readonly { name: string; instructionSet: string; available: readonly string[]; threads: number }[]
   gpus: readonly GpuAdapter[]
+  /** Where compiled kernels are kept; empty: nowhere. */
+  gpuCache: string
   /** Operations that a GPU refuses. */
   operationsWithoutGpu: readonly string[]
   /** Operations that take a GPU's tensors to the CPU and back. */
@@ -76,6 +79,7 @@ function describe(found: Findings): string {
     ...gpus,
     ['gpu operations', missing.length === 0 ? 'all' : `all but ${missing.join(', ')}`],
     ['by way of the cpu', found.operationsOnCpu.join(', ')],
+    ['gpu cache', found.gpuCache || 'none (SPT_GPU_CACHE is empty)'],
     ['loaded from', found.binding],
   ]
   return rows.map(([name = '', value = '']) => `${name.padEnd(20)}${value}`).join('\n')

@@ -1,10 +1,11 @@
 //! Which GPUs there are, and which one a name means. Hardware comes before software; nothing here reads the environment.
 
-use super::context::{Gpu, GpuLimits};
+use super::context::{Gpu, GpuLimits, lock};
 use crate::bail;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 /// What a person sees of an adapter.
 #[derive(Debug, Clone)]
@@ -77,13 +78,21 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterDescription {
     }
 }
 
+static OPEN: Mutex<BTreeMap<usize, Arc<Gpu>>> = Mutex::new(BTreeMap::new());
+
+/// Writes what opened devices keep between processes.
+pub fn save_caches() {
+    for gpu in lock(&OPEN).values() {
+        gpu.save_pipelines(Duration::ZERO);
+    }
+}
+
 /// Opens an adapter: the first if no selector is given, else the one of that number or with that in its name.
 /// The same adapter is opened once; a lost one is opened anew.
 pub fn open(selector: Option<&str>) -> Result<Arc<Gpu>> {
-    static OPEN: Mutex<BTreeMap<usize, Arc<Gpu>>> = Mutex::new(BTreeMap::new());
     let known = adapters();
     let chosen = choose(&known, selector)?;
-    let mut open = OPEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut open = lock(&OPEN);
     if let Some(gpu) = open.get(&chosen.index).filter(|gpu| !gpu.is_lost()) {
         return Ok(gpu.clone());
     }

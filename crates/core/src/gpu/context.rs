@@ -1,17 +1,20 @@
 //! One opened adapter: device and queue, its limits, what went wrong on it, and what it has done so far.
 
 use super::adapter::{AdapterDescription, ready};
+use super::cache::{Kept, PipelineCache};
 use super::faults::Faults;
 use super::memory::Pool;
 use super::pipeline::Pipelines;
 use super::queue::Recorder;
+use super::tuning::Tuned;
 use crate::bail;
 use crate::error::Result;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Features that are asked for where an adapter has them.
-const USED: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SUBGROUP);
+const USED: wgpu::Features =
+    wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SUBGROUP).union(wgpu::Features::PIPELINE_CACHE);
 
 /// An opened GPU. One an adapter and process.
 pub struct Gpu {
@@ -22,6 +25,8 @@ pub struct Gpu {
     pub(super) recorder: Mutex<Recorder>,
     pub(super) pool: Mutex<Pool>,
     pub(super) pipelines: Mutex<Pipelines>,
+    pub(super) pipeline_cache: Option<PipelineCache>,
+    pub(super) tuned: Mutex<Tuned>,
     pub(super) counters: Counters,
     pub(super) faults: Faults,
     troubles: Arc<Troubles>,
@@ -147,6 +152,8 @@ impl Gpu {
             recorder: Mutex::new(Recorder::new(&device)),
             pool: Mutex::new(Pool::default()),
             pipelines: Mutex::new(Pipelines::default()),
+            pipeline_cache: PipelineCache::new(&device, &description),
+            tuned: Mutex::new(Tuned::new(Kept::new(&description, "tuning"))),
             counters: Counters::default(),
             faults: Faults::new(&device),
             description,

@@ -4,6 +4,7 @@
 //! whoever records next: commands run in the order of recording, so its old content has been read by then.
 
 mod adapter;
+mod cache;
 mod context;
 mod faults;
 mod memory;
@@ -12,12 +13,14 @@ mod queue;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timing;
+mod tuning;
 
 #[cfg(test)]
 pub(crate) use adapter::open_as;
 #[cfg(all(test, feature = "noop"))]
 pub(crate) use adapter::open_noop;
-pub use adapter::{AdapterDescription, adapters, open};
+pub use adapter::{AdapterDescription, adapters, open, save_caches};
+pub use cache::set_cache_folder;
 pub use context::{Gpu, GpuLimits, GpuStatistics};
 pub use memory::{GpuBuffer, Reading};
 pub use pipeline::{BINDINGS, PRELUDE, Source};

@@ -1,5 +1,6 @@
 //! Compiled kernels by key. A kernel is WGSL text that is compiled the first time its key is seen.
 
+use super::cache::PipelineCache;
 use super::context::{Gpu, lock};
 use crate::error::Result;
 use std::collections::HashMap;
@@ -54,9 +55,10 @@ impl Gpu {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.pipeline_cache.as_ref().map(|cache| &cache.raw),
         });
         self.check(&format!("compiling kernel {}", source.key))?;
+        self.pipeline_cache.iter().for_each(PipelineCache::grown);
         self.counters.pipelines.fetch_add(1, Relaxed);
         let pipeline = Arc::new(Pipeline { raw, layout });
         pipelines.compiled.insert(key, pipeline.clone());

@@ -1,5 +1,6 @@
 //! Recording: dispatches and copies go into one command encoder, which is submitted when it is full or something is read.
 
+use super::cache::QUIET;
 use super::context::{Gpu, lock};
 use super::memory::GpuBuffer;
 use super::pipeline::{BINDINGS, Pipeline, Source};
@@ -201,6 +202,7 @@ impl Recorder {
         self.under_way.push_back(gpu.queue.submit([encoder.finish()]));
         gpu.counters.submissions.fetch_add(1, Relaxed);
         gpu.check("submitting commands")?;
+        gpu.save_pipelines(QUIET);
         while self.under_way.len() > AHEAD {
             let oldest = self.under_way.pop_front();
             let wait = wgpu::PollType::Wait { submission_index: oldest, timeout: None };

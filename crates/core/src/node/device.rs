@@ -92,6 +92,22 @@ pub fn set_default_device(#[napi(ts_arg_type = "DeviceName")] device: String) ->
     Ok(name)
 }
 
+/// Where GPUs that are opened from now on keep compiled kernels and which of them ran fastest; nothing is kept without a folder.
+#[napi]
+pub fn set_gpu_cache_folder(folder: Option<String>) {
+    #[cfg(feature = "gpu")]
+    crate::gpu::set_cache_folder(folder.map(std::path::PathBuf::from));
+    #[cfg(not(feature = "gpu"))]
+    drop(folder);
+}
+
+/// Writes there what was compiled last; what is older is written while a run goes on.
+#[napi]
+pub fn save_gpu_caches() {
+    #[cfg(feature = "gpu")]
+    crate::gpu::save_caches();
+}
+
 /// What a GPU holds, and what it has done since it was opened.
 #[napi(object)]
 pub struct GpuStatistics {

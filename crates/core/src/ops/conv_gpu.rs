@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::ops::conv_product::Filter;
 use crate::ops::kernel::{self, Kernel, gpu_of};
-use crate::ops::product_gpu::{self, Factor, Kind, Plan, Target};
+use crate::ops::product_gpu::{Factor, Kind, Plan, Product, Target};
 use crate::ops::{movement, movement_gpu, reduce_gpu};
 use crate::shape::{Layout, contiguous_strides};
 use crate::tensor::Tensor;
@@ -120,8 +120,8 @@ fn bias_of(n: u32) -> f32 { return bias[p(6u) + n]; }\n"
                 };
                 format!("{constants}{}\n{bias}{own}", include_str!("conv.wgsl"))
             };
-            let key = format!("{name} {key} {with_bias}");
-            product_gpu::run(launch, &gpu, &key, plan, some, factors, target, &text)?;
+            let key = format!("{key} {with_bias}");
+            Product { name, key: &key, factors, target, own: &text }.run(launch, &gpu, plan, some)?;
         }
         Ok(())
     }

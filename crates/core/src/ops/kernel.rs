@@ -206,13 +206,13 @@ impl Kernel {
 
     /// Records the kernel for `count` invocations in workgroups of [`GROUP`]: the kernel compares `invocation` with `count`,
     /// its first parameter by convention.
-    pub fn run_each(self, key: &str, wgsl: &dyn Fn() -> String, count: usize) -> Result<()> {
+    pub fn run_each(&self, key: &str, wgsl: &dyn Fn() -> String, count: usize) -> Result<()> {
         let workgroups = self.gpu.workgroups(count, GROUP)?;
         self.run(key, wgsl, workgroups)
     }
 
     /// Records the kernel. Equal keys mean equal texts: whatever the text depends on belongs into the key.
-    pub fn run(self, key: &str, wgsl: &dyn Fn() -> String, workgroups: [u32; 3]) -> Result<()> {
+    pub fn run(&self, key: &str, wgsl: &dyn Fn() -> String, workgroups: [u32; 3]) -> Result<()> {
         #[cfg(test)]
         validation::record(key, wgsl);
         let mut bindings = Vec::with_capacity(self.buffers.len());

@@ -3,7 +3,7 @@
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::kernel::{self, Kernel, gpu_of};
-use crate::ops::product_gpu::{self, Factor, Kind, Plan, Target};
+use crate::ops::product_gpu::{Factor, Kind, Plan, Product, Target};
 use crate::ops::{movement, reduce_gpu};
 use crate::shape::{Dims, Layout};
 use crate::tensor::Tensor;
@@ -64,8 +64,8 @@ fn bias_of(n: u32) -> f32 { return bias[p(10u) + n]; }\n"
             false => "fn bias_of(n: u32) -> f32 { return 0.0; }\n",
         };
         let text = || format!("{bias}{}", include_str!("matmul.wgsl"));
-        let key = format!("matmul {}", bias.len() > 60);
-        product_gpu::run(launch, &gpu, &key, &plan, some, factors, target, &text)?;
+        let key = format!("{}", bias.len() > 60);
+        Product { name: "matmul", key: &key, factors, target, own: &text }.run(launch, &gpu, &plan, some)?;
     }
     let out = match plan.parts {
         1 => out,

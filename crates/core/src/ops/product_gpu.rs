@@ -5,31 +5,41 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::ops::kernel::{self, Kernel};
-use std::fmt::Write;
 
 /// Workgroups that are worth starting; with fewer tiles the inner dimension is cut into parts.
 const ENOUGH: usize = 128;
 /// Length of a part of the inner dimension, at least.
 const PART: usize = 256;
-/// Steps of the inner dimension that lie in workgroup memory at a time.
-const DEPTH: usize = 16;
+/// Parts of the inner dimension are multiples of this.
+const STEP: usize = 16;
+/// Multiplications from which on the forms that a GPU may take are tried.
+const WORTH_TRYING: usize = 1 << 27;
 
 /// How a workgroup makes its tile of the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// For hardware: a square, 4 × 4 of its sums an invocation, both factors by way of workgroup memory.
-    Square(usize),
+    /// For hardware: a square, `each` × `each` of its sums an invocation, both factors by way of workgroup memory. `each` is 4 or
+    /// 8: with 8 a number read from there serves twice as many sums, and half as many invocations hide the waiting.
+    Square { side: usize, each: usize },
     /// For drivers that run on the CPU, where a subgroup is one SIMD register, and memory, workgroup memory too, is read one
     /// invocation after the other: a workgroup is one subgroup of `size`, every invocation holds the sums of four columns in
     /// all rows, and the left factor's values, which lie spread over the invocations, are broadcast from register to register.
     Lanes { size: usize, rows: usize },
 }
 
+/// What hardware may run fastest. All add up in the same order: the result does not depend on the choice.
+const FORMS: [Form; 4] = [
+    Form::Square { side: 64, each: 4 },
+    Form::Square { side: 32, each: 4 },
+    Form::Square { side: 64, each: 8 },
+    Form::Square { side: 128, each: 8 },
+];
+
 impl Form {
     /// Rows and columns of a tile.
     fn tile(self) -> [usize; 2] {
         match self {
-            Form::Square(side) => [side, side],
+            Form::Square { side, .. } => [side, side],
             Form::Lanes { size, rows } => [rows, 4 * size],
         }
     }
@@ -56,20 +66,26 @@ impl Plan {
             batches * rows.div_ceil(down) * columns.div_ceil(across)
         };
         let short = rows.min(columns);
+        let [large, middle, ..] = FORMS;
         let form = match lanes {
             Some(size) => Form::Lanes { size, rows: rows.next_multiple_of(size).min(32) },
-            None if short <= 16 => Form::Square(16),
-            None if short <= 32 || tiles(Form::Square(64)) < ENOUGH / 2 => Form::Square(32),
-            None => Form::Square(64),
+            None if short <= 16 => Form::Square { side: 16, each: 4 },
+            None if short <= 32 || tiles(large) < ENOUGH / 2 => middle,
+            None => large,
         };
         let parts = if divisible { (ENOUGH / tiles(form).max(1)).min(inner / PART).max(1) } else { 1 };
-        let part = inner.div_ceil(parts).next_multiple_of(DEPTH).max(DEPTH);
+        let part = inner.div_ceil(parts).next_multiple_of(STEP).max(STEP);
         Plan { rows, columns, inner, batches, form, parts: inner.div_ceil(part).max(1), part }
     }
 
+    /// Whether other forms than this one are worth a trial.
+    fn is_open(&self, some: usize) -> bool {
+        FORMS[0] == self.form && some * self.rows * self.columns * self.inner >= WORTH_TRYING
+    }
+
     /// Workgroups for `some` of the batches; their third dimension counts batches and, fastest, parts.
-    fn workgroups(&self, gpu: &Gpu, some: usize) -> Result<[u32; 3]> {
-        let [down, across] = self.form.tile();
+    fn workgroups(&self, gpu: &Gpu, form: Form, some: usize) -> Result<[u32; 3]> {
+        let [down, across] = form.tile();
         let [x, y, _] = gpu.workgroups(self.rows.div_ceil(down) * self.columns.div_ceil(across), 1)?;
         Ok([x, y, (some * self.parts) as u32])
     }
@@ -120,26 +136,41 @@ pub struct Target {
     pub half: bool,
 }
 
-/// Records a product of `some` batches of these factors. `own`: the functions that `product.wgsl` names and the buffers
-/// behind the first three; p(0) and p(1) are rows and columns.
-pub fn run(
-    launch: Kernel,
-    gpu: &Gpu,
-    key: &str,
-    plan: &Plan,
-    some: usize,
-    factors: [Factor; 2],
-    target: Target,
-    own: &dyn Fn() -> String,
-) -> Result<()> {
-    let form = plan.form;
-    let key = format!("{key} {form:?} {factors:?} {target:?}");
-    launch.run(&key, &|| wgsl(form, factors, target, &own()), plan.workgroups(gpu, some)?)
+/// A kind of product: whatever its text depends on but the plan's form.
+pub struct Product<'a> {
+    /// Of the family; with the sizes and the factors it decides which form is tried out.
+    pub name: &'a str,
+    /// What else distinguishes texts.
+    pub key: &'a str,
+    pub factors: [Factor; 2],
+    pub target: Target,
+    /// The functions that `product.wgsl` names and the buffers behind the first three; p(0) and p(1) are rows and columns.
+    pub own: &'a dyn Fn() -> String,
+}
+
+impl Product<'_> {
+    /// Records the product of `some` batches.
+    pub fn run(&self, launch: Kernel, gpu: &Gpu, plan: &Plan, some: usize) -> Result<()> {
+        let Product { name, key, factors, target, own } = self;
+        let record = |form: Form| {
+            let key = format!("{name} {key} {form:?} {factors:?} {target:?}");
+            launch.run(&key, &|| wgsl(form, *factors, *target, &own()), plan.workgroups(gpu, form, some)?)
+        };
+        #[cfg(test)]
+        if let Some(number) = tests::FORM.get() {
+            return record(FORMS[number]);
+        }
+        if !plan.is_open(some) {
+            return record(plan.form);
+        }
+        // Sizes of one power of two are alike.
+        let sizes = [plan.rows, plan.columns, plan.part, some * plan.parts].map(usize::ilog2);
+        let class = format!("{name} {sizes:?} {factors:?} {target:?}");
+        record(FORMS[gpu.fastest(&class, FORMS.len(), &|candidate| record(FORMS[candidate]))?])
+    }
 }
 
 fn wgsl(form: Form, factors: [Factor; 2], target: Target, own: &str) -> String {
-    // The square form takes single elements.
-    let factors = factors.map(|factor| Factor { quads: factor.quads && matches!(form, Form::Lanes { .. }), ..factor });
     let bound = |name: &str, capital: &str, binding: usize, factor: Factor| {
         let dtype = if factor.kind == Kind::Half { DType::F16 } else { DType::F32 };
         let (stored, value, read, rounded) = match factor.quads {
@@ -163,7 +194,7 @@ fn at_{name}(i: u32) -> {value} {{ return {load}; }}\n"
         ("f32", [0, 1, 2, 3].map(one).join("\n    "))
     };
     let loops = match form {
-        Form::Square(side) => square(side, factors),
+        Form::Square { side, each } => square(side, each, factors),
         Form::Lanes { size, rows } => lanes(size, rows, factors),
     };
     format!(
@@ -180,68 +211,99 @@ fn store(m: u32, n: u32, sums: vec4<f32>) {{
     )
 }
 
-fn square(tile: usize, [a, b]: [Factor; 2]) -> String {
+fn square(tile: usize, each: usize, [a, b]: [Factor; 2]) -> String {
     let side = tile / 4;
-    let threads = side * side;
-    let loads = (DEPTH * side).div_ceil(threads);
+    let threads = (tile / each).pow(2);
+    let depth = depth(tile);
+    // One quad more a step of the inner dimension: invocations that write one quad of different steps meet different banks.
+    let row = side + 1;
     let mut text = format!(
-        "const DEPTH = {DEPTH}u;
-const SIDE = {side}u;
-var<workgroup> tile_a: array<vec4<f32>, DEPTH * SIDE>;
-var<workgroup> tile_b: array<vec4<f32>, DEPTH * SIDE>;
+        "var<workgroup> tile_a: array<vec4<f32>, {size}>;
+var<workgroup> tile_b: array<vec4<f32>, {size}>;
 @compute @workgroup_size({threads})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {{
 begin(group.z);
 let at = corner(group, groups, {tile}u, {tile}u);
-"
+",
+        size = depth * row
     );
-    // Where each invocation loads: a place of the inner dimension, and four rows or columns.
-    for load in 0..loads {
-        for (name, inner) in [("a", a.inner), ("b", b.inner)] {
-            let index = format!("(local + {}u)", load * threads);
-            let (k, q) = if inner {
-                (format!("{index} % DEPTH"), format!("{index} / DEPTH"))
-            } else {
-                (format!("{index} / SIDE"), format!("{index} % SIDE"))
-            };
-            writeln!(text, "let k{name}{load} = {k};\nlet q{name}{load} = {q};").expect("text");
-            let (start, function) = if name == "a" { ("at.x", "row_a") } else { ("at.y", "column_b") };
-            for i in 0..4 {
-                writeln!(text, "let r{name}{load}{i} = {function}({start} + q{name}{load} * 4u + {i}u);")
-                    .expect("text");
+    // Where each invocation loads: four rows or columns, and one place of the inner dimension or, of four that lie side by side
+    // along it, those.
+    let names = [("a", a, "at.x", "row_a"), ("b", b, "at.y", "column_b")];
+    let along = |factor: Factor| if factor.quads && factor.inner { 4 } else { 1 };
+    let blocks = |factor: Factor| depth / along(factor) * side;
+    for (name, factor, start, function) in names {
+        for load in 0..blocks(factor).div_ceil(threads) {
+            let steps = depth / along(factor);
+            let (k, q) = if factor.inner { ("%", "/") } else { ("/", "%") };
+            let (each_k, each_q) = if factor.inner { (steps, steps) } else { (side, side) };
+            text += &format!(
+                "let k{name}{load} = (local + {from}u) {k} {each_k}u * {along}u;
+let q{name}{load} = (local + {from}u) {q} {each_q}u;\n",
+                from = load * threads,
+                along = along(factor)
+            );
+            for i in 0..if factor.quads && !factor.inner { 1 } else { 4 } {
+                text += &format!("let r{name}{load}{i} = {function}({start} + q{name}{load} * 4u + {i}u);\n");
             }
         }
     }
-    text += "let tx = local % SIDE;\nlet ty = local / SIDE;\n";
-    for r in 0..4 {
-        writeln!(text, "var sum{r} = vec4<f32>(0.0);").expect("text");
-    }
-    text += "for (var k0 = first_inner; k0 < end_inner; k0 += DEPTH) {\n";
-    for load in 0..loads {
-        for name in ["a", "b"] {
-            let guard = if DEPTH * side % threads == 0 { "" } else { &format!("if (k{name}{load} < DEPTH) ") };
-            writeln!(text, "let i{name}{load} = inner_{name}(k0 + k{name}{load});").expect("text");
-            let values: Vec<String> =
-                (0..4).map(|i| format!("value_{name}(r{name}{load}{i}, i{name}{load})")).collect();
-            writeln!(
-                text,
-                "{guard}{{ tile_{name}[k{name}{load} * SIDE + q{name}{load}] = vec4<f32>({}); }}",
-                values.join(", ")
-            )
-            .expect("text");
+    text += &format!("let tx = local % {0}u;\nlet ty = local / {0}u;\n", tile / each);
+    for r in 0..each {
+        for c in 0..each / 4 {
+            text += &format!("var sum{r}{c} = vec4<f32>();\n");
         }
     }
-    text += "workgroupBarrier();\nfor (var k = 0u; k < DEPTH; k += 1u) {
-let a = tile_a[k * SIDE + ty];
-let b = tile_b[k * SIDE + tx];
-sum0 += a.x * b;\nsum1 += a.y * b;\nsum2 += a.z * b;\nsum3 += a.w * b;
-}
-workgroupBarrier();\n}\n";
-    for r in 0..4 {
-        writeln!(text, "store(at.x + ty * 4u + {r}u, at.y + tx * 4u, sum{r});").expect("text");
+    text += &format!("for (var k0 = first_inner; k0 < end_inner; k0 += {depth}u) {{\n");
+    for (name, factor, ..) in names {
+        for load in 0..blocks(factor).div_ceil(threads) {
+            let value = |i: usize| format!("value_{name}(r{name}{load}{i}, i)");
+            let four = |f: &dyn Fn(usize) -> String| format!("vec4<f32>({})", [0, 1, 2, 3].map(f).join(", "));
+            let place = format!("tile_{name}[(k{name}{load}");
+            let stored = match (factor.quads, factor.inner) {
+                (true, true) => {
+                    let loads: String = (0..4).map(|i| format!("let v{i} = {};\n", value(i))).collect();
+                    let step = |s: usize| {
+                        format!("{place} + {s}u) * {row}u + q{name}{load}] = {};\n", four(&|i| format!("v{i}[{s}]")))
+                    };
+                    loads + &(0..4).map(step).collect::<String>()
+                }
+                (true, false) => format!("{place}) * {row}u + q{name}{load}] = {};\n", value(0)),
+                (false, _) => format!("{place}) * {row}u + q{name}{load}] = {};\n", four(&value)),
+            };
+            // The last invocations may have nothing to load.
+            let guard = match (load + 1) * threads > blocks(factor) {
+                true => format!("if (local < {}u) ", blocks(factor) - load * threads),
+                false => String::new(),
+            };
+            text += &format!("{guard}{{\nlet i = inner_{name}(k0 + k{name}{load});\n{stored}}}\n");
+        }
+    }
+    text += &format!("workgroupBarrier();\nfor (var k = 0u; k < {depth}u; k += 1u) {{\n");
+    // With eight sums each way an invocation has four in each half of the tile: neighbours read neighbours.
+    for half in 0..each / 4 {
+        text += &format!("let a{half} = tile_a[k * {row}u + ty + {}u];\n", half * side / 2);
+        text += &format!("let b{half} = tile_b[k * {row}u + tx + {}u];\n", half * side / 2);
+    }
+    for r in 0..each {
+        for c in 0..each / 4 {
+            text += &format!("sum{r}{c} += a{}[{}] * b{c};\n", r / 4, r % 4);
+        }
+    }
+    text += "}\nworkgroupBarrier();\n}\n";
+    for r in 0..each {
+        for c in 0..each / 4 {
+            let down = r / 4 * tile / 2 + r % 4;
+            text += &format!("store(at.x + ty * 4u + {down}u, at.y + tx * 4u + {}u, sum{r}{c});\n", c * tile / 2);
+        }
     }
     text + "}\n"
+}
+
+/// Steps of the inner dimension that lie in workgroup memory at a time: two tiles in the 16 KiB that every adapter has.
+fn depth(tile: usize) -> usize {
+    if tile > 64 { 8 } else { 16 }
 }
 
 /// Four steps of the inner dimension at a time. `size` is a multiple of 4, `rows` one of `size`.
@@ -315,15 +377,23 @@ let at = corner(group, groups, {rows}u, {}u);
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use std::cell::Cell;
+
+    /// How many forms hardware may choose from.
+    pub const CHOICES: usize = FORMS.len();
+    thread_local! {
+        /// The number of the form that every product of this thread takes.
+        pub static FORM: Cell<Option<usize>> = const { Cell::new(None) };
+    }
 
     #[test]
     fn every_form_is_valid_without_a_driver_and_within_webgpus_limits() {
         let own = format!("fn bias_of(n: u32) -> f32 {{ return 0.0; }}\n{}", include_str!("matmul.wgsl"));
-        let squares = [16, 32, 64].map(Form::Square);
+        let squares = FORMS.into_iter().chain([Form::Square { side: 16, each: 4 }]);
         let lanes = [(4, 4), (8, 32), (16, 16), (16, 32)].map(|(size, rows)| Form::Lanes { size, rows });
-        for form in squares.into_iter().chain(lanes) {
+        for form in squares.chain(lanes) {
             for [inner, quads, half] in (0..8).map(|bits| [1, 2, 4].map(|bit| bits & bit > 0)) {
                 let [a, b] = Kind::of(if half { [DType::F16, DType::F32] } else { [DType::F32; 2] });
                 for other in [inner, !inner] {
@@ -334,8 +404,8 @@ mod tests {
                     }
                 }
             }
-            if let Form::Square(side) = form {
-                assert!(2 * DEPTH * (side / 4) * 16 <= 16384 && (side / 4).pow(2) <= 256);
+            if let Form::Square { side, each } = form {
+                assert!(2 * depth(side) * (side / 4 + 1) * 16 <= 16384 && (side / each).pow(2) <= 256);
             }
         }
     }

@@ -6,6 +6,7 @@ use super::input::{Array, Stride, numbers, random_array, strided, tensors};
 use super::{Case, Cell, Coverage, case};
 use crate::device::Device;
 use crate::dtype::DType;
+use crate::ops::product_gpu::tests::{CHOICES, FORM};
 use crate::ops::transfer::to_device;
 use crate::tensor::Tensor;
 use std::sync::OnceLock;
@@ -287,10 +288,49 @@ fn forms_for_hardware() {
     }
     let hardware = crate::gpu::open_as(|adapter| adapter.software = false);
     let device = Device::Gpu(hardware.expect("the first adapter, once more"));
-    let own = super::FAMILIES.iter().filter(|(family, _)| ["matmul", "conv"].contains(family));
-    let cases = own.flat_map(|(_, cases)| cases()).chain(products()).collect();
-    let found = failures(&device, cases, true);
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    let own = || super::FAMILIES.iter().filter(|(family, _)| ["matmul", "conv"].contains(family));
+    for form in std::iter::once(None).chain((0..CHOICES).map(Some)) {
+        FORM.set(form);
+        let cases = own().flat_map(|(_, cases)| cases()).chain(products()).collect();
+        // Strides and NaN take the same ways in every form.
+        let found = failures(&device, cases, form.is_none());
+        assert!(found.is_empty(), "{form:?} {}", found.join("\n"));
+    }
+}
+
+/// A GPU may run whatever form it finds fastest because the sums are the same to the last bit; what it found it keeps.
+#[test]
+fn a_choice_of_form_changes_no_bit_and_is_made_once() {
+    if device().is_none() {
+        return;
+    }
+    let open = || crate::gpu::open_as(|adapter| adapter.software = false).expect("the first adapter, once more");
+    let product = |gpu: &std::sync::Arc<crate::gpu::Gpu>| {
+        let mut random = crate::random::Philox::new(5, 0);
+        let arrays = [super::input::normal(&[600, 410]), super::input::normal(&[410, 600])]
+            .map(|input| input.make(&|n| n, &mut random));
+        let device = Device::Gpu(gpu.clone());
+        let factors = tensors(&arrays, DType::F32).iter().map(|t| to_device(t, &device).unwrap()).collect::<Vec<_>>();
+        let before = gpu.statistics().dispatches;
+        let out = crate::ops::matmul::matmul(&factors[0], &factors[1]).unwrap();
+        let dispatches = gpu.statistics().dispatches - before;
+        (to_device(&out, &Device::Cpu).unwrap().storage_slice::<f32>().to_vec(), dispatches)
+    };
+    let folder = std::env::temp_dir().join(format!("spt-tuning-{}", std::process::id()));
+    crate::gpu::set_cache_folder(Some(folder.clone()));
+    let [first, second] = [open(), open()];
+    let (chosen, tried) = product(&first);
+    assert!(tried > 2 * CHOICES as u64, "{tried} dispatches");
+    assert_eq!(product(&first), (chosen.clone(), 1));
+    // One that was opened later knows it from the file, one that was opened before does not.
+    assert_eq!(product(&open()), (chosen.clone(), 1));
+    assert!(product(&second).1 > 2);
+    crate::gpu::set_cache_folder(None);
+    std::fs::remove_dir_all(&folder).unwrap();
+    for form in 0..CHOICES {
+        FORM.set(Some(form));
+        assert_eq!(product(&first).0, chosen, "form {form}");
+    }
 }
 
 /// Tensors larger than a binding: an adapter that binds 2 KiB at most copies, computes and normalises in windows.
