@@ -6,6 +6,7 @@ use crate::gpu::Gpu;
 use crate::ops::conv_product::Filter;
 use crate::ops::kernel::{self, Kernel, gpu_of};
 use crate::ops::product_gpu::{Factor, Kind, Plan, Product, Target};
+use crate::ops::winograd_gpu::Winograd;
 use crate::ops::{movement, movement_gpu, reduce_gpu};
 use crate::shape::{Layout, contiguous_strides};
 use crate::tensor::Tensor;
@@ -40,6 +41,12 @@ impl Sizes {
 
     fn is_empty(&self) -> bool {
         self.image.iter().chain(&self.result).chain(&self.kernel).any(|&n| n == 0)
+    }
+
+    /// The way by transforms, if it pays for such factors.
+    fn winograd(&self, gpu: &Gpu, factors: [&Tensor; 2]) -> Option<Winograd> {
+        let plain = factors.iter().all(|t| t.dtype() == DType::F32 && t.layout().offset.is_multiple_of(4));
+        Winograd::new(gpu, self.filter, &self.image, &self.result, &self.kernel).filter(|_| plain)
     }
 
     /// What distinguishes kernels, and the constants in their texts.
@@ -192,12 +199,16 @@ pub fn forward(filter: Filter, x: &Tensor, weight: &Tensor, bias: Option<&Tensor
         };
         return movement::to_dtype(&plain, x.dtype());
     }
+    let wide = |bias: &Tensor| movement::to_dtype(&movement::contiguous(&bias.detach()?)?, DType::F32);
+    let bias = bias.map(wide).transpose()?;
+    if let Some(winograd) = sizes.winograd(&gpu, [x, weight]) {
+        winograd.forward(&gpu, x, weight, bias.as_ref(), &out)?;
+        return Ok(out);
+    }
     let weight = arranged(weight, [0, 2, 3, 1])?;
     let [batch, _, height, width] = sizes.result;
     let product = [batch * height * width, sizes.out_of_group(), sizes.taps() * sizes.kernel[1]];
     let plan = Plan::new(gpu.lanes(), product, filter.groups, false);
-    let wide = |bias: &Tensor| movement::to_dtype(&movement::contiguous(&bias.detach()?)?, DType::F32);
-    let bias = bias.map(wide).transpose()?;
     let tensors: Vec<&Tensor> = [x, &weight].into_iter().chain(&bias).collect();
     sizes.run("conv", &plan, [(true, of_image); 2], &tensors, (&out, of_result), FORWARD)?;
     movement::to_dtype(&out, x.dtype())
@@ -280,6 +291,10 @@ pub fn image_gradient(filter: Filter, dy: &Tensor, weight: &Tensor, size: [usize
     if sizes.is_empty() {
         return movement::to_dtype(&out.zeros_like()?, dtype);
     }
+    if let Some(winograd) = sizes.winograd(&gpu, [dy, weight]).filter(|_| dtype == DType::F32) {
+        winograd.image_gradient(&gpu, dy, weight, &out)?;
+        return Ok(out);
+    }
     let weight = arranged(weight, [2, 3, 0, 1])?;
     let classes: usize = sizes.split().iter().product();
     let pixels = shape[0] * shape[2] * shape[3] / classes;
@@ -330,6 +345,9 @@ pub fn filter_gradient(filter: Filter, x: &Tensor, dy: &Tensor, shape: [usize; 4
     let gpu = gpu_of(x)?;
     if sizes.is_empty() {
         return Tensor::full_on(&x.device()?, &shape, 0.0, DType::F32);
+    }
+    if let Some(winograd) = sizes.winograd(&gpu, [x, dy]) {
+        return winograd.filter_gradient(&gpu, x, dy);
     }
     let [batch, _, height, width] = sizes.result;
     let product = [sizes.out_of_group(), sizes.taps() * sizes.kernel[1], batch * height * width];

@@ -84,6 +84,8 @@ pub(crate) mod unfold_gpu;
 pub mod update;
 #[cfg(feature = "gpu")]
 pub(crate) mod update_gpu;
+#[cfg(feature = "gpu")]
+pub(crate) mod winograd_gpu;
 
 #[cfg(test)]
 pub mod suite;

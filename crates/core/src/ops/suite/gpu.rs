@@ -253,6 +253,14 @@ fn products() -> Vec<Case> {
         filter("tiles in groups", &[2, 16, 7, 7], &[24, 8, 3, 3], ConvOptions { groups: 2, ..padded }),
         filter("three channels", &[2, 3, 12, 12], &[40, 3, 5, 5], ConvOptions { stride: [2, 2], ..padded }),
         filter("odd channels", &[1, 6, 12, 12], &[10, 6, 1, 1], base),
+        filter("winograd", &[2, 32, 18, 19], &[36, 32, 3, 3], padded),
+        filter("winograd without padding", &[3, 36, 14, 18], &[32, 36, 3, 3], base),
+        filter(
+            "winograd far",
+            &[2, 32, 15, 17],
+            &[36, 32, 3, 3],
+            ConvOptions { padding: Padding::Both([0, 2]), ..base },
+        ),
         filter("dilated tiles", &[1, 4, 12, 12], &[8, 4, 3, 3], ConvOptions { dilation: [2, 3], ..padded }),
     ]
 }
@@ -362,6 +370,19 @@ fn windows() {
             batch_norm_relu(&t[0], None, options)
         }),
     ];
+    let found = failures(&device, cases, false);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// An adapter that binds so little that Winograd's way takes the images one by one.
+#[test]
+fn winograd_in_parts() {
+    if device().is_none() {
+        return;
+    }
+    let small = crate::gpu::open_as(|adapter| adapter.limits.binding = 200 << 10);
+    let device = Device::Gpu(small.expect("the first adapter, once more"));
+    let cases = products().into_iter().filter(|case| case.variant.starts_with("winograd")).collect();
     let found = failures(&device, cases, false);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
