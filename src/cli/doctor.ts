@@ -6,11 +6,10 @@ import type { GpuAdapter } from '../native.js'
 import { packageVersion } from '../runs/package-version.js'
 
 export async function doctor({ json }: { json: boolean }): Promise<number> {
-  const { cpuInfo, gpuAdapters, gpuCacheFolder, operationsOnCpu, operationsWithoutGpu } = await import('../native.js').catch(
-    (cause: unknown) => {
+  const { cpuInfo, gpuAdapters, gpuCacheFolder, operationsOnCpu, operationsWithoutGpu } =
+    await import('../native.js').catch((cause: unknown) => {
       throw nativeMissing(cause)
-    },
-  )
+    })
   const core = cpuInfo()
   const found = {
     package: packageVersion(),
