@@ -43,10 +43,10 @@ impl Sizes {
         self.image.iter().chain(&self.result).chain(&self.kernel).any(|&n| n == 0)
     }
 
-    /// The way by transforms, if it pays for such factors.
+    /// The way by transforms, if it pays.
     fn winograd(&self, gpu: &Gpu, factors: [&Tensor; 2]) -> Option<Winograd> {
-        let plain = factors.iter().all(|t| t.dtype() == DType::F32 && t.layout().offset.is_multiple_of(4));
-        Winograd::new(gpu, self.filter, &self.image, &self.result, &self.kernel).filter(|_| plain)
+        let whole_quads = factors.iter().all(|t| t.layout().offset.is_multiple_of(4));
+        Winograd::new(gpu, self.filter, &self.image, &self.result, &self.kernel).filter(|_| whole_quads)
     }
 
     /// What distinguishes kernels, and the constants in their texts.
@@ -291,7 +291,7 @@ pub fn image_gradient(filter: Filter, dy: &Tensor, weight: &Tensor, size: [usize
     if sizes.is_empty() {
         return movement::to_dtype(&out.zeros_like()?, dtype);
     }
-    if let Some(winograd) = sizes.winograd(&gpu, [dy, weight]).filter(|_| dtype == DType::F32) {
+    if let Some(winograd) = sizes.winograd(&gpu, [dy, weight]) {
         winograd.image_gradient(&gpu, dy, weight, &out)?;
         return Ok(out);
     }
@@ -346,7 +346,7 @@ pub fn filter_gradient(filter: Filter, x: &Tensor, dy: &Tensor, shape: [usize; 4
     if sizes.is_empty() {
         return Tensor::full_on(&x.device()?, &shape, 0.0, DType::F32);
     }
-    if let Some(winograd) = sizes.winograd(&gpu, [x, dy]) {
+    if let Some(winograd) = sizes.winograd(&gpu, [x, dy]).filter(|_| x.dtype() == dy.dtype()) {
         return winograd.filter_gradient(&gpu, x, dy);
     }
     let [batch, _, height, width] = sizes.result;

@@ -1,12 +1,13 @@
 //! 3×3 convolution of stride 1 on a GPU by Winograd's F(4×4, 3×3), with the CPU's points of interpolation and so with its
 //! error (`cpu/winograd.rs` has the source): transforms to 36 places of a tile, for each place a product of matrices, and back.
-//! Float32, channels last. Batches go in parts, so that no transformed image exceeds what a kernel may bind.
+//! Channels last; float32, and float16 to and from float32 on the way. Batches go in parts, so that no transformed image exceeds what a kernel may bind.
 
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::ops::conv_product::Filter;
 use crate::ops::kernel::{self, ENTRY, Kernel};
+use crate::ops::product_gpu::Kind;
 use crate::ops::{elementwise, matmul_gpu};
 use crate::shape::Layout;
 use crate::tensor::Tensor;
@@ -140,7 +141,7 @@ impl Winograd {
         bias: Option<&Tensor>,
         out: &Tensor,
     ) -> Result<()> {
-        let filters = filters(gpu, weight, backwards)?;
+        let filters = filters(gpu, weight, backwards, x.dtype())?;
         for images in self.parts(gpu) {
             let there =
                 self.gather(gpu, x, images.clone(), INPUT.map(Vec::from).as_slice(), self.source, self.padding)?;
@@ -210,8 +211,8 @@ impl Winograd {
         let [down, across] = self.grid();
         launch.set_sizes(&[tiles * channels / 4, channels / 4, height, width, down, across]);
         launch.set_sizes(&[padding[0], padding[1], from as usize / 4, to as usize / 4]);
-        let key = format!("winograd gather {}", matrix[0].len());
-        launch.run_each(&key, &|| gather_wgsl(matrix), tiles * channels / 4)?;
+        let (key, dtype) = (format!("winograd gather {} {:?}", matrix[0].len(), x.dtype()), x.dtype());
+        launch.run_each(&key, &|| gather_wgsl(matrix, dtype), tiles * channels / 4)?;
         Ok(out)
     }
 
@@ -232,8 +233,8 @@ impl Winograd {
         let [down, across] = self.grid();
         launch.set_sizes(&[count, self.columns / 4, self.target[0], self.target[1], down, across]);
         launch.set(&[from / 4, to / 4, at_bias]);
-        let with_bias = bias.is_some();
-        launch.run_each(&format!("winograd scatter {with_bias}"), &|| scatter_wgsl(with_bias), count)
+        let (with_bias, dtype) = (bias.is_some(), out.dtype());
+        launch.run_each(&format!("winograd scatter {with_bias} {dtype:?}"), &|| scatter_wgsl(with_bias, dtype), count)
     }
 }
 
@@ -245,8 +246,9 @@ fn some(images: &Tensor, range: Range<usize>) -> Layout {
     layout
 }
 
-/// A filter [out, in, 3, 3] at its places: [36, in, out], or [36, out, in] of the filter backwards.
-fn filters(gpu: &Arc<Gpu>, weight: &Tensor, backwards: bool) -> Result<Tensor> {
+/// A filter [out, in, 3, 3] at its places: [36, in, out], or [36, out, in] of the filter backwards. Beside a float16 image it is
+/// rounded to that.
+fn filters(gpu: &Arc<Gpu>, weight: &Tensor, backwards: bool, image: DType) -> Result<Tensor> {
     let [from, to] = if backwards { [0, 1] } else { [1, 0] };
     let [rows, columns] = [weight.shape()[from], weight.shape()[to]];
     let out = kernel::output_of(gpu, &[PLACES, rows, columns], DType::F32)?;
@@ -255,7 +257,9 @@ fn filters(gpu: &Arc<Gpu>, weight: &Tensor, backwards: bool) -> Result<Tensor> {
     let strides = weight.strides();
     launch.set_sizes(&[rows * columns, columns, strides[from], strides[to], strides[2], strides[3]]);
     launch.set(&[at, place]);
-    launch.run_each(&format!("winograd filter {backwards}"), &|| filter_wgsl(backwards), rows * columns)?;
+    let kind = Kind::of([weight.dtype(), image])[0];
+    let key = format!("winograd filter {backwards} {kind:?}");
+    launch.run_each(&key, &|| filter_wgsl(backwards, kind), rows * columns)?;
     Ok(out)
 }
 
@@ -307,26 +311,29 @@ let corner = vec2<u32>(line % p(4u), tile % p(5u)) * 4u;
 ";
 
 /// p: 0 tiles · quads, 1 quads of channels, 2 height, 3 width, 4 tiles down, 5 across, 6 and 7 padding, 8 first quad of a, 9 of out.
-fn gather_wgsl(matrix: &[Vec<f32>]) -> String {
+fn gather_wgsl(matrix: &[Vec<f32>], dtype: DType) -> String {
     let read = |i, j| format!("at(image, corner + vec2<u32>({i}u, {j}u), q)");
     let write = |k, l, value| format!("out[p(9u) + {}u * p(0u) + i] = {value};\n", k * 6 + l);
     format!(
-        "@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+        "@group(0) @binding(1) var<storage, read> a: array<{quad}>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 // What is negative becomes large.
 fn at(image: u32, place: vec2<u32>, q: u32) -> vec4<f32> {{
     let y = place.x - p(6u);
     let x = place.y - p(7u);
     if (y >= p(2u) || x >= p(3u)) {{ return vec4<f32>(); }}
-    return a[p(8u) + ((image * p(2u) + y) * p(3u) + x) * p(1u) + q];
+    let i = (p(8u) + ((image * p(2u) + y) * p(3u) + x) * p(1u) + q) * 4u;
+    return {load};
 }}
 {ENTRY}{WHERE}{}}}\n",
-        both_sides(matrix, read, write)
+        both_sides(matrix, read, write),
+        quad = kernel::quad(dtype),
+        load = kernel::load_quad(dtype, "a", "i")
     )
 }
 
 /// p: as of `gather_wgsl` up to 5, 6 first quad of a, 7 of out, 8 first element of the bias.
-fn scatter_wgsl(with_bias: bool) -> String {
+fn scatter_wgsl(with_bias: bool, dtype: DType) -> String {
     let read = |k: usize, l: usize| format!("a[p(6u) + {}u * p(0u) + i]", k * 6 + l);
     let write = |i, j, value| format!("put(image, corner + vec2<u32>({i}u, {j}u), q, {value} + bias);\n");
     let (binding, bias) = match with_bias {
@@ -338,27 +345,34 @@ fn scatter_wgsl(with_bias: bool) -> String {
     };
     format!(
         "@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> out: array<{quad}>;
 {binding}fn put(image: u32, place: vec2<u32>, q: u32, value: vec4<f32>) {{
     if (place.x >= p(2u) || place.y >= p(3u)) {{ return; }}
-    out[p(7u) + ((image * p(2u) + place.x) * p(3u) + place.y) * p(1u) + q] = value;
+    out[p(7u) + ((image * p(2u) + place.x) * p(3u) + place.y) * p(1u) + q] = {stored};
 }}
 {ENTRY}{WHERE}{bias}{}}}\n",
-        both_sides(&OUTPUT.map(Vec::from), read, write)
+        both_sides(&OUTPUT.map(Vec::from), read, write),
+        quad = kernel::quad(dtype),
+        stored = kernel::quad_of(dtype, ["value.x", "value.y", "value.z", "value.w"].map(String::from))
     )
 }
 
 /// p: 0 rows · columns, 1 columns, 2 to 5 strides of the filter along rows, columns, down and across, 6 its first element, 7 of out.
-fn filter_wgsl(backwards: bool) -> String {
+fn filter_wgsl(backwards: bool, kind: Kind) -> String {
     let tap = |i: usize| if backwards { 2 - i } else { i };
-    let read = |i, j| format!("a[first + {}u * p(4u) + {}u * p(5u)]", tap(i), tap(j));
+    let dtype = if kind == Kind::Half { DType::F16 } else { DType::F32 };
+    let read = |i, j| {
+        let value = kernel::load(dtype, "a", &format!("first + {}u * p(4u) + {}u * p(5u)", tap(i), tap(j)));
+        if kind == Kind::Rounded { format!("through_half({value})") } else { value }
+    };
     let write = |k, l, value| format!("out[p(7u) + {}u * p(0u) + i] = {value};\n", k * 6 + l);
     format!(
-        "@group(0) @binding(1) var<storage, read> a: array<f32>;
+        "@group(0) @binding(1) var<storage, read> a: array<{}>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 {ENTRY}if (i >= p(0u)) {{ return; }}
 let first = p(6u) + i / p(1u) * p(2u) + i % p(1u) * p(3u);
 {}}}\n",
+        kernel::element(dtype),
         both_sides(&TAPS.map(Vec::from), read, write)
     )
 }
@@ -402,9 +416,12 @@ mod tests {
     #[test]
     fn every_kernel_is_valid_without_a_driver() {
         let outputs = transposed(&OUTPUT.map(Vec::from));
-        let gathers = [gather_wgsl(&INPUT.map(Vec::from)), gather_wgsl(&outputs)];
-        let others = [true, false].map(|flag| [scatter_wgsl(flag), filter_wgsl(flag)]).into_iter().flatten();
-        for text in gathers.into_iter().chain(others).chain([filter_gradient_wgsl()]) {
+        let texts = [DType::F32, DType::F16].into_iter().flat_map(|dtype| {
+            let gathers = [gather_wgsl(&INPUT.map(Vec::from), dtype), gather_wgsl(&outputs, dtype)];
+            gathers.into_iter().chain([true, false].map(|bias| scatter_wgsl(bias, dtype)))
+        });
+        let filters = [Kind::Float, Kind::Half, Kind::Rounded].map(|kind| [true, false].map(|b| filter_wgsl(b, kind)));
+        for text in texts.chain(filters.into_iter().flatten()).chain([filter_gradient_wgsl()]) {
             kernel::validation::check("winograd", &text);
         }
     }
