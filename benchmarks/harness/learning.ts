@@ -122,8 +122,9 @@ export function learningSection(rows: readonly Learnt[]): string {
 
 What [README.md](README.md#suites) says of the suite: 10,000 CIFAR-10 images of 16 by 16 pixels, a small backbone, one core. % of 2,000 test
 images named rightly by their 20 nearest neighbours and by a linear probe, on embeddings of images as they are, before training and
-after it; PyTorch's beside ours with the same recipe and steps. One reading of the neighbours has a standard error of 1.1; the probe's steps
-are noisy, four fits to one network spread by 2 to 3. *Along*: neighbours at each validation, among embeddings of augmented images.
+after it; PyTorch's beside ours with the same recipe and steps. A reading has a standard error of 1.1 for the
+choice of test images; four fits of the probe to one network spread by 1. *Along*: neighbours at each validation, among embeddings of
+augmented images.
 
 ${machines.join('\n')}
 

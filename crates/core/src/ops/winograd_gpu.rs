@@ -143,8 +143,7 @@ impl Winograd {
     ) -> Result<()> {
         let filters = filters(gpu, weight, backwards, x.dtype())?;
         for images in self.parts(gpu) {
-            let there =
-                self.gather(gpu, x, images.clone(), INPUT.map(Vec::from).as_slice(), self.source, self.padding)?;
+            let there = self.gather(gpu, x, images.clone(), &rows(INPUT), self.source, self.padding)?;
             let products = matmul_gpu::matmul(&there, &filters, None, DType::F32)?;
             self.scatter(gpu, &products, bias, out, images)?;
         }
@@ -168,11 +167,10 @@ impl Winograd {
 
     /// The gradient of the filter, [out, in, 3, 3], row-major.
     pub fn filter_gradient(&self, gpu: &Arc<Gpu>, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
-        let outputs: Vec<Vec<f32>> = transposed(&OUTPUT.map(Vec::from));
+        let outputs: Vec<Vec<f32>> = transposed(&rows(OUTPUT));
         let mut sum: Option<Tensor> = None;
         for images in self.parts(gpu) {
-            let seen =
-                self.gather(gpu, x, images.clone(), INPUT.map(Vec::from).as_slice(), self.source, self.padding)?;
+            let seen = self.gather(gpu, x, images.clone(), &rows(INPUT), self.source, self.padding)?;
             let made = self.gather(gpu, dy, images, &outputs, self.target, [0, 0])?;
             let part = matmul_gpu::matmul(&seen.transpose(1, 2)?, &made, None, DType::F32)?;
             sum = Some(match sum {
@@ -263,6 +261,10 @@ fn filters(gpu: &Arc<Gpu>, weight: &Tensor, backwards: bool, image: DType) -> Re
     Ok(out)
 }
 
+fn rows<const ROWS: usize, const COLUMNS: usize>(matrix: [[f32; COLUMNS]; ROWS]) -> Vec<Vec<f32>> {
+    matrix.map(Vec::from).into()
+}
+
 fn transposed(matrix: &[Vec<f32>]) -> Vec<Vec<f32>> {
     (0..matrix[0].len()).map(|column| matrix.iter().map(|row| row[column]).collect()).collect()
 }
@@ -351,7 +353,7 @@ fn scatter_wgsl(with_bias: bool, dtype: DType) -> String {
     out[p(7u) + ((image * p(2u) + place.x) * p(3u) + place.y) * p(1u) + q] = {stored};
 }}
 {ENTRY}{WHERE}{bias}{}}}\n",
-        both_sides(&OUTPUT.map(Vec::from), read, write),
+        both_sides(&rows(OUTPUT), read, write),
         quad = kernel::quad(dtype),
         stored = kernel::quad_of(dtype, ["value.x", "value.y", "value.z", "value.w"].map(String::from))
     )
@@ -373,7 +375,7 @@ fn filter_wgsl(backwards: bool, kind: Kind) -> String {
 let first = p(6u) + i / p(1u) * p(2u) + i % p(1u) * p(3u);
 {}}}\n",
         kernel::element(dtype),
-        both_sides(&TAPS.map(Vec::from), read, write)
+        both_sides(&rows(TAPS), read, write)
     )
 }
 
@@ -387,7 +389,7 @@ fn filter_gradient_wgsl() -> String {
 {ENTRY}if (i >= p(0u)) {{ return; }}
 let first = p(4u) + (i % p(1u) * p(2u) + i / p(1u)) * 9u;
 {}}}\n",
-        both_sides(&transposed(&TAPS.map(Vec::from)), read, write)
+        both_sides(&transposed(&rows(TAPS)), read, write)
     )
 }
 
@@ -403,10 +405,10 @@ mod tests {
         for (d, t) in (0..6).flat_map(|d| (0..3).map(move |t| (d, t))) {
             // One input and one tap that are 1.
             let one = |n: usize, at: usize| -> Vec<f64> { (0..n).map(|i| f64::from(u8::from(i == at))).collect() };
-            let there = product(&INPUT.map(Vec::from), &one(6, d));
-            let taps = product(&TAPS.map(Vec::from), &one(3, t));
+            let there = product(&rows(INPUT), &one(6, d));
+            let taps = product(&rows(TAPS), &one(3, t));
             let both: Vec<f64> = there.iter().zip(&taps).map(|(a, b)| a * b).collect();
-            for (o, found) in product(&OUTPUT.map(Vec::from), &both).into_iter().enumerate() {
+            for (o, found) in product(&rows(OUTPUT), &both).into_iter().enumerate() {
                 let expected = f64::from(u8::from(o + t == d));
                 assert!((found - expected).abs() < 1e-6, "input {d}, tap {t}, output {o}: {found}");
             }
@@ -415,9 +417,9 @@ mod tests {
 
     #[test]
     fn every_kernel_is_valid_without_a_driver() {
-        let outputs = transposed(&OUTPUT.map(Vec::from));
+        let outputs = transposed(&rows(OUTPUT));
         let texts = [DType::F32, DType::F16].into_iter().flat_map(|dtype| {
-            let gathers = [gather_wgsl(&INPUT.map(Vec::from), dtype), gather_wgsl(&outputs, dtype)];
+            let gathers = [gather_wgsl(&rows(INPUT), dtype), gather_wgsl(&outputs, dtype)];
             gathers.into_iter().chain([true, false].map(|bias| scatter_wgsl(bias, dtype)))
         });
         let filters = [Kind::Float, Kind::Half, Kind::Rounded].map(|kind| [true, false].map(|b| filter_wgsl(b, kind)));
