@@ -16,6 +16,8 @@ pub(crate) mod axes_gpu;
 pub mod batch_norm;
 #[cfg(feature = "gpu")]
 pub(crate) mod batch_norm_gpu;
+#[cfg(feature = "gpu")]
+mod channel_sums_gpu;
 pub mod choose;
 pub mod conv;
 #[cfg(feature = "gpu")]
