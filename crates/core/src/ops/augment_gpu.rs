@@ -17,7 +17,7 @@ use crate::image::resample::{Interpolation, Window};
 use crate::image::step::Step;
 use crate::image::warp::{Map, Warp, inverse_affine};
 use crate::ops::elementwise_gpu::MATH;
-use crate::ops::kernel::{self, ENTRY, Kernel, gpu_of};
+use crate::ops::kernel::{self, Kernel, gpu_of};
 use crate::ops::movement;
 use crate::ops::random_gpu::PHILOX;
 use crate::tensor::Tensor;
@@ -224,7 +224,7 @@ impl Canvas {
         self.images = stage.run(&self.gpu, &self.images, contrast.then_some(&sums), &format!("pixels {contrast}"), &|| {
             let mean = if contrast { MEAN } else { "const mean = 0.0;\n" };
             let sums = if contrast { "@group(0) @binding(4) var<storage, read> sums: array<f32>;\n" } else { "" };
-            format!("{sums}{text}{ENTRY}{PLACE}{mean}put(i, after(p(4u) + image, pixel(image, row, column), row, column, mean, false));\n}}\n")
+            format!("{sums}{text}fn each(i: u32) {{\n{PLACE}{mean}put(i, after(p(4u) + image, pixel(image, row, column), row, column, mean, false));\n}}\n")
         })?;
         self.programs.iter_mut().for_each(Vec::clear);
         self.contrast = false;
@@ -275,7 +275,7 @@ impl Canvas {
         let stage = Stage { table: &table, leaves: self.extent(), more: &[] };
         self.images = stage.run(&self.gpu, &self.images, Some(&found), key, &|| {
             let sums = "@group(0) @binding(4) var<storage, read> sums: array<f32>;\n";
-            format!("{sums}{change}{ENTRY}{PLACE}let v = pixel(image, row, column);\nif (t(p(4u) + image) == 0u) {{ put(i, v); return; }}\nput(i, changed(p(4u) + image, v));\n}}\n")
+            format!("{sums}{change}fn each(i: u32) {{\n{PLACE}let v = pixel(image, row, column);\nif (t(p(4u) + image) == 0u) {{ put(i, v); return; }}\nput(i, changed(p(4u) + image, v));\n}}\n")
         })?;
         Ok(())
     }
@@ -292,7 +292,7 @@ impl Canvas {
         }
         let stage = Stage { table: &kernel::table(&self.gpu, &table)?, leaves: self.extent(), more: &[] };
         self.images = stage.run(&self.gpu, &self.images, None, "sharpen", &|| {
-            format!("{SHARPEN}{ENTRY}{PLACE}put(i, sharpened(image, row, column));\n}}\n")
+            format!("{SHARPEN}fn each(i: u32) {{\n{PLACE}put(i, sharpened(image, row, column));\n}}\n")
         })?;
         Ok(())
     }
@@ -329,7 +329,7 @@ impl Canvas {
             Stage { table: &kernel::table(&self.gpu, &table)?, leaves: Extent { height, width, ..extent }, more: &[] };
         let key = format!("resize {interpolation:?} {antialias}");
         self.images = stage.run(&self.gpu, &self.images, None, &key, &|| {
-            format!("{text}{ENTRY}{PLACE}put(i, resized(image, row, column));\n}}\n")
+            format!("{text}fn each(i: u32) {{\n{PLACE}put(i, resized(image, row, column));\n}}\n")
         })?;
         Ok(())
     }
@@ -362,7 +362,7 @@ impl Canvas {
         };
         let stage = Stage { table: &kernel::table(&self.gpu, &table)?, leaves, more: &[mode, fill.to_bits() as usize] };
         self.images = stage.run(&self.gpu, &self.images, None, "cut", &|| {
-            format!("{CUT}{ENTRY}{PLACE}put(i, cut(image, row, column));\n}}\n")
+            format!("{CUT}fn each(i: u32) {{\n{PLACE}put(i, cut(image, row, column));\n}}\n")
         })?;
         Ok(())
     }
@@ -388,7 +388,7 @@ impl Canvas {
             table.extend(weights);
             let stage = Stage { table: &kernel::table(&self.gpu, &table)?, leaves: extent, more: &[head, axis] };
             self.images = stage.run(&self.gpu, &self.images, None, "blur", &|| {
-                format!("{BLUR}{ENTRY}{PLACE}put(i, blurred(image, row, column));\n}}\n")
+                format!("{BLUR}fn each(i: u32) {{\n{PLACE}put(i, blurred(image, row, column));\n}}\n")
             })?;
         }
         Ok(())
@@ -418,7 +418,7 @@ impl Canvas {
         }
         let stage = Stage { table: &kernel::table(&self.gpu, &table)?, leaves: extent, more: &[] };
         self.images = stage.run(&self.gpu, &self.images, None, "noise", &|| {
-            format!("{MATH}{PHILOX}{NOISE}{ENTRY}{PLACE}put(i, noisy(image, row, column));\n}}\n")
+            format!("{MATH}{PHILOX}{NOISE}fn each(i: u32) {{\n{PLACE}put(i, noisy(image, row, column));\n}}\n")
         })?;
         Ok(())
     }
@@ -440,7 +440,7 @@ impl Canvas {
         let more = [side, rows, columns, value.to_bits() as usize];
         let stage = Stage { table: &kernel::table(&self.gpu, &table)?, leaves: extent, more: &more };
         self.images = stage.run(&self.gpu, &self.images, None, "hide", &|| {
-            format!("{HIDE}{ENTRY}{PLACE}put(i, hidden(image, row, column));\n}}\n")
+            format!("{HIDE}fn each(i: u32) {{\n{PLACE}put(i, hidden(image, row, column));\n}}\n")
         })?;
         Ok(())
     }
@@ -463,7 +463,7 @@ impl Canvas {
             let more = [usize::from(pass >= 3), usize::from(pass == 0), usize::from(pass == 5)];
             let stage = Stage { table: &table, leaves: self.extent(), more: &more };
             self.images = stage.run(&self.gpu, &self.images, None, "box", &|| {
-                format!("{BOX}{ENTRY}{PLACE}put(i, boxed(image, row, column));\n}}\n")
+                format!("{BOX}fn each(i: u32) {{\n{PLACE}put(i, boxed(image, row, column));\n}}\n")
             })?;
         }
         Ok(())
@@ -499,7 +499,7 @@ impl Canvas {
         let more = [usize::from(bilinear), usize::from(fill.is_some()), red, green, blue];
         let stage = Stage { table: &kernel::table(&self.gpu, &table)?, leaves, more: &more };
         self.images = stage.run(&self.gpu, &self.images, None, "warp", &|| {
-            format!("{WARP}{ENTRY}{PLACE}put(i, warped(image, row, column));\n}}\n")
+            format!("{WARP}fn each(i: u32) {{\n{PLACE}put(i, warped(image, row, column));\n}}\n")
         })?;
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::channel_sums_gpu::{Sums, bindings, piecewise, tile_of};
 use crate::ops::elementwise_gpu::{Expression, map};
-use crate::ops::kernel::{self, ENTRY, Kernel};
+use crate::ops::kernel::{self, Kernel};
 use crate::ops::movement::contiguous;
 use crate::shape::{Dims, Layout};
 use crate::tensor::Tensor;
@@ -84,7 +84,8 @@ found[to + 2u] = squares;
     sums.run(&format!("moments of pieces {tile} {}", dtype.name()), &text, &[0.0], &[x], &[], &[&found])?;
     let text = || {
         format!(
-            "{}{ENTRY}
+            "{}fn each(i: u32) {{
+
 if (i >= p(0u)) {{ return; }}
 let c = i;
 let to_variance = p(11u);
@@ -390,7 +391,8 @@ if (told) {{
             let names: &[&str] =
                 if weight { &["pieces", "inverses", "weights", "found"] } else { &["pieces", "inverses", "found"] };
             format!(
-                "{}{ENTRY}
+                "{}fn each(i: u32) {{
+
 let c = i;
 if (c >= p(0u)) {{ return; }}
 var sum = 0.0;

@@ -167,10 +167,7 @@ pub fn gradient(a: &Tensor, b: &Tensor, distances: &Tensor, gradient: &Tensor, p
 @group(0) @binding(3) var<storage, read> distances: array<f32>;
 @group(0) @binding(4) var<storage, read> slopes: array<f32>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
-let i = invocation(group, groups, local, 256u);
+fn each(i: u32) {{
 if (i >= p(0u)) {{ return; }}
 let k = i % p(3u);
 let row = i / p(3u) % p(1u);

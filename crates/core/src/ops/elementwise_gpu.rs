@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::op;
 use crate::ops::elementwise::{Comparison, Plan, plan};
-use crate::ops::kernel::{self, ENTRY, Kernel, element, extent, gpu_of, value_type};
+use crate::ops::kernel::{self, Kernel, element, extent, gpu_of, value_type};
 use crate::shape::{Dims, Layout};
 use crate::tensor::Tensor;
 use std::fmt::Write;
@@ -163,7 +163,7 @@ fn wgsl(expression: &Expression, dtypes: &[DType], out: DType, dimensions: usize
         writeln!(text, "fn value(i: u32) -> {} {{\n{places}return f({values});\n}}", value_type(out)).expect("text");
         return text + &kernel::store_each(out, 1);
     };
-    write!(text, "{ENTRY}if (i * 4u >= p(0u)) {{ return; }}\n{places}").expect("text");
+    write!(text, "fn each(i: u32) {{\nif (i * 4u >= p(0u)) {{ return; }}\n{places}").expect("text");
     for k in 0..n {
         let [buffer, place] = [format!("a{k}"), format!("o{k}")];
         let value = match still[k] {

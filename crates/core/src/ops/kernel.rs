@@ -55,15 +55,16 @@ pub fn supported(dtype: DType) -> Result<()> {
     Ok(())
 }
 
-/// The head of a kernel in which invocation `i` makes what it is asked for.
-pub const ENTRY: &str = "@compute @workgroup_size(256)
+/// The entry of kernels that have one invocation an element and say what it does in `each`.
+const ENTRY: &str = "@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-let i = invocation(group, groups, local, 256u);
+    each(invocation(group, groups, local, 256u));
+}
 ";
 const _: () = assert!(GROUP == 256, "ENTRY says 256");
 
-/// [`ENTRY`] and its body: invocation `i` stores `value(i)`, of elements that share a word a whole word. Number 0 of the sizes is
+/// `each`: invocation `i` stores `value(i)`, of elements that share a word a whole word. Number 0 of the sizes is
 /// the count of elements, number `place` the output's place.
 pub fn store_each(dtype: DType, place: usize) -> String {
     let words = |many: usize, bits: &str| {
@@ -82,7 +83,7 @@ out[p({place}u) / {many}u + i] = word;\n}}\n",
         DType::U8 | DType::Bool => words(4, "(value(i * 4u + k) & 0xffu)"),
         _ => format!("if (i >= p(0u)) {{ return; }}\nout[p({place}u) + i] = value(i);\n}}\n"),
     };
-    format!("{ENTRY}{body}")
+    format!("fn each(i: u32) {{\n{body}")
 }
 
 /// Invocations that [`store_each`] takes for so many elements.
@@ -204,11 +205,11 @@ impl Kernel {
         self.parameters.extend(values.iter().map(|v| v.to_bits()));
     }
 
-    /// Records the kernel for `count` invocations in workgroups of [`GROUP`]: the kernel compares `invocation` with `count`,
-    /// its first parameter by convention.
+    /// Records a kernel of one function, `each(i)`, for `count` invocations in workgroups of [`GROUP`]: it compares its number with
+    /// `count`, its first parameter by convention.
     pub fn run_each(&self, key: &str, wgsl: &dyn Fn() -> String, count: usize) -> Result<()> {
         let workgroups = self.gpu.workgroups(count, GROUP)?;
-        self.run(key, wgsl, workgroups)
+        self.run(key, &|| format!("{}{ENTRY}", wgsl()), workgroups)
     }
 
     /// Records the kernel. Equal keys mean equal texts: whatever the text depends on belongs into the key.

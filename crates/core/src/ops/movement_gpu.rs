@@ -173,10 +173,7 @@ var place = vec2<u32>(p(1u), p(2u));
     }
     text += "return place;
 }
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-let i = invocation(group, groups, local, 256u);
+fn each(i: u32) {
 ";
     if together > 1 {
         let bits = 32 / together;

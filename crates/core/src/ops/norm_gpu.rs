@@ -183,10 +183,7 @@ pub fn parameter_gradients(x: &Tensor, gradient: &Tensor, [mean, inverse]: [&Ten
 @group(0) @binding(3) var<storage, read> means: array<f32>;
 @group(0) @binding(4) var<storage, read> inverses: array<f32>;
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-    let i = invocation(group, groups, local, 256u);
+fn each(i: u32) {
     if (i >= p(0u)) { return; }
     let c = i % p(2u);
     let first = (i / p(2u)) * p(3u);

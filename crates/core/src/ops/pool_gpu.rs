@@ -57,10 +57,7 @@ fn covers(span: vec3<u32>, place: u32, step: u32) -> bool {
     return place >= span.x && (place - span.x) % step == 0u && (place - span.x) / step < span.y;
 }
 ";
-const ENTRY: &str = "@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-let i = invocation(group, groups, local, 256u);
+const EACH: &str = "fn each(i: u32) {
 if (i >= p(0u)) { return; }
 let c = i % p(1u);
 ";
@@ -86,7 +83,7 @@ pub fn max_forward(x: &Tensor, shape: [usize; 4], windows: &Windows) -> Result<[
             "{HEAD}@group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<storage, read_write> places: array<vec2<u32>>;
-{ENTRY}{OF_RESULT}
+{EACH}{OF_RESULT}
 let rows = row_span(oy);
 let columns = column_span(ox);
 var best = -infinity();
@@ -122,7 +119,7 @@ pub fn max_backward(values: &Tensor, places: &Tensor, shape: [usize; 4], windows
             "{HEAD}@group(0) @binding(2) var<storage, read> values: array<f32>;
 @group(0) @binding(3) var<storage, read> places: array<vec2<u32>>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
-{ENTRY}{OF_IMAGE}
+{EACH}{OF_IMAGE}
 let rows = rows_over(iy);
 let columns = columns_over(ix);
 var sum = 0.0;
@@ -154,10 +151,7 @@ pub fn gather(x: &Tensor, places: &Tensor, shape: [usize; 4]) -> Result<Tensor> 
     let text = "@group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> places: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-    let i = invocation(group, groups, local, 256u);
+fn each(i: u32) {
     if (i >= p(0u)) { return; }
     let image = i / p(1u) / p(2u);
     out[p(6u) + i] = x[p(4u) + (image * p(3u) + places[p(5u) + i].x) * p(1u) + i % p(1u)];
@@ -221,7 +215,7 @@ out[p(10u) + i] = sum / divisor(rows, columns);
 fn divisor(down: vec3<u32>, right: vec3<u32>) -> f32 {{
     return select(f32(down.z * right.z), pf(11u), pf(11u) != 0.0);
 }}
-{ENTRY}{body}"
+{EACH}{body}"
         )
     };
     launch.run_each(if back { "average pool gradient" } else { "average pool" }, &text, out.numel())?;

@@ -14,10 +14,7 @@ pub const PHILOX: &str = include_str!("philox.wgsl");
 
 /// Four words an invocation.
 const UNIFORM: &str = "
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-    let block = invocation(group, groups, local, 256u);
+fn each(block: u32) {
     if (4u * block >= p(2u) + p(0u)) { return; }
     let found = words(block);
     for (var lane = 0u; lane < 4u; lane += 1u) {
@@ -29,10 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
 /// One number an invocation, of two words that may lie in two blocks.
 const NORMAL: &str = "
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-    let i = invocation(group, groups, local, 256u);
+fn each(i: u32) {
     if (i >= p(0u)) { return; }
     let at = p(2u) + 2u * i;
     let found = words(at / 4u);

@@ -173,13 +173,9 @@ return {value};
 }}"
     )
     .expect("text");
-    text += "@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-";
     text += &if along_columns {
         format!(
-            "let t = invocation(group, groups, local, 256u);
+            "fn each(t: u32) {{
 if (t >= p(0u) * p(3u)) {{ return; }}
 let row = t % p(0u);
 let start = vec2<u32>(p(4u), p(6u)) + outer_place(row);
@@ -193,7 +189,10 @@ out[p(5u) + t] = total;
         )
     } else {
         format!(
-            "let g = group.y * groups.x + group.x;
+            "@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {{
+let g = group.y * groups.x + group.x;
 let row = min(g / p(3u), p(0u) - 1u);
 let start = vec2<u32>(p(4u), p(6u)) + outer_place(row);
 let first = (g % p(3u)) * p(2u);

@@ -127,10 +127,7 @@ fn carry_over(scan: Scan, out: &Tensor, before: &Tensor, dim: usize, piece: usiz
             "@group(0) @binding(1) var<storage, read_write> out: array<{kind}>;
 @group(0) @binding(2) var<storage, read> before: array<{kind}>;
 fn join(a: {kind}, b: {kind}) -> {kind} {{ return {}; }}
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
-    let i = invocation(group, groups, local, 256u);
+fn each(i: u32) {{
     if (i >= p(0u)) {{ return; }}
     let along = i / p(2u) % p(1u);
     let line = i / p(2u) / p(1u) * p(2u) + i % p(2u);
@@ -217,13 +214,9 @@ var start = vec3<u32>(p(7u), p(8u), p(9u));
             .expect("text");
     }
     text += "return start;\n}\n";
-    let head = "fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-";
     text += &if alone {
         format!(
-            "@compute @workgroup_size(256)
-{head}let i = invocation(group, groups, local, 256u);
+            "fn each(i: u32) {{
 if (i >= p(0u)) {{ return; }}
 let start = start_of(i);
 var state = {identity};
@@ -243,7 +236,9 @@ for (var t = 0u; t < p(1u); t += 1u) {{
         format!(
             "var<workgroup> lanes: array<{state}, 256>;
 @compute @workgroup_size(256)
-{head}let number = group.y * groups.x + group.x;
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {{
+let number = group.y * groups.x + group.x;
 let start = start_of(min(number / p(3u), p(0u) - 1u));
 let first = (number % p(3u)) * p(2u);
 let end = select(first, min(first + p(2u), p(1u)), number < p(0u) * p(3u));

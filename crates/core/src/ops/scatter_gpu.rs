@@ -4,7 +4,7 @@
 
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::ops::kernel::{self, ENTRY, Kernel, element, faults_wgsl, gpu_of};
+use crate::ops::kernel::{self, Kernel, element, faults_wgsl, gpu_of};
 use crate::ops::movement_gpu::cast;
 use crate::ops::sort_gpu;
 use crate::shape::{Dims, Layout};
@@ -186,8 +186,8 @@ fn scatter_wgsl(n: usize, dim: usize, dtype: DType, meeting: Meeting, sorted: bo
         5
     };
     text += &faults_wgsl(last, "p(8u)");
-    text += ENTRY;
-    text += "if (i >= p(0u)) { return; }
+    text += "fn each(i: u32) {
+if (i >= p(0u)) { return; }
 var rest = i;
 var own = p(1u);
 var line = p(2u);

@@ -260,10 +260,7 @@ pub fn row_weights(goal: &Goal, classes: usize) -> Result<Tensor> {
     let text = "@group(0) @binding(1) var<storage, read> classes: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-    let i = invocation(group, groups, local, 256u);
+fn each(i: u32) {
     if (i >= p(0u)) { return; }
     let chosen = classes[p(2u) + i];
     let counts = !all(chosen == vec2<u32>(p(5u), p(6u))) && chosen.y == 0u && chosen.x < p(1u);

@@ -233,10 +233,7 @@ fn merge_wgsl(item: Item, last: bool) -> String {
         "{}
 @group(0) @binding(1) var<storage, read> items: array<Item>;
 @group(0) @binding(2) var<storage, read_write> out: array<{}>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
-let i = invocation(group, groups, local, 256u);
+fn each(i: u32) {{
 if (i >= p(0u)) {{ return; }}
 let line = i / p(1u);
 let at = i % p(1u);

@@ -10,10 +10,7 @@ const TEXT: &str = "@group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 // p: 0 pixels, 1, 2 places, 3, 4 rows and columns of the image, 5, 6 of windows, 7, 8 kernel, 9, 10 stride, 11, 12 padding,
 // 13, 14 dilation, 15 channels, 16, 17, 18 strides of the columns.
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-    let i = invocation(group, groups, local, 256u);
+fn each(i: u32) {
     if (i >= p(0u)) { return; }
     let right = i % p(4u) + p(12u);
     let down = i / p(4u) % p(3u) + p(11u);

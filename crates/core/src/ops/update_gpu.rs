@@ -130,10 +130,7 @@ fn norm(k: u32) -> f32 {
     for (var i = starts[p(2u) + k]; i < starts[p(2u) + k + 1u]; i += 1u) { sum += squares[p(1u) + i]; }
     return sqrt(sum);
 }
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-    let k = invocation(group, groups, local, 256u);
+fn each(k: u32) {
     if (k >= p(0u)) { return; }
     let size = norm(2u * k);
     let slope = norm(2u * k + 1u);

@@ -6,7 +6,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::ops::conv_product::Filter;
-use crate::ops::kernel::{self, ENTRY, Kernel};
+use crate::ops::kernel::{self, Kernel};
 use crate::ops::product_gpu::Kind;
 use crate::ops::{elementwise, matmul_gpu};
 use crate::shape::Layout;
@@ -327,7 +327,8 @@ fn at(image: u32, place: vec2<u32>, q: u32) -> vec4<f32> {{
     let i = (p(8u) + ((image * p(2u) + y) * p(3u) + x) * p(1u) + q) * 4u;
     return {load};
 }}
-{ENTRY}{WHERE}{}}}\n",
+fn each(i: u32) {{
+{WHERE}{}}}\n",
         both_sides(matrix, read, write),
         quad = kernel::quad(dtype),
         load = kernel::load_quad(dtype, "a", "i")
@@ -352,7 +353,8 @@ fn scatter_wgsl(with_bias: bool, dtype: DType) -> String {
     if (place.x >= p(2u) || place.y >= p(3u)) {{ return; }}
     out[p(7u) + ((image * p(2u) + place.x) * p(3u) + place.y) * p(1u) + q] = {stored};
 }}
-{ENTRY}{WHERE}{bias}{}}}\n",
+fn each(i: u32) {{
+{WHERE}{bias}{}}}\n",
         both_sides(&rows(OUTPUT), read, write),
         quad = kernel::quad(dtype),
         stored = kernel::quad_of(dtype, ["value.x", "value.y", "value.z", "value.w"].map(String::from))
@@ -371,7 +373,8 @@ fn filter_wgsl(backwards: bool, kind: Kind) -> String {
     format!(
         "@group(0) @binding(1) var<storage, read> a: array<{}>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
-{ENTRY}if (i >= p(0u)) {{ return; }}
+fn each(i: u32) {{
+if (i >= p(0u)) {{ return; }}
 let first = p(6u) + i / p(1u) * p(2u) + i % p(1u) * p(3u);
 {}}}\n",
         kernel::element(dtype),
@@ -386,7 +389,8 @@ fn filter_gradient_wgsl() -> String {
     format!(
         "@group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
-{ENTRY}if (i >= p(0u)) {{ return; }}
+fn each(i: u32) {{
+if (i >= p(0u)) {{ return; }}
 let first = p(4u) + (i % p(1u) * p(2u) + i / p(1u)) * 9u;
 {}}}\n",
         both_sides(&transposed(&rows(TAPS)), read, write)

@@ -22,9 +22,10 @@ pub fn count() -> usize {
     SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).as_ref().map_or(0, HashSet::len)
 }
 
-/// Validates a text with the prelude before it.
+/// Validates a text with the prelude before it, and behind it the entry of kernels that have none.
 pub fn check(key: &str, wgsl: &str) {
-    let text = format!("{PRELUDE}\n{wgsl}");
+    let entry = if wgsl.contains("fn main(") { "" } else { super::ENTRY };
+    let text = format!("{PRELUDE}\n{wgsl}{entry}");
     let numbered = || text.lines().zip(1..).map(|(line, n)| format!("{n:4} {line}\n")).collect::<String>();
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|error| panic!("kernel {key}: {}\n{}", error.emit_to_string(&text), numbered()));
