@@ -11,7 +11,7 @@ import { root } from '../cli/process.js'
 const suites = join(root, 'benchmarks', 'suites')
 
 /** The epochs of each; masked images take more of their cheaper steps in `learning.yaml`. */
-const epochs: Record<string, number[]> = { 'cifar10.yaml': [10], 'learning.yaml': [10, 30] }
+const epochs: Record<string, number[]> = { 'cifar10.yaml': [10], 'learning.yaml': [10, 30, 48, 64] }
 let folder: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'spt-suites-'))
