@@ -420,6 +420,30 @@ mod tests {
     }
 
     #[test]
+    fn it_is_for_many_channels_many_tiles_and_filters_of_three_by_three() {
+        let Some(gpu) = crate::gpu::tests::device() else { return };
+        let plain = Filter { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1 };
+        let taken = |filter: Filter, [batch, from, to, side]: [usize; 4], taps: usize| {
+            let kernel = [to, from / filter.groups, taps, taps];
+            let result = (side + 2 * filter.padding[0] - taps) / filter.stride[0] + 1;
+            Winograd::new(&gpu, filter, &[batch, from, side, side], &[batch, to, result, result], &kernel).is_some()
+        };
+        for sizes in [[64, 64, 64, 32], [8, 256, 256, 8], [2, 32, 36, 18]] {
+            assert!(taken(plain, sizes, 3), "{sizes:?}");
+        }
+        // Few channels, channels that are no quads, few tiles, tiles that lie outside for the most part.
+        for sizes in [[64, 3, 64, 32], [8, 62, 64, 32], [1, 64, 64, 16], [64, 64, 64, 1]] {
+            assert!(!taken(plain, sizes, 3), "{sizes:?}");
+        }
+        let sizes = [64, 64, 64, 32];
+        assert!(!taken(Filter { stride: [2, 2], ..plain }, sizes, 3));
+        assert!(!taken(Filter { dilation: [2, 2], ..plain }, sizes, 3));
+        assert!(!taken(Filter { groups: 2, ..plain }, sizes, 3));
+        assert!(!taken(Filter { padding: [3, 3], ..plain }, sizes, 3));
+        assert!(!taken(plain, sizes, 5));
+    }
+
+    #[test]
     fn every_kernel_is_valid_without_a_driver() {
         let outputs = transposed(&rows(OUTPUT));
         let texts = [DType::F32, DType::F16].into_iter().flat_map(|dtype| {
