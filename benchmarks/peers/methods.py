@@ -131,6 +131,11 @@ class Method:
     sgd = False  # lr 0.1; AdamW otherwise
     lr, epochs = 1e-3, 10
 
+    @property
+    def networks(self) -> list[nn.Module]:
+        """What is trained, and the teacher's networks."""
+        return [*self.modules, *(self.teacher.networks if self.teacher else [])]
+
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         return self.backbone(x)
 
@@ -323,11 +328,10 @@ def knn(queue: Queue, x: torch.Tensor, labels: torch.Tensor, k: int = 20) -> flo
 @torch.no_grad()
 def embed(method: Method, images: np.ndarray) -> torch.Tensor:
     """Embeddings of images as they are, by networks in evaluation mode."""
-    networks = [*method.modules, *(method.teacher.networks if method.teacher else [])]
-    for network in networks:
+    for network in method.networks:
         network.eval()
     out = torch.cat([method.embed(normalise(images[i:i + 250])) for i in range(0, len(images), 250)])
-    for network in networks:
+    for network in method.networks:
         network.train()
     return out
 
@@ -407,8 +411,7 @@ def train(name: str, args: argparse.Namespace, out) -> None:
             break
     if args.weights:
         args.weights.mkdir(parents=True, exist_ok=True)
-        networks = [*method.modules, *(method.teacher.networks if method.teacher else [])]
-        torch.save([network.state_dict() for network in networks], args.weights / f"{name}.pt")
+        torch.save([network.state_dict() for network in method.networks], args.weights / f"{name}.pt")
     report({"state": "trained", **frozen(method, plain, labels, val, val_labels, min(1_000, total))})
 
 
