@@ -6,7 +6,7 @@ use crate::cpu::attention::Dropout;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::elementwise_gpu::MATH;
-use crate::ops::kernel::{self, Kernel, gpu_of};
+use crate::ops::kernel::{self, Kernel, MAIN, gpu_of};
 use crate::ops::movement_gpu;
 use crate::ops::reduce_gpu::{Beside, Fold, fold_beside};
 use crate::shape::{Dims, Layout};
@@ -258,8 +258,7 @@ var s = Starts(p(16u), p(17u), p(18u), p(19u), p(20u), p(22u));
         write!(
             text,
             "@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
+{MAIN} {{
 let number = group.y * groups.x + group.x;
 let blocks = (p(0u) + 31u) / 32u;
 let inside = number < p(6u) * blocks * p(5u);

@@ -5,7 +5,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::ops::batch_norm::channels_of;
-use crate::ops::kernel::{self, Kernel, gpu_of};
+use crate::ops::kernel::{self, Kernel, MAIN, gpu_of};
 use crate::shape::Layout;
 use crate::tensor::Tensor;
 use std::sync::Arc;
@@ -146,8 +146,7 @@ const STEP = {step}u;
 {bindings}
 fn place(e: u32, c: u32) -> u32 {{ return (e / p(3u)) * p(4u) + c * p(3u) + e % p(3u); }}
 @compute @workgroup_size({SIZE})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
+{MAIN} {{
 let number = group.y * groups.x + group.x;
 let inside = number < p(0u);
 let work = min(number, p(0u) - 1u);

@@ -3,7 +3,7 @@
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::elementwise_gpu::MATH;
-use crate::ops::kernel::{self, Kernel, gpu_of};
+use crate::ops::kernel::{self, Kernel, MAIN, gpu_of};
 use crate::shape::Layout;
 use crate::tensor::Tensor;
 
@@ -82,8 +82,7 @@ pub fn forward(a: &Tensor, b: &Tensor, shape: &[usize], p: f64) -> Result<Tensor
 var<workgroup> left: array<f32, 272>;
 var<workgroup> right: array<f32, 272>;
 @compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
+{MAIN} {{
 let columns = (p(2u) + 15u) / 16u;
 let tiles = columns * ((p(1u) + 15u) / 16u);
 let number = group.y * groups.x + group.x;

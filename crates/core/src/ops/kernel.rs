@@ -55,14 +55,14 @@ pub fn supported(dtype: DType) -> Result<()> {
     Ok(())
 }
 
-/// The entry of kernels that have one invocation an element and say what it does in `each`.
-const ENTRY: &str = "@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-    each(invocation(group, groups, local, 256u));
+/// The entry point of every kernel; before it stands the size of its workgroups, behind it its body.
+pub const MAIN: &str = "fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32)";
+
+/// That of kernels that have one invocation an element and say what it does in `each`.
+fn entry() -> String {
+    format!("@compute @workgroup_size({GROUP})\n{MAIN} {{ each(invocation(group, groups, local, {GROUP}u)); }}\n")
 }
-";
-const _: () = assert!(GROUP == 256, "ENTRY says 256");
 
 /// `each`: invocation `i` stores `value(i)`, of elements that share a word a whole word. Number 0 of the sizes is
 /// the count of elements, number `place` the output's place.
@@ -209,7 +209,7 @@ impl Kernel {
     /// `count`, its first parameter by convention.
     pub fn run_each(&self, key: &str, wgsl: &dyn Fn() -> String, count: usize) -> Result<()> {
         let workgroups = self.gpu.workgroups(count, GROUP)?;
-        self.run(key, &|| format!("{}{ENTRY}", wgsl()), workgroups)
+        self.run(key, &|| wgsl() + &entry(), workgroups)
     }
 
     /// Records the kernel. Equal keys mean equal texts: whatever the text depends on belongs into the key.

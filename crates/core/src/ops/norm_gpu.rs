@@ -2,7 +2,7 @@
 
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::ops::kernel::{self, Kernel, gpu_of};
+use crate::ops::kernel::{self, Kernel, MAIN, gpu_of};
 use crate::ops::reduce_gpu;
 use crate::shape::Layout;
 use crate::tensor::Tensor;
@@ -18,8 +18,7 @@ fn wgsl(size: u32, bindings: &str, body: &str) -> String {
 {}
 {bindings}
 @compute @workgroup_size({size})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
+{MAIN} {{
 let r = group.y * groups.x + group.x;
 let inside = r < p(0u);
 let row = min(r, p(0u) - 1u);

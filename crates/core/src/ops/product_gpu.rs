@@ -4,7 +4,7 @@
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::ops::kernel::{self, Kernel};
+use crate::ops::kernel::{self, Kernel, MAIN};
 
 /// Workgroups that are worth starting; with fewer tiles the inner dimension is cut into parts.
 const ENOUGH: usize = 128;
@@ -125,6 +125,23 @@ impl Kind {
             _ => Kind::Float,
         })
     }
+
+    /// What lies in memory.
+    pub fn dtype(self) -> DType {
+        if self == Kind::Half { DType::F16 } else { DType::F32 }
+    }
+
+    /// Element `index` of a buffer as it is multiplied, in WGSL.
+    pub fn load(self, buffer: &str, index: &str) -> String {
+        let value = kernel::load(self.dtype(), buffer, index);
+        if self == Kind::Rounded { format!("through_half({value})") } else { value }
+    }
+
+    /// As [`Kind::load`] four that lie side by side, of a buffer of [`kernel::quad`]s.
+    fn load_quad(self, buffer: &str, index: &str) -> String {
+        let value = kernel::load_quad(self.dtype(), buffer, index);
+        if self == Kind::Rounded { format!("through_halves({value})") } else { value }
+    }
 }
 
 /// How the result lies in memory.
@@ -172,12 +189,11 @@ impl Product<'_> {
 
 fn wgsl(form: Form, factors: [Factor; 2], target: Target, own: &str) -> String {
     let bound = |name: &str, capital: &str, binding: usize, factor: Factor| {
-        let dtype = if factor.kind == Kind::Half { DType::F16 } else { DType::F32 };
-        let (stored, value, read, rounded) = match factor.quads {
-            true => (kernel::quad(dtype), "vec4<f32>", kernel::load_quad(dtype, name, "i"), "through_halves"),
-            false => (kernel::element(dtype), "f32", kernel::load(dtype, name, "i"), "through_half"),
+        let (dtype, kind) = (factor.kind.dtype(), factor.kind);
+        let (stored, value, load) = match factor.quads {
+            true => (kernel::quad(dtype), "vec4<f32>", kind.load_quad(name, "i")),
+            false => (kernel::element(dtype), "f32", kind.load(name, "i")),
         };
-        let load = if factor.kind == Kind::Rounded { format!("{rounded}({read})") } else { read };
         format!(
             "@group(0) @binding({binding}) var<storage, read> {name}: array<{stored}>;
 alias {capital} = {value};
@@ -221,8 +237,7 @@ fn square(tile: usize, each: usize, [a, b]: [Factor; 2]) -> String {
         "var<workgroup> tile_a: array<vec4<f32>, {size}>;
 var<workgroup> tile_b: array<vec4<f32>, {size}>;
 @compute @workgroup_size({threads})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
+{MAIN} {{
 begin(group.z);
 let at = corner(group, groups, {tile}u, {tile}u);
 ",

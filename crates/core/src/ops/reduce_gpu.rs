@@ -2,7 +2,7 @@
 
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::ops::kernel::{self, GROUP, Kernel, element, gpu_of};
+use crate::ops::kernel::{self, GROUP, Kernel, MAIN, element, gpu_of};
 use crate::shape::{Dims, Layout};
 use crate::tensor::Tensor;
 use std::fmt::Write;
@@ -190,8 +190,7 @@ out[p(5u) + t] = total;
     } else {
         format!(
             "@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
+{MAIN} {{
 let g = group.y * groups.x + group.x;
 let row = min(g / p(3u), p(0u) - 1u);
 let start = vec2<u32>(p(4u), p(6u)) + outer_place(row);
@@ -271,8 +270,7 @@ fn better(a: {kind}, b: {kind}) -> bool {{ return {better}; }}
 var<workgroup> values: array<{kind}, 64>;
 var<workgroup> indices: array<u32, 64>;
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
+{MAIN} {{
 let r = group.y * groups.x + group.x;
 var rest = min(r, p(0u) - 1u);
 var start = p(3u);

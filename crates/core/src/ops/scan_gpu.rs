@@ -4,7 +4,7 @@
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::elementwise_gpu::{Expression, map};
-use crate::ops::kernel::{self, Kernel, element, gpu_of};
+use crate::ops::kernel::{self, Kernel, MAIN, element, gpu_of};
 use crate::shape::Layout;
 use crate::tensor::Tensor;
 use std::fmt::Write;
@@ -236,8 +236,7 @@ for (var t = 0u; t < p(1u); t += 1u) {{
         format!(
             "var<workgroup> lanes: array<{state}, 256>;
 @compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
+{MAIN} {{
 let number = group.y * groups.x + group.x;
 let start = start_of(min(number / p(3u), p(0u) - 1u));
 let first = (number % p(3u)) * p(2u);

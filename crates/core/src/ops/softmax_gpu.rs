@@ -3,7 +3,7 @@
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::elementwise_gpu::MATH;
-use crate::ops::kernel::{self, Kernel, gpu_of};
+use crate::ops::kernel::{self, Kernel, MAIN, gpu_of};
 use crate::tensor::Tensor;
 
 /// The pieces that the kernels of this file are put together from, and an entry point around `body`.
@@ -15,8 +15,7 @@ fn wgsl(size: u32, bindings: &str, body: &str) -> String {
 {}
 {bindings}
 @compute @workgroup_size({size})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
+{MAIN} {{
 let r = group.y * groups.x + group.x;
 let inside = r < p(0u);
 {body}

@@ -4,7 +4,7 @@
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::ops::kernel::{self, Kernel, element, gpu_of};
+use crate::ops::kernel::{self, Kernel, MAIN, element, gpu_of};
 use crate::shape::{Dims, Layout};
 use crate::tensor::Tensor;
 use std::fmt::Write;
@@ -171,8 +171,7 @@ const THREADS = {threads}u;
 @group(0) @binding(2) var<storage, read_write> out: array<{}>;
 var<workgroup> items: array<Item, SIZE>;
 @compute @workgroup_size({threads})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {{
+{MAIN} {{
 let number = group.y * groups.x + group.x;
 let inside = number < p(0u) * p(2u);
 let line = min(number / p(2u), p(0u) - 1u);

@@ -51,6 +51,24 @@ const TAPS: [[f32; 3]; 6] = [
     [0.0, 0.0, 1.0],
 ];
 
+/// What is brought to the places of a tile.
+#[derive(Debug, Clone, Copy)]
+enum Squares {
+    /// The inputs that it sees, by Bᵀ from both sides.
+    Seen,
+    /// The gradients of its outputs, by A.
+    Made,
+}
+
+impl Squares {
+    fn matrix(self) -> Vec<Vec<f32>> {
+        match self {
+            Squares::Seen => rows(INPUT),
+            Squares::Made => transposed(&rows(OUTPUT)),
+        }
+    }
+}
+
 /// A 3×3 convolution of stride 1 between two images, in either direction.
 #[derive(Debug, Clone, Copy)]
 pub struct Winograd {
@@ -143,7 +161,7 @@ impl Winograd {
     ) -> Result<()> {
         let filters = filters(gpu, weight, backwards, x.dtype())?;
         for images in self.parts(gpu) {
-            let there = self.gather(gpu, x, images.clone(), &rows(INPUT), self.source, self.padding)?;
+            let there = self.gather(gpu, x, images.clone(), Squares::Seen)?;
             let products = matmul_gpu::matmul(&there, &filters, None, DType::F32)?;
             self.scatter(gpu, &products, bias, out, images)?;
         }
@@ -167,11 +185,10 @@ impl Winograd {
 
     /// The gradient of the filter, [out, in, 3, 3], row-major.
     pub fn filter_gradient(&self, gpu: &Arc<Gpu>, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
-        let outputs: Vec<Vec<f32>> = transposed(&rows(OUTPUT));
         let mut sum: Option<Tensor> = None;
         for images in self.parts(gpu) {
-            let seen = self.gather(gpu, x, images.clone(), &rows(INPUT), self.source, self.padding)?;
-            let made = self.gather(gpu, dy, images, &outputs, self.target, [0, 0])?;
+            let seen = self.gather(gpu, x, images.clone(), Squares::Seen)?;
+            let made = self.gather(gpu, dy, images, Squares::Made)?;
             let part = matmul_gpu::matmul(&seen.transpose(1, 2)?, &made, None, DType::F32)?;
             sum = Some(match sum {
                 Some(sum) => elementwise::add(&sum, &part)?,
@@ -189,17 +206,13 @@ impl Winograd {
         Ok(out)
     }
 
-    /// Squares of some images of that height and width, by a matrix from both sides: [36, tiles, channels]. They begin every four
-    /// pixels, `padding` before the image.
-    fn gather(
-        &self,
-        gpu: &Arc<Gpu>,
-        x: &Tensor,
-        images: Range<usize>,
-        matrix: &[Vec<f32>],
-        [height, width]: [usize; 2],
-        padding: [usize; 2],
-    ) -> Result<Tensor> {
+    /// Squares of some images at their places: [36, tiles, channels]. They begin every four pixels, what is seen `padding` before
+    /// the image.
+    fn gather(&self, gpu: &Arc<Gpu>, x: &Tensor, images: Range<usize>, squares: Squares) -> Result<Tensor> {
+        let ([height, width], padding) = match squares {
+            Squares::Seen => (self.source, self.padding),
+            Squares::Made => (self.target, [0, 0]),
+        };
         let channels = x.shape()[1];
         let tiles = images.len() * self.tiles();
         let out = kernel::output_of(gpu, &[PLACES, tiles, channels], DType::F32)?;
@@ -209,8 +222,8 @@ impl Winograd {
         let [down, across] = self.grid();
         launch.set_sizes(&[tiles * channels / 4, channels / 4, height, width, down, across]);
         launch.set_sizes(&[padding[0], padding[1], from as usize / 4, to as usize / 4]);
-        let (key, dtype) = (format!("winograd gather {} {:?}", matrix[0].len(), x.dtype()), x.dtype());
-        launch.run_each(&key, &|| gather_wgsl(matrix, dtype), tiles * channels / 4)?;
+        let (key, dtype) = (format!("winograd gather {squares:?} {:?}", x.dtype()), x.dtype());
+        launch.run_each(&key, &|| gather_wgsl(squares, dtype), tiles * channels / 4)?;
         Ok(out)
     }
 
@@ -313,7 +326,7 @@ let corner = vec2<u32>(line % p(4u), tile % p(5u)) * 4u;
 ";
 
 /// p: 0 tiles · quads, 1 quads of channels, 2 height, 3 width, 4 tiles down, 5 across, 6 and 7 padding, 8 first quad of a, 9 of out.
-fn gather_wgsl(matrix: &[Vec<f32>], dtype: DType) -> String {
+fn gather_wgsl(squares: Squares, dtype: DType) -> String {
     let read = |i, j| format!("at(image, corner + vec2<u32>({i}u, {j}u), q)");
     let write = |k, l, value| format!("out[p(9u) + {}u * p(0u) + i] = {value};\n", k * 6 + l);
     format!(
@@ -329,7 +342,7 @@ fn at(image: u32, place: vec2<u32>, q: u32) -> vec4<f32> {{
 }}
 fn each(i: u32) {{
 {WHERE}{}}}\n",
-        both_sides(matrix, read, write),
+        both_sides(&squares.matrix(), read, write),
         quad = kernel::quad(dtype),
         load = kernel::load_quad(dtype, "a", "i")
     )
@@ -364,11 +377,7 @@ fn each(i: u32) {{
 /// p: 0 rows · columns, 1 columns, 2 to 5 strides of the filter along rows, columns, down and across, 6 its first element, 7 of out.
 fn filter_wgsl(backwards: bool, kind: Kind) -> String {
     let tap = |i: usize| if backwards { 2 - i } else { i };
-    let dtype = if kind == Kind::Half { DType::F16 } else { DType::F32 };
-    let read = |i, j| {
-        let value = kernel::load(dtype, "a", &format!("first + {}u * p(4u) + {}u * p(5u)", tap(i), tap(j)));
-        if kind == Kind::Rounded { format!("through_half({value})") } else { value }
-    };
+    let read = |i, j| kind.load("a", &format!("first + {}u * p(4u) + {}u * p(5u)", tap(i), tap(j)));
     let write = |k, l, value| format!("out[p(7u) + {}u * p(0u) + i] = {value};\n", k * 6 + l);
     format!(
         "@group(0) @binding(1) var<storage, read> a: array<{}>;
@@ -377,7 +386,7 @@ fn each(i: u32) {{
 if (i >= p(0u)) {{ return; }}
 let first = p(6u) + i / p(1u) * p(2u) + i % p(1u) * p(3u);
 {}}}\n",
-        kernel::element(dtype),
+        kernel::element(kind.dtype()),
         both_sides(&rows(TAPS), read, write)
     )
 }
@@ -445,9 +454,8 @@ mod tests {
 
     #[test]
     fn every_kernel_is_valid_without_a_driver() {
-        let outputs = transposed(&rows(OUTPUT));
         let texts = [DType::F32, DType::F16].into_iter().flat_map(|dtype| {
-            let gathers = [gather_wgsl(&rows(INPUT), dtype), gather_wgsl(&outputs, dtype)];
+            let gathers = [Squares::Seen, Squares::Made].map(|squares| gather_wgsl(squares, dtype));
             gathers.into_iter().chain([true, false].map(|bias| scatter_wgsl(bias, dtype)))
         });
         let filters = [Kind::Float, Kind::Half, Kind::Rounded].map(|kind| [true, false].map(|b| filter_wgsl(b, kind)));

@@ -24,7 +24,7 @@ pub fn count() -> usize {
 
 /// Validates a text with the prelude before it, and behind it the entry of kernels that have none.
 pub fn check(key: &str, wgsl: &str) {
-    let entry = if wgsl.contains("fn main(") { "" } else { super::ENTRY };
+    let entry = if wgsl.contains("fn main(") { String::new() } else { super::entry() };
     let text = format!("{PRELUDE}\n{wgsl}{entry}");
     let numbered = || text.lines().zip(1..).map(|(line, n)| format!("{n:4} {line}\n")).collect::<String>();
     let module = naga::front::wgsl::parse_str(&text)
