@@ -55,7 +55,7 @@ pub fn supported(dtype: DType) -> Result<()> {
     Ok(())
 }
 
-/// The entry point of every kernel; before it stands the size of its workgroups, behind it its body.
+/// The entry point of most kernels; before it stands the size of its workgroups, behind it its body.
 pub const MAIN: &str = "fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) local: u32)";
 
